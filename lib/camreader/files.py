@@ -1,0 +1,120 @@
+"""Files that are whole or absent: atomic writes, and where a study keeps its things."""
+
+import json
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from camreader.schemas import DataError, check
+
+
+@contextmanager
+def atomic_path(path):
+    """Yield a temporary path beside `path`; rename it over `path` only if the block succeeds.
+
+    The file is flushed to disk before the rename, so a kill or power cut leaves either the old
+    file or the new one. The temporary name keeps the suffix, which writers look at.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_table(frame, path, schema=None):
+    """Write a table as .parquet or .csv (by suffix), checked and atomic."""
+    if schema is not None:
+        frame = check(frame, schema, file=path)
+    with atomic_path(path) as temporary:
+        if Path(path).suffix == ".csv":
+            frame.to_csv(temporary, index=False)
+        else:
+            frame.to_parquet(temporary, index=False)
+
+
+def read_table(path, schema=None):
+    """Read a .parquet or .csv table and check it; DataError where it is missing or broken."""
+    path = Path(path)
+    if not path.exists():
+        raise DataError("Table not found; `make report` writes it", file=path)
+    try:
+        frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    except Exception as error:
+        raise DataError(f"Table cannot be read: {error}", file=path) from error
+    return frame if schema is None else check(frame, schema, file=path)
+
+
+def write_json(value, path):
+    """Write JSON atomically, with sorted keys so that equal content gives equal bytes."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, sort_keys=True, default=str) + "\n")
+
+
+def read_json(path):
+    """Read JSON; DataError where it is missing or broken."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise DataError("File not found; `make report` writes it", file=path) from None
+    except ValueError as error:
+        raise DataError(f"File is not valid JSON: {error}", file=path) from None
+
+
+@dataclass(frozen=True)
+class Study:
+    """Where one study keeps its tables, runs and results.
+
+    `data` and `reports` are the project's two output folders, `cohort` the study's name. The
+    defaults are right for a notebook opened from its own folder.
+    """
+
+    data: str = "../data"
+    cohort: str = "phantom"
+    reports: str = "../reports"
+
+    @property
+    def cohort_folder(self):
+        return Path(self.data) / "cohorts" / self.cohort
+
+    @property
+    def cohort_table(self):
+        return self.cohort_folder / "cohort.parquet"
+
+    @property
+    def pixels(self):
+        return self.cohort_folder / "pixels.npy"
+
+    @property
+    def card(self):
+        """What the cohort is, as a dict: name, title, synthetic, label rule, refusals, ..."""
+        return read_json(self.cohort_folder / "cohort.json")
+
+    @property
+    def runs(self):
+        return Path(self.data) / "runs" / self.cohort
+
+    @property
+    def readings(self):
+        return Path(self.data) / "readings" / self.cohort
+
+    @property
+    def figures(self):
+        return Path(self.reports) / "figures"
+
+    @property
+    def tables(self):
+        return Path(self.reports) / "tables"
+
+    def save_table(self, frame, name):
+        """Write a result table to reports/tables/<name>.csv and return it for display."""
+        write_table(frame, self.tables / f"{name}.csv")
+        return frame
