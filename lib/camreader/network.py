@@ -1,0 +1,99 @@
+"""The generic CNN of the paper's Figure 4, and ResNet-18 beside it.
+
+The paper lists its blocks (Conv2d, MaxPool2d, AvgPool2d, Flatten, Dropout, Linear, Sigmoid) but
+neither their order nor their sizes; both are our choice and are parameters here. ReLU between the
+convolutions is our addition: the paper names no activation but the sigmoid, and without one the
+stack of convolutions would be a single linear filter.
+"""
+
+import torch
+from torch import nn
+
+from camreader.schemas import DataError
+
+ARCHITECTURES = ("generic", "resnet18")
+
+
+class GenericCNN(nn.Module):
+    """Is there a tumor on this slice? (N, 1, S, S) float32 in 0..1 -> (N,) logits.
+
+    Four convolutions halve the image three times, so the last feature map, `target_layer`, which
+    Grad-CAM explains, is S/8 x S/8: fine enough to point at a small lesion. The head keeps the
+    strongest response of each region (a lesion fills a small part of a slice) and weighs them.
+    """
+
+    def __init__(
+        self, image_size=128, channels=(16, 32, 64, 64), regions=4, hidden=64, dropout=0.3
+    ):
+        super().__init__()
+        if image_size % (8 * regions):
+            raise DataError(
+                "Image size does not fit the network",
+                found=image_size,
+                expected=f"a multiple of {8 * regions}",
+            )
+        c1, c2, c3, c4 = channels
+        self.features = nn.Sequential(
+            nn.Conv2d(1, c1, 3, padding=1),
+            nn.ReLU(),
+            nn.AvgPool2d(2),  # averages noise away before the edges are looked for
+            nn.Conv2d(c1, c2, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(c2, c3, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(c3, c4, 3, padding=1),
+            nn.ReLU(),
+        )
+        self.head = nn.Sequential(
+            nn.MaxPool2d(image_size // 8 // regions),
+            nn.Flatten(),
+            nn.Dropout(dropout),
+            nn.Linear(c4 * regions * regions, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, 1),
+        )
+        self.sigmoid = nn.Sigmoid()
+        self.target_layer = self.features[-1]
+
+    def forward(self, images):
+        """Logits (N,), positive for "tumor"; training uses them (BCE with logits is stable)."""
+        return self.head(self.features(images)).squeeze(1)
+
+    def predict_proba(self, images):
+        """Probabilities (N,) of "tumor": the paper's sigmoid output."""
+        return self.sigmoid(self(images))
+
+
+class GrayscaleResNet18(nn.Module):
+    """torchvision's ResNet-18 from scratch with a one-channel stem and one logit."""
+
+    def __init__(self):
+        super().__init__()
+        from torchvision.models import resnet18  # slow to import, so only where it is used
+
+        self.network = resnet18(weights=None, num_classes=1)
+        self.network.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+        self.sigmoid = nn.Sigmoid()
+        self.network.layer4[-1].relu = nn.ReLU()  # not in place: Grad-CAM reads its output
+        self.target_layer = self.network.layer4
+
+    def forward(self, images):
+        """(N, 1, S, S) -> logits (N,)."""
+        return self.network(images).squeeze(1)
+
+    def predict_proba(self, images):
+        """Probabilities (N,) of "tumor"."""
+        return self.sigmoid(self(images))
+
+
+def build(architecture="generic", image_size=128, **sizes):
+    """The network called `architecture`, channels-last in memory (faster on CPU and GPU)."""
+    if architecture not in ARCHITECTURES:
+        raise DataError(
+            "Unknown architecture", found=architecture, expected=" or ".join(ARCHITECTURES)
+        )
+    generic = architecture == "generic"
+    network = GenericCNN(image_size, **sizes) if generic else GrayscaleResNet18()
+    return network.to(memory_format=torch.channels_last)
