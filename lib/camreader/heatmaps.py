@@ -1,0 +1,215 @@
+"""Grad-CAM for any convolutional network, at nearly the price of the forward pass.
+
+Selvaraju et al. 2017 (ICCV), equations 1 and 2: the weight of a feature map is the spatial mean
+of the gradient of the class score in it, and the map is ReLU(sum of weight x feature map). The
+published study's equation (1) has lost the 1/Z of that mean; here it is back.
+"""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from camreader.schemas import DataError
+
+# Measured with tests/bench/bench_heatmaps.py: on a CPU a batch is quickest, and holds least
+# memory, while its first activations still fit the cache.
+CPU_BATCH_PIXELS = 16 * 128 * 128
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Grad-CAM of N images: the map to look at, and what it was made from."""
+
+    maps: np.ndarray  # (N, S, S) float32 in 0..1, each divided by its own maximum
+    raw: np.ndarray  # (N, h, w) float32: weighted sum of feature maps before the ReLU
+    explained_class: np.ndarray  # (N,) int
+    score: np.ndarray  # (N,) float32: the logit explained, negated for "no tumor" of one logit
+    blank: np.ndarray  # (N,) bool: nothing to show, the map is 0 everywhere
+    relative: np.ndarray  # (N,) bool: the ReLU would have erased it, see `scale`
+    layer: str  # name of the layer explained
+
+
+def grad_cam(model, images, classes=None, batch_size=64, target_layer=None):
+    """Grad-CAM maps, float32 (N, S, S) in 0..1, of `images` (N, C, S, S).
+
+    `classes` is 0 or 1 per image, or one for all; None explains the network's own decision. One
+    logit is explained for "tumor" (1) and its negative for "no tumor" (0); of several logits the
+    class's own is. `target_layer` is a module of `model` or its name, by default
+    `model.target_layer`. The model is left as it was found: mode, hooks and `.grad`.
+    """
+    return explain(model, images, classes, batch_size, target_layer).maps
+
+
+def explain(model, images, classes=None, batch_size=64, target_layer=None):
+    """Like `grad_cam`, returning `Maps`. Raises DataError on unfit images, classes or layer."""
+    layer = find_layer(model, target_layer)
+    images = torch.as_tensor(images)
+    if images.ndim != 4:
+        raise DataError("Images must be (N, C, S, S)", found=tuple(images.shape))
+    chosen = _check_classes(classes, len(images))
+    step = batch_length(images, batch_size, device_of(model))
+    maps = np.zeros((len(images), *images.shape[2:]), np.float32)
+    parts = []
+    with evaluating(model), torch.inference_mode(False):
+        for start in range(0, len(images), step):
+            rows = slice(start, start + step)
+            parts.append(_explain_batch(model, layer, images[rows], chosen, rows, maps[rows]))
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)] or [np.zeros(0)] * 5
+    return Maps(maps, *columns, layer=layer_name(model, layer))
+
+
+def find_layer(model, target_layer=None):
+    """The module to explain: given, named, or the model's own `target_layer`."""
+    layer = target_layer if target_layer is not None else getattr(model, "target_layer", None)
+    modules = dict(model.named_modules())
+    if isinstance(layer, str) and layer in modules:
+        return modules[layer]
+    if any(layer is module for module in modules.values()):
+        return layer
+    last = [name for name, module in modules.items() if isinstance(module, torch.nn.Conv2d)][-1:]
+    raise DataError(
+        "The layer to explain is not a module of the network",
+        found=layer,
+        expected=f"target_layer=, a module or its name; the last convolution is {last}",
+    )
+
+
+def layer_name(model, layer):
+    """Dotted name of a module inside a network."""
+    return next(name for name, module in model.named_modules() if module is layer)
+
+
+def device_of(model):
+    """Device and floating type of a network's parameters, as a tensor to convert to."""
+    return next(model.parameters(), torch.zeros(0))
+
+
+def batch_length(images, batch_size, like):
+    """Images per batch: `batch_size`, fewer on a CPU when the images are large."""
+    if batch_size < 1:
+        raise DataError("batch_size must be at least 1", found=batch_size)
+    if like.device.type != "cpu":
+        return int(batch_size)
+    pixels = max(1, images.shape[-1] * images.shape[-2])
+    return int(min(batch_size, max(1, CPU_BATCH_PIXELS // pixels)))
+
+
+def channels_last(images, like):
+    """A channels_last copy of a batch on the network's device and in its floating type.
+
+    Written out because for one channel `.to(memory_format=...)` keeps the slower strides.
+    """
+    empty = torch.empty(
+        images.shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last
+    )
+    return empty.copy_(images)
+
+
+@contextmanager
+def evaluating(model):
+    """The network in eval mode; afterwards each of its modules is back in its own mode."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def activations_and_logits(model, layer, images):
+    """Forward pass whose gradients begin at `layer`: (activations, logits (N, classes)).
+
+    The trunk runs without gradients; at the layer a hook cuts the graph and turns them on. What
+    follows gets a copy, so an in-place ReLU there cannot change the activations we keep.
+    """
+    kept = []
+
+    def cut(_module, _inputs, output):
+        if not torch.is_tensor(output) or output.ndim != 4:
+            raise DataError("The layer's output must be one (N, K, h, w) tensor", found=output)
+        kept[:] = [output.detach().requires_grad_()]
+        torch.set_grad_enabled(True)
+        return kept[0].clone()
+
+    handle = layer.register_forward_hook(cut)
+    try:
+        with torch.no_grad():
+            logits = model(images)
+        if kept and not logits.requires_grad:  # the network turned gradients off behind the cut
+            with torch.enable_grad():
+                logits = model(images)
+    finally:
+        handle.remove()
+    if not kept:
+        raise DataError("The layer took no part in the forward pass", found=layer)
+    return kept[0], logits.reshape(len(images), -1)
+
+
+def decisions(logits):
+    """The network's own class per image: sign of one logit, or the largest of several."""
+    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
+
+
+def class_scores(logits, classes):
+    """Score (N,) of `classes` (N,): a logit, negated for class 0 of a single logit."""
+    if logits.shape[1] == 1:
+        return torch.where(classes == 1, logits[:, 0], -logits[:, 0])
+    return logits.gather(1, classes[:, None])[:, 0]
+
+
+def scale(raw, size, rescue):
+    """Raw maps (N, h, w) -> (maps (N, S, S) in 0..1, blank (N,), relative (N,)).
+
+    ReLU, bilinear upsampling (align_corners=False), division by each map's maximum, so that 0
+    stays "no evidence". `rescue` (N,) marks maps that must not be blank. "No tumor" is often
+    argued by absence: every place speaks against it a little and a bias decides, so the ReLU
+    erases the whole map. Such a map is shown relative to its lowest value (bright = speaks least
+    against the class; even if all places are alike) and is flagged.
+    """
+    finite = raw.flatten(1).isfinite().all(1)
+    raw = torch.where(finite[:, None, None], raw, 0.0)
+    erased = (raw <= 0).flatten(1).all(1)
+    relative = erased & rescue & finite
+    lifted = raw - raw.amin((1, 2), keepdim=True)
+    lifted = torch.where(lifted.amax((1, 2), keepdim=True) > 0, lifted, 1.0)
+    kept = torch.where(relative[:, None, None], lifted, raw.relu())
+    maps = F.interpolate(kept[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    top = maps.amax((1, 2), keepdim=True)
+    maps = torch.where(top > 0, maps / top.clamp_min(torch.finfo(maps.dtype).tiny), 0.0)
+    return maps, erased & ~relative, relative
+
+
+def _explain_batch(model, layer, images, chosen, rows, target):
+    """Explain one batch; its maps go into `target`, the rest is returned as numpy columns."""
+    activations, logits = activations_and_logits(
+        model, layer, channels_last(images, device_of(model))
+    )
+    own = decisions(logits.detach())
+    classes = own if chosen is None else chosen[rows].to(own.device)
+    if int(classes.max()) >= max(2, logits.shape[1]):
+        raise DataError("Class outside the network's outputs", found=int(classes.max()))
+    scores = class_scores(logits, classes)
+    gradient = torch.autograd.grad(scores.sum(), activations)[0]
+    raw = torch.einsum("nkhw,nk->nhw", activations.detach(), gradient.mean((2, 3))).float()
+    rescue = (gradient != 0).flatten(1).any(1) & (classes == 0)
+    if chosen is not None:  # a class asked for gets the textbook's map, blank or not
+        rescue = torch.zeros_like(rescue)
+    maps, blank, relative = scale(raw, images.shape[2:], rescue)
+    target[:] = maps.cpu().numpy()
+    columns = (raw, classes, scores.detach().float(), blank, relative)
+    return [column.cpu().numpy() for column in columns]
+
+
+def _check_classes(classes, count):
+    """Classes as a long tensor (count,), or None for the network's own decision."""
+    if classes is None:
+        return None
+    chosen = torch.as_tensor(classes).long()
+    chosen = chosen.expand(count) if chosen.ndim == 0 else chosen
+    if chosen.shape != (count,) or (count and int(chosen.min()) < 0):
+        raise DataError("One class 0, 1, ... per image", found=classes, expected=f"{count} classes")
+    return chosen
