@@ -1,0 +1,81 @@
+# Each target sets up what it needs. `make help` lists them.
+#   make report DATA=<folder>   your own CT, or DeepLesion, instead of the phantom
+#   make report SEEDS=5         repeat training over seeds
+#   make report CORES=8         how many cores the whole run may use (default: all)
+
+SHELL := /bin/sh
+DATA ?=
+SEEDS ?=
+CORES ?= all
+PROFILE ?=
+ARGS ?=
+
+# An active conda environment (not base) is used as it is; otherwise a virtual environment here.
+ifneq ($(filter-out base,$(CONDA_DEFAULT_ENV)),)
+VENV := $(CONDA_PREFIX)
+else
+VENV ?= .venv
+endif
+BASE_PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.camreader-installed
+
+.PHONY: help env report test lab read bench gallery deeplesion pins lint clean
+
+help:
+	@echo "make report [DATA=folder] [SEEDS=n] [PROFILE=slurm]  the whole study -> reports/index.html"
+	@echo "make lab        JupyterLab on the notebooks"
+	@echo "make read       the reading session, as a page for a radiologist"
+	@echo "make test       every test;   make lint  the style checks"
+	@echo "make bench      speed and memory against peers -> reports/benchmarks.html"
+	@echo "make deeplesion ZIPS=1-3 DEST=folder   fetch parts of DeepLesion"
+	@echo "make clean      remove results (keeps the environment, the reading log and downloads)"
+
+env: $(STAMP)
+
+# The stamp comes last: an interrupted set-up leaves none, and the next call repairs what is there.
+$(STAMP): requirements.txt pyproject.toml
+	@test -n "$(BASE_PYTHON)" || { echo "Python 3.11 is needed and no python3 was found"; exit 1; }
+	@$(BASE_PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v != (3, 11) and \
+	  "Python 3.11 is needed, found %d.%d; set BASE_PYTHON=/path/to/python3.11" % v)'
+	@if [ "$(VENV)" != "$(CONDA_PREFIX)" ]; then $(BASE_PYTHON) -m venv $(VENV); fi
+	@echo "Installing the pinned packages into $(VENV) (once; torch is large) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),\
+	  --index-url $(TORCH_INDEX) torch==2.15.0 torchvision==0.29.2 && \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check) -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+report: $(STAMP)
+	@$(BIN)/python -m camreader.workflow --cores $(CORES) $(if $(DATA),--source "$(DATA)") \
+	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(PROFILE),--profile profiles/$(PROFILE)) -- $(ARGS)
+
+test: $(STAMP) lint
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+lab: $(STAMP)
+	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks $(ARGS)
+
+read: $(STAMP)
+	@$(BIN)/python -m camreader.serve $(ARGS)
+
+bench: $(STAMP)
+	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+gallery: $(STAMP)
+	@$(BIN)/python -m camreader.gallery $(ARGS)
+
+deeplesion: $(STAMP)
+	@$(BIN)/python -m camreader.download --zips "$(ZIPS)" --dest "$(DEST)" $(ARGS)
+
+# Run after changing a dependency in pyproject.toml; needs uv, which the users of the pins do not.
+pins:
+	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate --no-header \
+	  pyproject.toml | grep -vE "(>=|==) '3\.12" > requirements.txt.new && mv requirements.txt.new requirements.txt
+
+clean:
+	@rm -rf data/cohorts data/runs reports/figures reports/tables reports/notebooks reports/logs \
+	  reports/benchmarks reports/*.html .snakemake

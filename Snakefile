@@ -1,0 +1,254 @@
+# One rule per notebook: what it reads, what it writes, its threads and memory.
+# `make report` runs it; `snakemake -n` shows what would run and why.
+
+import json
+import os
+
+from camreader import catalogue, workflow
+
+
+configfile: "config.yaml"
+
+
+workflow.check_parameters(config)
+COHORT = workflow.cohort_name(config)
+DATA, REPORTS = config["data"], config["reports"]
+STUDY = f"{DATA}/cohorts/{COHORT}"
+RUNS = f"{DATA}/runs/{COHORT}"
+COHORT_FILES = [f"{STUDY}/{name}" for name in ("cohort.parquet", "cohort.json", "pixels.npy")]
+
+
+def figures(notebook):
+    return [f"{REPORTS}/figures/{name}.png" for name in catalogue.PARTS[notebook].figures]
+
+
+def tables(notebook):
+    return [f"{REPORTS}/tables/{name}.csv" for name in catalogue.PARTS[notebook].tables]
+
+
+def code(notebook):
+    """The notebook and every module behind it: when one changes, the notebook runs again."""
+    path = f"notebooks/{notebook}.ipynb"
+    return [path, *workflow.modules_behind(path)]
+
+
+def from_notebooks(path):
+    """A path as a notebook sees it, which runs in notebooks/."""
+    return os.path.relpath(path, "notebooks")
+
+
+def parameters(notebook):
+    """One rule's parameters as YAML for papermill (JSON is YAML)."""
+    known = workflow.parameter_names(f"notebooks/{notebook}.ipynb")
+    common = {
+        "DATA": from_notebooks(DATA),
+        "COHORT": COHORT,
+        "REPORTS": from_notebooks(REPORTS),
+        "SOURCE": from_notebooks(config["source"]) if config["source"] else "",
+        "SEEDS": config["seeds"],
+    }
+    chosen = {name: value for name, value in common.items() if name in known}
+    return json.dumps({**chosen, **(config["parameters"].get(notebook) or {})})
+
+
+# Papermill leaves a valid-looking notebook when it is killed, so it writes to another name first.
+RUN = (
+    "OMP_NUM_THREADS={threads} papermill {input.code[0]} {output.notebook}.part.ipynb --cwd notebooks --kernel python3"
+    " --no-progress-bar --log-output -y {params.values:q} > {log} 2>&1"
+    " && mv {output.notebook}.part.ipynb {output.notebook}"
+)
+
+
+rule all:
+    input:
+        f"{REPORTS}/index.html",
+
+
+rule ingest:
+    input:
+        code=code("01_ingest"),
+        source=workflow.source_tables(config["source"]),
+    output:
+        notebook=f"{REPORTS}/notebooks/01_ingest.ipynb",
+        figures=figures("01_ingest"),
+        tables=tables("01_ingest"),
+        cohort=COHORT_FILES,
+    params:
+        values=parameters("01_ingest"),
+    log:
+        f"{REPORTS}/logs/01_ingest.log",
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    shell:
+        RUN
+
+
+rule train:
+    input:
+        code=code("02_train"),
+        cohort=COHORT_FILES,
+    output:
+        notebook=f"{REPORTS}/notebooks/02_train.ipynb",
+        figures=figures("02_train"),
+        tables=tables("02_train"),
+        predictions=f"{RUNS}/predictions.parquet",
+    params:
+        values=parameters("02_train"),
+    log:
+        f"{REPORTS}/logs/02_train.log",
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=120,
+    shell:
+        RUN
+
+
+rule evaluate:
+    input:
+        code=code("03_evaluate"),
+        cohort=COHORT_FILES,
+        predictions=f"{RUNS}/predictions.parquet",
+    output:
+        notebook=f"{REPORTS}/notebooks/03_evaluate.ipynb",
+        figures=figures("03_evaluate"),
+        tables=tables("03_evaluate"),
+    params:
+        values=parameters("03_evaluate"),
+    log:
+        f"{REPORTS}/logs/03_evaluate.log",
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=60,
+    shell:
+        RUN
+
+
+rule gradcam:
+    input:
+        code=code("04_gradcam"),
+        cohort=COHORT_FILES,
+        predictions=f"{RUNS}/predictions.parquet",
+    output:
+        notebook=f"{REPORTS}/notebooks/04_gradcam.ipynb",
+        figures=figures("04_gradcam"),
+        tables=tables("04_gradcam"),
+    params:
+        values=parameters("04_gradcam"),
+    log:
+        f"{REPORTS}/logs/04_gradcam.log",
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    shell:
+        RUN
+
+
+rule reader_results:
+    input:
+        code=code("05_reader_results"),
+    output:
+        notebook=f"{REPORTS}/notebooks/05_reader_results.ipynb",
+        figures=figures("05_reader_results"),
+        tables=tables("05_reader_results"),
+    params:
+        values=parameters("05_reader_results"),
+    log:
+        f"{REPORTS}/logs/05_reader_results.log",
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    shell:
+        RUN
+
+
+rule region_subexperiment:
+    input:
+        code=code("06_region_subexperiment"),
+        cohort=COHORT_FILES,
+    output:
+        notebook=f"{REPORTS}/notebooks/06_region_subexperiment.ipynb",
+        figures=figures("06_region_subexperiment"),
+        tables=tables("06_region_subexperiment"),
+    params:
+        values=parameters("06_region_subexperiment"),
+    log:
+        f"{REPORTS}/logs/06_region_subexperiment.log",
+    threads: 1
+    resources:
+        mem_mb=6000,
+        runtime=60,
+    shell:
+        RUN
+
+
+rule reading_session:
+    input:
+        code=code("07_reading_session"),
+        cohort=COHORT_FILES,
+        predictions=f"{RUNS}/predictions.parquet",
+    output:
+        notebook=f"{REPORTS}/notebooks/07_reading_session.ipynb",
+        figures=figures("07_reading_session"),
+        tables=tables("07_reading_session"),
+    params:
+        values=parameters("07_reading_session"),
+    log:
+        f"{REPORTS}/logs/07_reading_session.log",
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    shell:
+        RUN
+
+
+rule reader_study:
+    input:
+        code=code("08_reader_study"),
+        predictions=f"{RUNS}/predictions.parquet",
+    output:
+        notebook=f"{REPORTS}/notebooks/08_reader_study.ipynb",
+        figures=figures("08_reader_study"),
+        tables=tables("08_reader_study"),
+    params:
+        values=parameters("08_reader_study"),
+    log:
+        f"{REPORTS}/logs/08_reader_study.log",
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    shell:
+        RUN
+
+
+rule claims:
+    input:
+        code=workflow.modules_behind("lib/camreader/claims.py"),
+        measured=[*tables("03_evaluate"), *tables("04_gradcam"), *tables("05_reader_results"),
+            *tables("06_region_subexperiment")],
+    output:
+        f"{REPORTS}/tables/claims.csv",
+    log:
+        f"{REPORTS}/logs/claims.log",
+    shell:
+        "python -m camreader.claims --reports {REPORTS} > {log} 2>&1"
+
+
+rule report:
+    input:
+        notebooks=expand(f"{REPORTS}/notebooks/{{notebook}}.ipynb", notebook=catalogue.PARTS),
+        claims=f"{REPORTS}/tables/claims.csv",
+        code=["lib/camreader/report.html", *workflow.modules_behind("lib/camreader/report.py")],
+    output:
+        f"{REPORTS}/index.html",
+    log:
+        f"{REPORTS}/logs/report.log",
+    shell:
+        "python -m camreader.report --data {DATA} --cohort {COHORT} --reports {REPORTS} > {log} 2>&1"

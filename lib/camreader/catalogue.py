@@ -1,0 +1,142 @@
+"""What every notebook shows: the one list of figures and tables, with their captions.
+
+The Snakefile takes its outputs from here and the report its captions, so that neither can
+forget what the other has.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Part:
+    """One notebook's question, and its figures and tables as {file name: caption}."""
+
+    title: str
+    question: str
+    figures: dict = field(default_factory=dict)
+    tables: dict = field(default_factory=dict)
+
+
+PARTS = {
+    "01_ingest": Part(
+        "The cohort",
+        "Which slices, with which labels, and who may sit on which side of a split?",
+        {
+            "figure3_examples": "Figure 3. Examples of labelled CT slices with their lesion boxes.",
+            "01_counts": "Slices by region and label.",
+            "01_label_rules": "What each rule for “no tumor” slices yields, and how many hide one.",
+            "01_realism": "The phantom in three windows, beside real slices where at hand.",
+            "01_phantom_statistics": "Noise, contrast and size of the phantom held against CT.",
+        },
+        {
+            "01_counts": "Slices by region and label.",
+            "01_split": "Slices and patients in each part of each split.",
+            "01_label_rules": "Slices each label rule yields and the share that hides a lesion.",
+            "01_siblings": "Test slices with a sibling of the same patient in training.",
+        },
+    ),
+    "02_train": Part(
+        "Training",
+        "Does the paper's generic network learn the task, and when does each protocol stop?",
+        {
+            "figure1_components": "Figure 1. The parts of a convolutional network.",
+            "figure4_network": "Figure 4. The generic CNN, drawn from the trained module.",
+            "02_curves": "Loss and accuracy of every run, by epoch.",
+        },
+        {
+            "02_runs": "Every training run: data, epochs, stopping rule and error rates.",
+            "02_layers": "The network's layers with output shapes and parameter counts.",
+            "02_history": "Loss and accuracy by run and epoch.",
+        },
+    ),
+    "03_evaluate": Part(
+        "Evaluation",
+        "How often is the network right, in which slices is it wrong, and can we trust the number?",
+        {
+            "figure5_outputs": "Figure 5. Outputs of the first run: answer (Yes/No), label (1/0).",
+            "03_confusion": "Confusion matrices of the two protocols.",
+            "03_roc": "ROC and precision-recall curves of the two protocols.",
+            "03_calibration": "Are the probabilities right? Predicted against observed.",
+            "03_by_contrast": "Detection by lesion contrast and size.",
+            "03_by_region": "Accuracy by region.",
+            "03_errors": "Every misclassified test slice.",
+            "03_leakage": "Accuracy by kind of split and by label rule.",
+        },
+        {
+            "table2": "Table 2. Error rates of first, second and final run, published and here.",
+            "03_metrics": "Both protocols side by side, with n and 95 % interval.",
+            "03_by_group": "Errors by region, lesion size, contrast and cysts.",
+            "03_leakage": "The split and label experiment.",
+        },
+    ),
+    "04_gradcam": Part(
+        "Heat-maps",
+        "What did the network look at, does the map point at the lesion, and is it faithful?",
+        {
+            "figure2_gradcam_steps": "Figure 2. The steps of Grad-CAM on one slice.",
+            "figure6_overlays": "Figure 6. Overlays with the actual and the predicted class.",
+            "04_errors_sheet": "Every false positive and false negative with its map.",
+            "04_localisation": "Does the map point at the lesion? Every method and two baselines.",
+            "04_faithfulness": "Is the map faithful? Deletion, insertion and randomised weights.",
+        },
+        {
+            "04_localisation": "Localisation by method, with n and 95 % interval.",
+            "04_faithfulness": "Faithfulness by method.",
+            "04_maps": "The maps: layer, explained class, blank maps.",
+        },
+    ),
+    "05_reader_results": Part(
+        "The published readings",
+        "What do the paper's 16 readings show, and which of its claims can be recomputed?",
+        {
+            "05_table3": "Table 3 as a picture; what is inferred or missing is hatched.",
+            "05_agreement": "Agreement of reader, network and label, with 95 % intervals.",
+            "05_claims": "The claims ledger in one picture.",
+            "05_granularity": "Which counts can round to the printed percentages?",
+        },
+        {
+            "table1": "Table 1. The papers that compared heat-map methods.",
+            "table3": "Table 3. Label, network and radiologist for 16 slices.",
+            "05_counts": "Agreement counts.",
+            "05_agreement": "Agreement statistics with intervals and flags.",
+            "05_helpfulness": "Is “helpful” only “agrees with me”?",
+            "claims_published": "The claims of the paper and what its own data say.",
+        },
+    ),
+    "06_region_subexperiment": Part(
+        "Lung and liver",
+        "Is the network better in one region, and could so small a sample tell?",
+        {
+            "figure7_lung": "Figure 7. Outputs for lung slices.",
+            "figure8_liver": "Figure 8. Outputs for liver slices.",
+            "06_comparison": "Lung against liver, with intervals.",
+        },
+        {"06_regions": "Accuracy by region, exact test, and the sample that would tell."},
+    ),
+    "07_reading_session": Part(
+        "The reading session",
+        "How is a reading run so that its answers can be trusted, and none is lost?",
+        {"07_design": "The design of the reading: cases, readers and order."},
+        {"07_cases": "The cases of the reading, without their truth."},
+    ),
+    "08_reader_study": Part(
+        "The reader study",
+        "Does the heat-map help readers, and how large a study would tell?",
+        {
+            "08_auc_dots": "Each reader's AUC without and with the heat-map.",
+            "08_roc": "ROC by modality.",
+            "08_flow": "How diagnoses moved from unaided to aided.",
+            "08_benefit_harm": "Benefit and harm where the network was right and where wrong.",
+            "08_time": "Time per case, learning and fatigue.",
+            "08_planning": "Cases and readers until a difference of 5, 10 or 15 points shows.",
+        },
+        {
+            "08_readers": "AUC, sensitivity and specificity by reader and modality.",
+            "08_or": "Obuchowski-Rockette analysis.",
+            "08_benefit_harm": "Benefit and harm.",
+            "08_planning": "Cases and readers needed.",
+            "08_checklist": "STARD-AI, CLAIM and reader-study guidance, item by item.",
+        },
+    ),
+}
+CLAIMS = "Every claim of the paper, recomputed, beside what this run measured."
