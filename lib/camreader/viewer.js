@@ -1,0 +1,185 @@
+// The slice viewer: state, loading, mouse, keys and controls. The kernel is never asked to draw.
+
+function createViewer(model, root) {
+  const viewer = { model, root, turn: 0, message: "", cache: new Map(), stops: [], panes: [] };
+  viewer.view = { zoom: 1, x: 0, y: 0 };
+  root.classList.add("cr-viewer");
+  root.tabIndex = 0;
+  root.setAttribute("role", "group");
+  root.setAttribute("aria-label", "Slice viewer");
+  root.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab keeps its keys to itself
+  root.append(caseBar(viewer), pictures(viewer), controls(viewer), helpLine(viewer));
+  follow(viewer, ["case", "method", "_slices", "_heat"], () => load(viewer));
+  follow(viewer, ["window_centre", "window_width"], () => redraw(viewer, { grey: null }));
+  follow(viewer, ["threshold", "colour_map"], () => redraw(viewer, { hot: null }));
+  follow(viewer, ["opacity", "show_heat", "show_box", "cohort_title", "_boxes"], () => redraw(viewer));
+  listen(viewer, root, "keydown", (event) => onKey(viewer, event));
+  viewer.destroy = () => viewer.stops.forEach((stop) => stop());
+  load(viewer);
+  return viewer;
+}
+
+// ---- state ----
+
+function change(viewer, trait, value) {
+  viewer.model.set(trait, value);
+  viewer.model.save_changes();
+}
+
+function follow(viewer, traits, react) {
+  for (const trait of traits) {
+    viewer.model.on(`change:${trait}`, react);
+    viewer.stops.push(() => viewer.model.off(`change:${trait}`, react));
+  }
+}
+
+function listen(viewer, target, name, react, options) {
+  target.addEventListener(name, react, options);
+  viewer.stops.push(() => target.removeEventListener(name, react, options));
+}
+
+function clamp(value, low, high) {
+  return Math.min(high, Math.max(low, value));
+}
+
+// ---- loading and drawing ----
+
+// Show the current case. An older, slower answer never replaces a newer one, and while a slice
+// is being unpacked the picture is empty: never the old slice under the new case's name.
+async function load(viewer) {
+  const { model } = viewer;
+  const turn = ++viewer.turn, index = model.get("case");
+  const packed = model.get("_slices")[index], map = (model.get("_heat")[index] || {})[model.get("method")];
+  const waiting = "This slice is not here yet: it comes as soon as the kernel is free.";
+  redraw(viewer, { slice: null, heat: null, grey: null, hot: null, message: packed ? "" : waiting });
+  if (!packed) return;
+  const slice = await remember(viewer, packed, () => unpackSlice(packed));
+  const heat = map && (await remember(viewer, map, () => unpackHeat(map, slice.width, slice.height)));
+  if (turn !== viewer.turn) return;
+  const size = `${slice.width} / ${slice.height}`;
+  const grown = viewer.size !== size;
+  viewer.panes.forEach(({ canvas }) => (canvas.style.aspectRatio = size));
+  redraw(viewer, { slice, heat, size });
+  if (grown || viewer.shown !== index) fit(viewer);
+  viewer.shown = index;
+  for (const next of [model.get("_slices")[index + 1], model.get("_slices")[index - 1]]) {
+    if (next) remember(viewer, next, () => unpackSlice(next));
+  }
+}
+
+// Unpacked slices and maps by content, the 48 latest.
+function remember(viewer, packed, unpack) {
+  const { cache } = viewer;
+  const found = cache.get(packed.key) || unpack();
+  cache.delete(packed.key);
+  cache.set(packed.key, found);
+  if (cache.size > 48) cache.delete(cache.keys().next().value);
+  return found;
+}
+
+function redraw(viewer, changes = {}) {
+  Object.assign(viewer, changes);
+  if (viewer.frame) return;
+  viewer.frame = requestAnimationFrame(() => {
+    viewer.frame = 0;
+    prepare(viewer);
+    viewer.panes.filter(({ canvas }) => !canvas.hidden).forEach((pane) => drawPane(viewer, pane));
+    viewer.root.dataset.drawn = Number(viewer.root.dataset.drawn || 0) + 1;
+  });
+}
+
+// ---- pictures ----
+
+function pictures(viewer) {
+  const frame = element("div", { className: "cr-pictures" });
+  for (const [name, overlay] of [["Original slice", false], ["Slice with heat-map", true]]) {
+    const canvas = element("canvas", { role: "img", "aria-label": name });
+    viewer.panes.push({ canvas, overlay });
+    usePointer(viewer, canvas);
+    frame.append(canvas);
+  }
+  viewer.readout = element("div", { className: "cr-readout" }, " ");
+  const resize = new ResizeObserver(() => redraw(viewer));
+  viewer.panes.forEach(({ canvas }) => resize.observe(canvas));
+  viewer.stops.push(() => resize.disconnect());
+  const show = () => {
+    const heat = viewer.model.get("_methods").length > 0;
+    viewer.panes[0].canvas.hidden = heat && !viewer.model.get("side_by_side");
+    viewer.panes[1].canvas.hidden = !heat;
+  };
+  follow(viewer, ["side_by_side", "_methods"], show);
+  show();
+  return element("div", {}, frame, viewer.readout);
+}
+
+function usePointer(viewer, canvas) {
+  let last = null;
+  listen(viewer, canvas, "pointerdown", (event) => {
+    event.preventDefault();
+    viewer.root.focus({ preventScroll: true });
+    canvas.setPointerCapture(event.pointerId);
+    last = event;
+  });
+  listen(viewer, canvas, "pointermove", (event) => {
+    if (!viewer.slice) return;
+    if (last) drag(viewer, canvas, event, event.clientX - last.clientX, event.clientY - last.clientY);
+    if (last) last = event;
+    readOut(viewer, imagePoint(viewer, canvas, event));
+  });
+  for (const name of ["pointerup", "pointercancel"]) listen(viewer, canvas, name, () => (last = null));
+  listen(viewer, canvas, "pointerleave", () => (viewer.readout.textContent = " "));
+  listen(viewer, canvas, "contextmenu", (event) => event.preventDefault());
+  listen(viewer, canvas, "dblclick", () => refit(viewer));
+  listen(viewer, canvas, "wheel", (event) => onWheel(viewer, canvas, event), { passive: false });
+}
+
+// Plain drag sets the window; with Shift or the right button it moves the picture.
+function drag(viewer, canvas, event, dx, dy) {
+  const { model } = viewer;
+  if (event.shiftKey || event.buttons === 2) {
+    const { scale } = placement(viewer, canvas);
+    return pan(viewer, -dx / scale, -dy / scale);
+  }
+  const step = Math.max(model.get("window_width"), 100) / 300; // finer where the window is narrow
+  model.set("window_width", Math.max(1, Math.round(model.get("window_width") + dx * step)));
+  model.set("window_centre", Math.round(model.get("window_centre") + dy * step));
+  model.save_changes();
+}
+
+function pan(viewer, dx, dy) {
+  const { view, slice } = viewer;
+  view.x = clamp(view.x + dx, 0, slice.width);
+  view.y = clamp(view.y + dy, 0, slice.height);
+  redraw(viewer);
+}
+
+function zoom(viewer, factor, point) {
+  const { view } = viewer;
+  const target = clamp(view.zoom * factor, 1, 16), share = 1 - view.zoom / target;
+  view.zoom = target;
+  if (point) pan(viewer, (point.x - view.x) * share, (point.y - view.y) * share);
+  if (target === 1) fit(viewer);
+  redraw(viewer);
+}
+
+function refit(viewer) {
+  if (viewer.slice) fit(viewer);
+  redraw(viewer);
+}
+
+// The wheel zooms only where the reader has clicked first; elsewhere it scrolls the page.
+function onWheel(viewer, canvas, event) {
+  if (!viewer.slice || !viewer.root.contains(document.activeElement)) return;
+  event.preventDefault();
+  zoom(viewer, Math.exp(-event.deltaY / 400), imagePoint(viewer, canvas, event));
+}
+
+function readOut(viewer, { x, y }) {
+  const { slice, heat, model } = viewer;
+  const column = Math.floor(x), row = Math.floor(y);
+  const inside = column >= 0 && row >= 0 && column < slice.width && row < slice.height;
+  if (!inside) return (viewer.readout.textContent = " ");
+  const at = row * slice.width + column;
+  const warm = heat ? `  heat ${heat[at].toFixed(2)}` : "";
+  viewer.readout.textContent = `x ${column}  y ${row}  ${slice.values[at]} ${model.get("unit")}${warm}`;
+}
