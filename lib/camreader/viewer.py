@@ -24,6 +24,7 @@ except ImportError:
     }
 from camreader.schemas import DataError
 from camreader.webpage import HERE, bundle, write_page
+from camreader.webpage import export_notebook as export_notebook  # the report's door
 
 SCRIPTS = ("viewer_pixels.js", "viewer_draw.js", "viewer_controls.js", "viewer.js")
 COLOUR_MAPS = {"inferno": "inferno", "viridis": "viridis", "cividis": "cividis", "grey": "gray"}

@@ -25,7 +25,7 @@ function slider(viewer, text, trait) {
   };
   follow(viewer, [trait], show);
   show();
-  return element("label", {}, element("span", {}, text), input, output);
+  return element("label", { className: "cr-slider" }, element("span", {}, text), input, output);
 }
 
 function number(viewer, text, trait, read, write) {
