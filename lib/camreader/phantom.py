@@ -1,0 +1,345 @@
+"""Synthetic CT in DeepLesion's own files, with the full truth that the real files lack.
+
+Every patient follows from (seed, number) alone, so the files do not depend on how many processes
+wrote them; a patient whose part file exists is not drawn again, and `phantom.json`, written last,
+says that the folder is whole.
+"""
+
+import json
+import os
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import ConvexHull
+from scipy.spatial.distance import cdist
+
+from camreader import scanner
+from camreader.anatomy import LEVELS, WALL_X, new_patient
+from camreader.files import write_json, write_table
+from camreader.lesions import RANGES, SHARES, contrast, new_lesions, paint
+from camreader.organs import draw_slice, draw_table
+from camreader.schemas import REGIONS, DataError
+
+FORMAT = 1  # raise when the drawing changes, so that half-written folders are drawn anew
+STEP_MM, REACH_MM = 5, 30  # slice grid, and how far from the key slice slices are kept
+SLICES_PER_PATIENT = (3, 7)
+SPLIT_SHARES = (0.70, 0.15, 0.15)  # DeepLesion's official split: training, validation, test
+MARGIN_PX = 5  # DeepLesion's boxes reach this far beyond the measured diameters
+DL_COLUMNS = [
+    *("File_name", "Patient_index", "Study_index", "Series_ID", "Key_slice_index"),
+    *("Measurement_coordinates", "Bounding_boxes", "Lesion_diameters_Pixel_"),
+    *("Normalized_lesion_location", "Coarse_lesion_type", "Possibly_noisy", "Slice_range"),
+    *("Spacing_mm_px_", "Image_size", "DICOM_windows", "Patient_gender", "Patient_age"),
+    "Train_Val_Test",
+]
+SLICE_COLUMNS = ["series", "slice", "has_lesion_full_annotation", "n_boxes", "boxes_x1y1x2y2"]
+LESION_COLUMNS = [
+    *("series", "slice", "lesion_id", "kind", "region", "annotated", "key"),
+    *("x1", "y1", "x2", "y2", "diameter_mm", "contrast_hu", "area_px"),
+]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One patient to draw."""
+
+    folder: str
+    seed: int
+    number: int
+    slices: int
+    region: str
+    split: int  # 1, 2, 3 as in DL_info.csv
+    size: int
+
+    @property
+    def series(self):
+        return f"{self.number:06d}_01_01"
+
+    @property
+    def part(self):
+        return Path(self.folder) / ".parts" / f"{self.number:06d}.json"
+
+
+def write_phantom(folder, slices=1705, seed=0, size=512, workers=None, progress=True):
+    """Write a synthetic DeepLesion into `folder`: images, DL_info.csv and the truth; its card.
+
+    Images_png/<series>/<slice>.png are uint16 (HU + 32768), `size` x `size`; Masks_png alike as
+    uint8 with the lesion_id of each tumor pixel. DL_info.csv has DeepLesion's 18 columns;
+    slice_truth.csv and lesion_truth.csv hold every lesion, measured or not (boxes zero-based,
+    last pixel included). Interrupted, it goes on where it stopped; finished, it returns at once.
+    `workers`: processes, by default one per core. DataError where `folder` holds other data.
+    """
+    folder = Path(folder)
+    card = {"synthetic": True, "seed": seed, "slices": slices, "size": size, "format": FORMAT}
+    if _settle(folder, card):
+        return json.loads((folder / "phantom.json").read_text())
+    plans = _plans(folder, slices, seed, size)
+    todo = [plan for plan in plans if not plan.part.exists()]
+    _draw_all(todo, workers, progress)
+    records = [json.loads(plan.part.read_text()) for plan in plans]
+    _write_tables(folder, records)
+    card |= {"patients": len(plans), "tumor_slices": sum(r["tumor_slices"] for r in records)}
+    write_json(card, folder / "phantom.json")
+    shutil.rmtree(folder / ".parts")
+    return card
+
+
+def _settle(folder, card):
+    """True where the folder is finished; else make it ready, keeping only parts of this card."""
+    done, begun = folder / "phantom.json", folder / ".parts" / "card.json"
+    for path, finished in ((done, True), (begun, False)):
+        if path.exists():
+            found = json.loads(path.read_text())
+            if all(found.get(key) == value for key, value in card.items()):
+                return finished
+    if not done.exists() and not begun.exists() and (folder / "DL_info.csv").exists():
+        raise DataError("Folder holds data that is no phantom; choose another", file=folder)
+    done.unlink(missing_ok=True)
+    for name in (".parts", "Images_png", "Masks_png"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    write_json(card, begun)
+    return False
+
+
+def _plans(folder, slices, seed, size):
+    """One Plan per patient; slice counts sum to `slices`, regions and splits hold their shares."""
+    low, high = SLICES_PER_PATIENT
+    if slices < low:
+        raise DataError("Too few slices for a phantom", found=slices, expected=f"at least {low}")
+    rng = np.random.default_rng([seed, 0])
+    patients = max(1, round(slices / 5))
+    counts = np.clip(rng.integers(low, high + 1, patients), low, high)
+    while counts.sum() != slices:
+        step = 1 if counts.sum() < slices else -1
+        fits = np.flatnonzero((counts + step >= low) & (counts + step <= high))
+        counts[rng.choice(fits)] += step
+    regions = _quota(rng, list(SHARES), list(SHARES.values()), patients)
+    splits = _quota(rng, [1, 2, 3], SPLIT_SHARES, patients)
+    return [
+        Plan(str(folder), seed, i + 1, int(counts[i]), regions[i], splits[i], size)
+        for i in range(patients)
+    ]
+
+
+def _quota(rng, names, shares, n):
+    """List of n names in their shares, as exactly as n allows, in random order."""
+    edges = np.rint(np.cumsum(shares) / np.sum(shares) * n).astype(int)
+    which = np.searchsorted(edges, np.arange(n), side="right")
+    return [names[i] for i in rng.permutation(which)]
+
+
+def _draw_all(plans, workers, progress):
+    workers = workers or len(os.sched_getaffinity(0))
+    report = _progress_bar(len(plans)) if progress and plans else lambda done: None
+    if workers == 1 or len(plans) < 2:
+        for done, plan in enumerate(plans, 1):
+            draw_patient(plan)
+            report(done)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        for done, _ in enumerate(pool.map(draw_patient, plans, chunksize=4), 1):
+            report(done)
+
+
+def _progress_bar(total):
+    from tqdm.auto import tqdm
+
+    bar = tqdm(total=total, desc="phantom", unit="patient")
+
+    def report(done):
+        bar.update(1)
+        if done == total:
+            bar.close()
+
+    return report
+
+
+def draw_patient(plan):
+    """Draw one patient's slices and write them, their masks and, last, the part file."""
+    rng = np.random.default_rng([plan.seed, plan.number])
+    patient = new_patient(rng, int(rng.integers(2**31)))
+    z, lesions, scene = _measured_lesion(plan, rng, patient)
+    grid = np.arange(-REACH_MM, REACH_MM + 1, STEP_MM)
+    others = rng.choice(grid[grid != 0], plan.slices - 1, replace=False)
+    levels = {z + offset: _index(z + offset) for offset in sorted([0, *others])}
+    found = []
+    for level, index in levels.items():
+        found += _draw_slice(plan, rng, patient, lesions, scene, level, index)
+    record = _record(plan, rng, scene, patient, lesions, found, list(levels.values()))
+    write_json(record, plan.part)
+
+
+def _measured_lesion(plan, rng, patient):
+    """Level, lesions and scene of a patient whose first lesion can be seen on its key slice."""
+    while True:
+        z = rng.uniform(*RANGES[plan.region])
+        lesions = new_lesions(rng, patient, plan.region, z)
+        if not lesions or (lesions[0].region, lesions[0].kind) != (plan.region, "tumor"):
+            continue
+        scene = new_scene(rng, patient, lesions[0], z, plan.size)
+        canvas = scanner.Canvas(scene.pixel_mm, scene.centre, plan.size)
+        draw_slice(canvas, patient, z)
+        seen = paint(canvas.read(), canvas, patient, z, lesions[0]).sum() * scene.pixel_mm**2
+        if seen > 0.6 * np.pi * np.prod(lesions[0].radii[:2]):
+            return z, lesions, scene
+
+
+def _index(z):
+    return round(z / STEP_MM) + 12
+
+
+@dataclass
+class Scene:
+    """How one series was acquired."""
+
+    pixel_mm: float
+    centre: tuple
+    sd: float
+    table_y: float
+    table: list
+
+
+def new_scene(rng, patient, lesion, z, size):
+    """Field of view around the patient (sometimes zoomed), dose, table."""
+    broad = 2 * (np.interp(z, LEVELS, WALL_X) * patient.width + patient.fat_mm) + 10
+    field = np.clip(broad * rng.uniform(0.98, 1.22), 512 * 0.55, 512 * 0.98)
+    if rng.random() < 0.07:
+        field = 512 * rng.uniform(0.43, 0.6)
+    centre = rng.normal((0, 4), 9)
+    away = lesion.centre[:2] - centre
+    far = np.hypot(*away) + lesion.radii[0] - 0.44 * field
+    if far > 0:
+        centre = centre + away / np.hypot(*away) * far
+    table = [(0, 2.5, rng.uniform(-700, -300))]
+    if rng.random() < 0.7:
+        table.append((rng.uniform(14, 30), 1.8, rng.uniform(-850, -500)))
+    sd = scanner.NOISE_SD * np.exp(rng.normal(0, scanner.NOISE_SPREAD))
+    back = 105 * patient.depth + patient.fat_mm + rng.uniform(3, 14)
+    return Scene(field / size, tuple(centre), float(sd), float(back), table)
+
+
+def _draw_slice(plan, rng, patient, lesions, scene, z, index):
+    """Draw and write one slice and its mask; its rows for lesion_truth.csv."""
+    canvas = scanner.Canvas(scene.pixel_mm, scene.centre, plan.size)
+    draw_table(canvas, patient, scene.table_y, scene.table)
+    draw_slice(canvas, patient, z)
+    image = canvas.read()
+    before, ids, rows = image.copy(), np.zeros(image.shape, np.uint8), []
+    for lesion in sorted(lesions, key=lambda one: one.kind):  # tumors over cysts
+        mask = paint(image, canvas, patient, z, lesion)
+        if lesion.kind == "tumor":
+            ids[mask] = lesion.number
+        rows.append((lesion, mask))
+    rows = [_row(plan, index, *row, ids, image, before, scene) for row in rows]
+    name = f"{plan.series}/{index:03d}.png"
+    scanner.write_png(ids, Path(plan.folder) / "Masks_png" / name)
+    hu = scanner.scan(rng, image, scene.pixel_mm, scene.sd)
+    scanner.write_png(hu, Path(plan.folder) / "Images_png" / name)
+    return [row for row in rows if row]
+
+
+def _row(plan, index, lesion, mask, ids, image, before, scene):
+    """A lesion's row on one slice, with its measured diameters in pixels; None where unseen."""
+    if lesion.kind == "tumor":
+        mask = ids == lesion.number
+    if mask.sum() * scene.pixel_mm**2 < 8:
+        ids[mask] = 0
+        return None
+    long_axis, short_axis = diameters(mask)
+    y, x = np.nonzero(mask)
+    lengths = [float(np.hypot(*(axis[1] - axis[0]))) for axis in (long_axis, short_axis)]
+    return {
+        "series": plan.series,
+        "slice": index,
+        "lesion_id": lesion.number,
+        "kind": lesion.kind,
+        "region": lesion.region,
+        "x1": int(x.min()),
+        "y1": int(y.min()),
+        "x2": int(x.max()),
+        "y2": int(y.max()),
+        "diameter_mm": round(lengths[0] * scene.pixel_mm, 2),
+        "contrast_hu": round(contrast(image, before, mask, scene.pixel_mm), 1),
+        "area_px": int(mask.sum()),
+        "axes": [long_axis.tolist(), short_axis.tolist()],
+        "lengths": lengths,
+    }
+
+
+def diameters(mask):
+    """RECIST diameters of a mask: two (2, 2) arrays of x, y ends, the longest line and the
+    longest one across it (Eisenhauer 2009, Eur J Cancer 45:228)."""
+    points = np.argwhere(mask)[:, ::-1].astype(float)
+    hull = points[ConvexHull(points, qhull_options="QJ").vertices]
+    i, j = np.unravel_index(np.argmax(cdist(hull, hull)), (len(hull), len(hull)))
+    long_axis = hull[[i, j]]
+    along = (long_axis[1] - long_axis[0]) / np.hypot(*(long_axis[1] - long_axis[0]))
+    across = np.array([-along[1], along[0]])
+    s, t = points @ along, points @ across
+    bins = np.rint(s).astype(int)
+    width = {b: np.ptp(t[bins == b]) for b in np.unique(bins)}
+    best = np.flatnonzero(bins == max(width, key=width.get))
+    return long_axis, points[[best[np.argmin(t[best])], best[np.argmax(t[best])]]]
+
+
+def _record(plan, rng, scene, patient, lesions, found, indices):
+    """All table rows of one patient, ready for JSON."""
+    keys = {}
+    for lesion in lesions:
+        mine = [row for row in found if row["lesion_id"] == lesion.number]
+        if lesion.annotated and mine:
+            keys[lesion.number] = max(mine, key=lambda row: row["area_px"])["slice"]
+    for row in found:
+        row["annotated"] = int(row["lesion_id"] in keys)
+        row["key"] = int(keys.get(row["lesion_id"]) == row["slice"])
+    truth = []
+    for index in indices:
+        boxes = [r for r in found if r["slice"] == index and r["kind"] == "tumor"]
+        text = ";".join("{x1} {y1} {x2} {y2}".format(**box) for box in boxes)
+        truth.append([plan.series, index, int(bool(boxes)), len(boxes), text])
+    age = "" if rng.random() < 0.02 else int(np.clip(rng.normal(60, 14), 18, 90))
+    ranges = [(key - 6, key + 6) for key in keys.values()]
+    span = min(a for a, _ in ranges), max(b for _, b in ranges)
+    about = {"scene": scene, "sex": patient.sex, "age": age, "span": span, "top": plan.size}
+    return {
+        "info": [_info(plan, row, about) for row in found if row["key"]],
+        "slices": truth,
+        "lesions": [[row[name] for name in LESION_COLUMNS] for row in found],
+        "tumor_slices": sum(row[2] for row in truth),
+        "noise_sd": scene.sd,
+    }
+
+
+def _text(*values):
+    return ", ".join(f"{value:.6g}" for value in values)
+
+
+def _info(plan, row, about):
+    """One row of DL_info.csv, coordinates counted from 1 as DeepLesion does."""
+    ends = np.array(row["axes"]).reshape(4, 2) + 1
+    low, high = ends.min(0) - MARGIN_PX, ends.max(0) + MARGIN_PX
+    middle = np.clip((low + high) / 2 / plan.size, 0, 1)
+    depth = np.clip((row["slice"] - 8) / 130, 0, 1)
+    region = REGIONS.index(row["region"]) + 1 if plan.split != 1 else -1
+    pixel = about["scene"].pixel_mm
+    window = "-1500, 500" if row["region"] == "lung" else "-175, 275"
+    return [
+        f"{plan.series}_{row['slice']:03d}.png", plan.number, 1, 1, row["slice"],
+        _text(*ends.ravel()), _text(*low, *high), _text(*row["lengths"]),
+        _text(*middle, depth), region, 0, _text(*about["span"]), _text(pixel, pixel, STEP_MM),
+        _text(plan.size, plan.size), window, about["sex"], about["age"], plan.split,
+    ]  # fmt: skip
+
+
+def _write_tables(folder, records):
+    for name, key, columns in (
+        ("lesion_truth.csv", "lesions", LESION_COLUMNS),
+        ("slice_truth.csv", "slices", SLICE_COLUMNS),
+        ("DL_info.csv", "info", DL_COLUMNS),
+    ):
+        rows = [row for record in records for row in record[key]]
+        write_table(pd.DataFrame(rows, columns=columns), folder / name)
