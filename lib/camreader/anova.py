@@ -81,7 +81,7 @@ def denominator(parts, readers="random", cases="random"):
         ratio = np.divide(
             below, parts.ms_tr, out=np.full_like(below, np.inf), where=parts.ms_tr > 0
         )
-        return below, free * ratio**2
+        return below, max(free, 1) * ratio**2
     if cases == "random":
         below = parts.var - parts.cov1 + (parts.readers - 1) * parts.spread
         return below, np.full_like(below, np.inf)

@@ -10,8 +10,6 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from camreader.anova import Components
-
 MOST_CASES = 5000  # beyond this a study of readers is no longer planned, and "more" is said
 
 
@@ -70,6 +68,8 @@ def plan(parts, pilot_cases, differences=(0.05, 0.10, 0.15), readers=range(3, 21
 
 def _noncentral(effect, ddf, alpha):
     """Power of the F test with 1 and `ddf` degrees of freedom at non-centrality `effect`."""
+    if effect == 0:
+        return alpha  # scipy's non-central F is wrong at 0
     if np.isinf(ddf):
         return float(stats.ncx2.sf(stats.chi2.isf(alpha, 1), 1, effect))
     return float(stats.ncf.sf(stats.f.isf(alpha, 1, ddf), 1, ddf, effect))

@@ -1,0 +1,80 @@
+"""Power and sample size against the published Van Dyke examples."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from camreader import mrmc, roemetz, sizing
+from camreader.anova import Components
+
+VANDYKE = Path(__file__).parents[1].parent / "shared" / "reader-data" / "vandyke.csv"
+PILOT = Components(  # jackknife components of the Van Dyke study (RJafroc, dataset02, Wilcoxon)
+    treatments=2,
+    readers=5,
+    ms_t=0.00479617,
+    ms_r=0.00383620,
+    ms_tr=0.00055103,
+    var=0.00080229,
+    cov1=0.00034661,
+    cov2=0.00034407,
+    cov3=0.00023903,
+)
+DIFFERENCE = 0.043800322
+
+
+def test_six_readers_need_about_251_cases():
+    # RJafroc sample size vignette, dataset02: 6 readers, 251 cases for a power of 0.8
+    assert sizing.cases_needed(PILOT, 114, DIFFERENCE, 6) == pytest.approx(251, abs=1)
+    assert round(sizing.power(PILOT, 114, DIFFERENCE, 5, 114), 2) == 0.51
+
+
+@pytest.mark.parametrize(
+    ("readers", "cases", "random", "ddf", "published"),
+    [  # Chakraborty, RJafroc ROC book, chapter "Sample size estimation", examples
+        (10, 163, "both", 34.334268, 0.79111255),
+        (10, 133, "cases", 132, 0.80111671),
+        (10, 53, "readers", None, 0.80496663),
+        (6, 112, "both", None, 0.5555789),
+    ],
+)
+def test_power_is_the_published_one(readers, cases, random, ddf, published):
+    found = sizing.power(PILOT, 114, DIFFERENCE, readers, cases, random, ddf)
+    assert found == pytest.approx(published, abs=2e-5)
+
+
+@pytest.mark.skipif(not VANDYKE.exists(), reason="the Van Dyke readings are not here (../shared)")
+def test_from_readings_to_a_plan():
+    part = mrmc.obuchowski_rockette(mrmc.read_csv(VANDYKE)).components
+    assert sizing.cases_needed(part, 114, DIFFERENCE, 6) == 251
+    table = sizing.plan(part, 114, readers=range(4, 8))
+    needed = table.pivot(index="difference", columns="readers", values="cases")
+    assert (needed.diff(axis=1).iloc[:, 1:] <= 0).all(axis=None)  # more readers, fewer cases
+    assert (needed.diff().iloc[1:] <= 0).all(axis=None)  # larger differences, fewer cases
+    assert (table["power"] >= 0.8).all()
+
+
+def test_what_no_number_of_cases_can_show_is_none():
+    assert sizing.cases_needed(PILOT, 114, 0.01, 3) is None
+    assert sizing.plan(PILOT, 114, (0.01,), [3])["cases"].isna().all()
+
+
+def test_no_difference_has_the_power_of_the_level():
+    assert sizing.power(PILOT, 114, 0.0, 6, 200) == pytest.approx(0.05)
+
+
+def test_predicted_power_is_the_simulated_one():
+    # components averaged over simulated studies predict how often such studies reject
+    variances = roemetz.structure("HL")
+    positives, negatives = roemetz.simulate(2000, 5, 40, 40, (1.2, 1.7), variances, 8)
+    part = roemetz.average_components(positives, negatives)
+    effect = roemetz.expected_auc(1.7, variances) - roemetz.expected_auc(1.2, variances)
+    predicted = sizing.power(part, 80, effect, 5, 80)
+    found = roemetz.rejections(positives, negatives).mean()
+    assert predicted == pytest.approx(found, abs=0.04)
+
+
+def test_a_pilot_without_variance_is_not_a_number_to_plan_with():
+    none = Components(2, 3, 0.01, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    assert np.isnan(sizing.power(none, 50, 0.1, 5, 50))
+    assert sizing.cases_needed(none, 50, 0.1, 5) is None
