@@ -1,0 +1,309 @@
+"""One network fitted to one set of slices: the epochs, their seeds, when to stop, what to keep.
+
+Every epoch starts by seeding all random numbers from (seed, draw, epoch). A run that was killed
+therefore goes on from its last checkpoint exactly as the unbroken run would have.
+
+Plain PyTorch rather than a trainer library: mixed precision and several GPUs cost a few marked
+lines, and the loop stays readable from top to bottom.
+"""
+
+import copy
+import ctypes
+import os
+import platform
+import time
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import distributed, nn
+from tqdm import tqdm
+
+from camreader.network import build
+from camreader.splits import by_image
+
+WATCHED = {"train error": "test", "test accuracy": "test", "validation": "validation"}
+
+
+class Fit:
+    """A training under way: network, optimiser, history and the best weights so far.
+
+    frame: slice_id, label and the plan's split column, n rows; images: float32 (n, 1, S, S);
+    plan and settings: see training.Plan and training.Settings; rank of world: this process among
+    those of torchrun; weights: a state dict to go on from, or None for a network drawn by seed.
+    """
+
+    def __init__(self, frame, images, plan, settings, seed, rank=0, world=1, weights=None):
+        self.frame, self.images, self.plan, self.settings = frame, images, plan, settings
+        self.seed, self.rank, self.world, self.weights = seed, rank, world, weights
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.labels = torch.tensor(frame["label"].to_numpy(), dtype=torch.float32)
+        self.augment = augmentation() if plan.augment else nn.Identity()
+        self.history, self.seconds = [], 0.0
+        self.kept, self.best = {"score": -np.inf, "draw": 0, "epoch": 0}, None
+        self.begin_draw(0)
+
+    def begin_draw(self, draw):
+        """A fresh network on draw number `draw` of the split; draw 0 is the cohort's own."""
+        self.draw, self.epoch, self.stopped = draw, 0, ""
+        self.split = self.split_of(draw)
+        self.rows = np.flatnonzero(self.split == "train")
+        self.batch = batch_size(len(self.rows), self.settings.batch_size, self.world)
+        self.seed_epoch()
+        self.network = build(
+            self.settings.architecture, self.images.shape[-1], dropout=self.settings.dropout
+        )
+        if self.weights is not None and draw == 0:
+            self.network.load_state_dict(self.weights)
+        self.network.to(self.device)
+        several = self.world > 1  # several processes: gradients are averaged over them
+        self.stepper = (
+            nn.parallel.DistributedDataParallel(self.network) if several else self.network
+        )
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), weight_decay=self.settings.weight_decay
+        )
+
+    def split_of(self, draw):
+        """Part of every slice, an array (n,), on draw number `draw`."""
+        if draw == 0:
+            return self.frame[self.plan.split].to_numpy(object)
+        return by_image(len(self.frame), seed=1000 * self.seed + draw)
+
+    def seed_epoch(self):
+        """Seed dropout and augmentation; return the generator of the epoch's order."""
+        where = (self.seed, self.draw, self.epoch)
+        torch.manual_seed(int(np.random.SeedSequence((*where, self.rank)).generate_state(1)[0]))
+        return np.random.default_rng(where)
+
+    def learning_rate(self, progress):
+        """Warm up over a tenth of the planned epochs, then a cosine to zero; progress in 0..1.
+
+        Half the peak throughout where the end is not planned: until a training error is reached.
+        """
+        peak = self.settings.learning_rate
+        if self.plan.stop == "train error":
+            return peak / 2
+        return peak * min(10 * progress, 0.5 + 0.5 * np.cos(np.pi * progress))
+
+    def run_epoch(self, bar):
+        """Train on every training slice once, look at the watched part, decide what comes next."""
+        began = time.perf_counter()
+        row = {"draw": self.draw, "epoch": self.epoch + 1} | self.train_epoch(bar)
+        row |= self.watch()
+        self.seconds += time.perf_counter() - began
+        self.history.append(self.agree_on(row))
+        self.epoch += 1
+        self.keep_if_best(self.history[-1])
+        self.stopped = self.reason_to_stop(self.history[-1])
+        reached = self.stopped.startswith("reached")
+        redraw = self.plan.stop == "test accuracy" and self.draw + 1 < self.settings.resamples
+        if self.stopped and not reached and redraw:
+            self.begin_draw(self.draw + 1)
+
+    def train_epoch(self, bar):
+        """One pass over the training slices: mean loss, error and gradient norm."""
+        order = self.rows[self.seed_epoch().permutation(len(self.rows))]
+        self.stepper.train()
+        steps = len(order) // self.batch
+        totals = np.zeros(4)
+        for step in range(steps):
+            rows = order[step * self.batch : (step + 1) * self.batch][self.rank :: self.world]
+            rate = self.learning_rate((self.epoch + (step + 1) / steps) / self.settings.epochs)
+            self.optimizer.param_groups[0]["lr"] = rate
+            totals += self.train_step(torch.as_tensor(rows))
+            bar.update(self.batch)
+        loss, wrong, norm, seen = self.sum_over_processes(totals)
+        return {"train_loss": loss / seen, "train_error": wrong / seen, "gradient": norm / seen}
+
+    def train_step(self, rows):
+        """One step on the slices at `rows`; returns sums of loss, errors, gradient norm, count."""
+        labels = self.labels[rows].to(self.device)
+        images = self.augment(self.images[rows].to(self.device))
+        with mixed_precision(self.device):
+            logits = self.stepper(images.contiguous(memory_format=torch.channels_last))
+        loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        if not torch.isfinite(loss) or not torch.isfinite(norm):
+            raise FloatingPointError(
+                f"Loss {loss.item()} or gradient {norm.item()} is not finite in epoch "
+                f"{self.epoch + 1}: lower the learning rate ({self.settings.learning_rate})"
+            )
+        self.optimizer.step()
+        wrong = ((logits.detach() > 0) != (labels > 0)).sum()
+        return np.array([loss.item() * len(rows), wrong.item(), norm.item() * len(rows), len(rows)])
+
+    def watch(self):
+        """Loss and accuracy on the part that decides when to stop (none: the test stays unseen)."""
+        part = WATCHED.get(self.plan.stop)
+        rows = np.flatnonzero(self.split == part)
+        if len(rows) == 0:
+            return {}
+        logits, labels = predict(self.network, self.images, rows), self.labels[rows]
+        loss = nn.functional.binary_cross_entropy_with_logits(logits, labels).item()
+        accuracy = ((logits > 0) == (labels > 0)).double().mean().item()
+        return {"watched": part, "watched_loss": loss, "watched_accuracy": accuracy}
+
+    def keep_if_best(self, row):
+        """Keep the weights: of the best watched epoch, or of the last where none is sought."""
+        score = {
+            "validation": -row.get("watched_loss", 0),
+            "test accuracy": row.get("watched_accuracy"),
+        }.get(self.plan.stop, len(self.history))
+        if score > self.kept["score"]:
+            self.kept = {"score": score, "draw": self.draw, "epoch": self.epoch}
+            self.best = copy.deepcopy(self.network.state_dict())
+
+    def reason_to_stop(self, row):
+        """Why this draw ends after this epoch, in words, or an empty text."""
+        settings, stop = self.settings, self.plan.stop
+        if stop == "train error" and row["train_error"] <= settings.target_error:
+            return f"reached a training error of {row['train_error']:.1%}"
+        if stop == "test accuracy" and row["watched_accuracy"] >= settings.target_accuracy:
+            return f"reached {row['watched_accuracy']:.2%} on the test set"
+        if stop == "validation" and self.epoch - self.kept["epoch"] >= settings.patience:
+            return f"no better validation loss in {settings.patience} epochs"
+        return f"all {self.epoch} epochs" if self.epoch >= settings.epochs else ""
+
+    def agree_on(self, row):
+        """Process 0's numbers, so that all processes stop together."""
+        box = [row]
+        if self.world > 1:
+            distributed.broadcast_object_list(box)
+        return box[0]
+
+    def sum_over_processes(self, totals):
+        """Sums over all processes of an array of sums."""
+        if self.world == 1:
+            return totals
+        together = torch.tensor(totals, dtype=torch.float32, device=self.device)
+        distributed.all_reduce(together)
+        return together.double().cpu().numpy()
+
+    def checkpoint(self):
+        """(tensors, facts): all that `resume` needs."""
+        tensors = {f"model.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        for number, values in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{k}": v for k, v in values.items()}
+        facts = ("draw", "epoch", "stopped", "history", "kept", "seconds")
+        return tensors, {name: getattr(self, name) for name in facts}
+
+    def resume(self, tensors, facts):
+        """Go on from what `checkpoint` returned."""
+        self.begin_draw(facts["draw"])
+        for name in ("epoch", "stopped", "history", "kept", "seconds"):
+            setattr(self, name, facts[name])
+        parts = {"model": {}, "best": {}, "optimizer": {}}
+        for name, value in tensors.items():
+            part, rest = name.split(".", 1)
+            parts[part][rest] = value
+        self.network.load_state_dict(parts["model"])
+        self.best = {k: v.to(self.device) for k, v in parts["best"].items()}
+        state = self.optimizer.state_dict()
+        for name, value in parts["optimizer"].items():
+            number, key = name.split(".", 1)
+            state["state"].setdefault(int(number), {})[key] = value
+        self.optimizer.load_state_dict(state)
+
+    def predictions(self):
+        """slice_id, split, logit, probability and predicted of every slice, by the kept weights."""
+        self.network.load_state_dict(self.best)
+        logits = predict(self.network, self.images).double().numpy()
+        return pd.DataFrame(
+            {
+                "slice_id": self.frame["slice_id"],
+                "split": self.split_of(self.kept["draw"]),
+                "logit": logits,
+                "probability": 1 / (1 + np.exp(-logits)),
+                "predicted": (logits > 0).astype(int),
+            }
+        )
+
+
+def batch_size(slices, largest, world=1):
+    """Slices a step: small cohorts take small steps, so that an epoch has about 20 of them."""
+    return max(world, min(largest, slices, max(4, slices // 20)))
+
+
+@torch.no_grad()
+def predict(network, images, rows=None, batch=64):
+    """Logits (n,) on the CPU, in evaluation mode, of images (N, 1, S, S) at `rows` (default all)."""
+    network.eval()
+    device = next(network.parameters()).device
+    rows = torch.arange(len(images)) if rows is None else torch.as_tensor(rows)
+    parts = [
+        network(images[part].to(device).contiguous(memory_format=torch.channels_last)).cpu()
+        for part in rows.split(batch)
+    ]
+    return torch.cat(parts) if parts else torch.zeros(0)
+
+
+def augmentation():
+    """Light and cheap: one random flip, turn, shift and zoom for all slices of a step."""
+    from torchvision.transforms import v2  # slow to import, so only where it is used
+
+    return v2.Compose(
+        [
+            v2.RandomHorizontalFlip(),
+            v2.RandomVerticalFlip(),
+            v2.RandomAffine(degrees=10, translate=(0.06, 0.06), scale=(0.9, 1.1)),
+        ]
+    )
+
+
+def mixed_precision(device):
+    """bfloat16 where a GPU makes it faster; it needs no loss scaling."""
+    cuda = device.type == "cuda"
+    return torch.autocast("cuda", dtype=torch.bfloat16) if cuda else nullcontext()
+
+
+@contextmanager
+def several_processes():
+    """Yield (rank, world): (0, 1), or this process's place among those that torchrun started."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield 0, 1
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield distributed.get_rank(), world
+        distributed.barrier()
+    finally:
+        distributed.destroy_process_group()
+
+
+@contextmanager
+def repeatable():
+    """Only algorithms that give the same numbers twice, where PyTorch has them."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid; slow
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def keep_buffers():
+    """Tell glibc to keep freed buffers: returning them costs up to half of a CPU step.
+
+    The same as MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_ in the environment, for a
+    process that was started without them. Nothing elsewhere than on Linux with glibc.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+
+
+def progress(fit):
+    """A bar over all planned epochs of the present draw, with the time left."""
+    planned = fit.settings.epochs * (len(fit.rows) // fit.batch) * fit.batch
+    done = fit.epoch * (len(fit.rows) // fit.batch) * fit.batch
+    return tqdm(total=planned, initial=done, unit=" slices", mininterval=1, disable=fit.rank > 0)

@@ -1,0 +1,250 @@
+"""The study's runs: what each trains on, when it stops, and training them one after the other.
+
+The paper's protocol splits slices at random and looks at the test set to decide when to stop; the
+sound one keeps patients apart, stops on a validation set and looks at the test set once.
+
+From the shell: python -m camreader.training --cohort phantom --protocol paper --run final --seed 1
+On several GPUs: torchrun --nproc-per-node=4 -m camreader.training ... (the same arguments).
+"""
+
+import argparse
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+import pandas as pd
+import torch
+
+from camreader import pixels, runs
+from camreader.files import Study, read_table
+from camreader.fitting import Fit, keep_buffers, progress, repeatable, several_processes
+from camreader.runs import load_model
+from camreader.schemas import Cohort, DataError
+
+__all__ = ["PLANS", "Plan", "Settings", "fit", "load_model", "load_slices", "train", "train_all"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train; the same for every run."""
+
+    architecture: str = "generic"  # or "resnet18"
+    epochs: int = 24  # at most, per draw; the schedule is laid out over them
+    batch_size: int = 32  # smaller on small cohorts
+    learning_rate: float = 2e-3  # peak
+    weight_decay: float = 0.02
+    dropout: float = 0.3
+    clip: float = 1.0  # largest norm of a step's gradient
+    target_error: float = 0.05  # the paper's first and second run: training error
+    target_accuracy: float = 0.95  # the paper's final run: accuracy on the test set
+    resamples: int = 3  # the paper's final run: at most this many draws of the 80/20 split
+    patience: int = 8  # the sound run: epochs without a better validation loss
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one run trains on and when it stops."""
+
+    split: str  # the cohort's column: split_image (by slice) or split_patient
+    stop: str  # at a "train error", a "test accuracy", by "validation", or after all "epochs"
+    augment: bool = True
+    start: str = ""  # goes on from the weights of this run
+    region: str = ""  # only slices of this region
+    window: str = "soft tissue"
+    why: str = ""
+
+
+PLANS = {
+    "paper-first": Plan(
+        "split_image",
+        "train error",
+        augment=False,
+        why="images as they are, until the training error is 5 %",
+    ),
+    "paper-second": Plan(
+        "split_image",
+        "train error",
+        start="paper-first",
+        why="goes on with augmented images, until the training error is 5 % again",
+    ),
+    "paper-final": Plan(
+        "split_image",
+        "test accuracy",
+        why="split redrawn and network retrained until the TEST set reaches the target",
+    ),
+    "sound-final": Plan(
+        "split_patient",
+        "validation",
+        why="patients kept apart, stopped on validation, test set looked at once",
+    ),
+    "liver-final": Plan("split_image", "epochs", region="liver", window="liver"),
+    "liver-sound": Plan("split_patient", "epochs", region="liver", window="liver"),
+    "lung-final": Plan("split_image", "epochs", region="lung", window="lung"),
+    "lung-sound": Plan("split_patient", "epochs", region="lung", window="lung"),
+}
+
+
+def train(study, name, seed=0, settings=None):
+    """Train the run `name` (a key of PLANS) unless it is finished; return its record, a dict.
+
+    Raises DataError in words where the cohort cannot carry the run's protocol.
+    """
+    settings, plan = settings or Settings(), PLANS[name]
+    frame, images = load_slices(study, plan)
+    check_trainable(frame, plan, study.card["refusals"])
+    identity = {"name": name, "seed": seed}
+    weights = None
+    if plan.start:
+        identity["start"] = train(study, plan.start, seed, settings)["fingerprint"]
+        weights = load_model(runs.folder(study, plan.start, seed))[0].state_dict()
+    where = runs.folder(study, name, seed)
+    return fit(frame, images, plan, settings, where, identity, weights)
+
+
+def train_all(study, names, seeds=(0,), settings=None):
+    """Train every run; return one row per run, the refused ones with the reason in words."""
+    rows = []
+    for seed in seeds:
+        for name in names:
+            try:
+                row = train(study, name, seed, settings) | {"status": "finished", "reason": ""}
+            except DataError as error:
+                protocol, run = name.split("-")
+                row = {"protocol": protocol, "run": run, "seed": seed}
+                row |= {"status": "refused", "reason": str(error)}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def load_slices(study, plan):
+    """(cohort rows of the plan's region, float32 tensor (n, 1, S, S) in 0..1 through its window).
+
+    All slices are held in memory (64 KiB each at 128x128), so training never waits for a disk.
+    """
+    frame = read_table(study.cohort_table, Cohort)
+    hu = pixels.load(study.pixels)
+    if plan.region:
+        rows = np.flatnonzero(frame["region"] == plan.region)
+        frame, hu = frame.iloc[rows].reset_index(drop=True), hu[rows]
+    return frame, torch.from_numpy(pixels.model_input(hu, *pixels.WINDOWS[plan.window]))
+
+
+def check_trainable(frame, plan, refusals=None):
+    """DataError saying what is needed, where the slices cannot be trained and tested on."""
+    protocol = "sound" if plan.split == "split_patient" else "paper"
+    what = f"Cannot train on the {plan.region or 'whole'} cohort under the {protocol} protocol"
+    words = (refusals or {}).get(protocol)
+    if words or frame[plan.split].isna().any():
+        raise DataError(f"{what}: {words or 'some slices are in no part of the split'}")
+    parts = {"train": 4, "test": 1} | ({"validation": 1} if plan.stop == "validation" else {})
+    for part, needed in parts.items():
+        labels = frame.loc[frame[plan.split] == part, "label"]
+        tumor, free = int((labels == 1).sum()), int((labels == 0).sum())
+        if min(tumor, free) < needed:
+            raise DataError(
+                f"{what}: too few slices in its {part} part",
+                found=f"{tumor} tumor and {free} no tumor",
+                expected=f"at least {needed} of each",
+            )
+
+
+def fit(frame, images, plan, settings, where, identity, weights=None):
+    """Train on `frame` (slice_id, label, the plan's split) and `images`; return the run's record.
+
+    where: the run's folder; identity: a dict with name ("<protocol>-<run>"), seed and whatever
+    else tells this run from others. A finished run with the same fingerprint is returned as it
+    is, a started one is resumed, and anything else in the folder is trained anew.
+    """
+    identity = identity | {"settings": asdict(settings), "plan": asdict(plan)}
+    mark = runs.fingerprint(identity, frame[["slice_id", "label", plan.split]], images)
+    if record := runs.finished(where, mark):
+        return record
+    keep_buffers()
+    with several_processes() as (rank, world), repeatable():
+        state = Fit(frame, images, plan, settings, identity["seed"], rank, world, weights)
+        tensors, facts = runs.load_checkpoint(where, mark)
+        if facts:
+            state.resume(tensors, facts)
+        run_epochs(state, where, mark)
+        if rank == 0:
+            runs.finish(where, *results(state, identity, mark))
+    return runs.finished(where, mark)
+
+
+def run_epochs(state, where, mark):
+    """Train until the state says it is done, with a checkpoint after every epoch."""
+    with progress(state) as bar:
+        while not state.stopped:
+            state.run_epoch(bar)
+            if state.rank == 0:
+                tensors, facts = state.checkpoint()
+                runs.save_checkpoint(where, tensors, facts | {"fingerprint": mark})
+
+
+def results(state, identity, mark):
+    """(weights, history, predictions, record) of a finished training."""
+    protocol, run = identity["name"].split("-")
+    who = {"protocol": protocol, "run": run, "seed": identity["seed"]}
+    predictions = state.predictions().assign(**who)
+    wrong = predictions["predicted"].to_numpy() != state.labels.numpy()
+    counts = {
+        f"{kind}_{part}": int(rows.sum())
+        for part in ("train", "validation", "test")
+        for kind, rows in (
+            ("n", predictions["split"] == part),
+            ("wrong", wrong & (predictions["split"] == part)),
+        )
+    }
+    record = who | counts | facts_of(state) | identity | {"fingerprint": mark}
+    return state.best, pd.DataFrame(state.history).assign(**who), predictions, record
+
+
+def facts_of(state):
+    """How the run went, for model.json: network, stopping, speed, machine."""
+    cuda = state.device.type == "cuda"
+    slices = len(state.history) * len(state.rows)
+    return {
+        "architecture": state.settings.architecture,
+        "image_size": state.images.shape[-1],
+        "window": state.plan.window,
+        "parameters": sum(p.numel() for p in state.network.parameters()),
+        "draws": state.draw + 1,
+        "kept_draw": state.kept["draw"],
+        "kept_epoch": state.kept["epoch"],
+        "epochs": len(state.history),
+        "stopped": state.stopped,
+        "train_error": state.history[-1]["train_error"],
+        "seconds": state.seconds,
+        "slices_per_second": slices / state.seconds,
+        "device": torch.cuda.get_device_name()
+        if cuda
+        else f"CPU, {torch.get_num_threads()} threads",
+        "torch": torch.__version__,
+    }
+
+
+def main(arguments=None):
+    """Train one run from the shell."""
+    parser = argparse.ArgumentParser(description="Train one run of the study.")
+    parser.add_argument("--data", default="data", help="folder of cohorts/ and runs/")
+    parser.add_argument("--cohort", default="phantom")
+    parser.add_argument("--protocol", default="paper", help="paper, sound, liver or lung")
+    parser.add_argument("--run", default="final", help="first, second, final or sound")
+    parser.add_argument("--seed", type=int, default=0)
+    for field in fields(Settings):
+        flag = "--" + field.name.replace("_", "-")
+        parser.add_argument(flag, type=type(field.default), default=field.default)
+    options = vars(parser.parse_args(arguments))
+    name = f"{options['protocol']}-{options['run']}"
+    if name not in PLANS:
+        parser.error(f"no run called {name}; known: {', '.join(PLANS)}")
+    settings = Settings(**{field.name: options[field.name] for field in fields(Settings)})
+    study = Study(options["data"], options["cohort"])
+    try:
+        record = train(study, name, options["seed"], settings)
+    except DataError as error:
+        parser.exit(3, f"{error}\n")
+    print(f"{name}: {record['stopped']}; {record['wrong_test']} of {record['n_test']} wrong")
+
+
+if __name__ == "__main__":
+    main()
