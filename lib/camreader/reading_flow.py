@@ -1,0 +1,282 @@
+"""One reader's way through a study: which case comes next, which answer it waits for.
+
+Nothing is kept in memory that matters: where a reader stands is computed from the stored order
+and the stored events, so a killed session goes on exactly where its last stored answer left it.
+"""
+
+import math
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from camreader.files import read_json
+from camreader.reading_log import Refused
+from camreader.schemas import DataError
+
+DIAGNOSES = ("tumor", "no tumor", "other")
+CONFIDENCES = (1, 2, 3, 4, 5)
+HELPFULNESS = ("yes", "some", "no")
+HISTORY = ("window_centre", "window_width", "opacity", "threshold", "show_heat")
+DESIGNS = ("sequential", "crossover")
+LONGEST_NAME, LONGEST_COMMENT, LONGEST_HISTORY = 60, 2000, 5000
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stop of a reader's order.
+
+    phase: "training" and "sequential" ask unaided, then aided; "unaided" and "aided" (crossover)
+    ask once. period: 1, or 2 for what comes after a crossover's washout.
+    """
+
+    case: str
+    phase: str
+    period: int = 1
+
+    @property
+    def stages(self):
+        """What this step asks, in order: event kinds that complete it."""
+        return {"unaided": ("locked",), "aided": ("revised",)}.get(
+            self.phase, ("locked", "revised")
+        )
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a reader stands. stage: "unaided", "aided", "waiting" (washout) or "finished"."""
+
+    index: int
+    stage: str
+    step: Step | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Design:
+    """A study as it was set up, read from design.json; holds nothing a reader may not see."""
+
+    folder: Path
+    card: dict
+
+    @classmethod
+    def load(cls, folder):
+        """Read <folder>/design.json; DataError names the command that makes it."""
+        path = Path(folder) / "design.json"
+        if not path.exists():
+            words = "This reading is not set up yet; `make report` or notebook 07 does it"
+            raise DataError(words, file=path)
+        return cls(Path(folder), read_json(path))
+
+    @property
+    def study(self):
+        return self.card["study"]
+
+    @property
+    def slots(self):
+        return sorted(int(slot) for slot in self.card["orders"])
+
+    def steps(self, slot):
+        """The stored order of reader number `slot`, a list of Step."""
+        return [Step(*entry) for entry in self.card["orders"][str(slot)]]
+
+    def image_path(self, case):
+        return self.folder / "images" / f"{case}.npy"
+
+
+def position(steps, events, washout_days=0):
+    """Position of a reader who has `events` (dicts in stored order) on the way `steps`."""
+    done = {(event["case_id"], event["kind"]) for event in events}
+    for index, step in enumerate(steps):
+        open_kinds = [kind for kind in step.stages if (step.case, kind) not in done]
+        if not open_kinds:
+            continue
+        until = _washout_end(steps[:index], step, events, washout_days)
+        if until is not None and datetime.now(UTC) < until:
+            return Position(index, "waiting", step, until)
+        return Position(index, "unaided" if open_kinds[0] == "locked" else "aided", step)
+    return Position(len(steps), "finished")
+
+
+def _washout_end(earlier, step, events, days):
+    if step.period == 1 or not days or (earlier and earlier[-1].period == step.period):
+        return None
+    answers = [event["utc"] for event in events if event["kind"] in ("locked", "revised")]
+    return datetime.fromisoformat(max(answers)) + timedelta(days=days) if answers else None
+
+
+def log_phase(step, stage):
+    """The log's word for what is being read: training, unaided or aided."""
+    return "training" if step.phase == "training" else stage
+
+
+def clean_name(text):
+    """A reader's name as it is stored: one line, single spaces; Refused, in words, if unfit."""
+    name = " ".join(unicodedata.normalize("NFC", str(text)).split())
+    if not name:
+        raise Refused("Please type your name or the code you were given")
+    if len(name) > LONGEST_NAME:
+        raise Refused(f"That name is longer than {LONGEST_NAME} characters")
+    if any(unicodedata.category(sign) in ("Cc", "Cf", "Cs") for sign in name):
+        raise Refused("That name holds characters that cannot be printed")
+    return name
+
+
+def enroll(log, design, name):
+    """(name, slot): the reader's stored place in the study, taking a free one the first time.
+
+    Names that differ only in upper and lower case are the same reader.
+    """
+    name = clean_name(name)
+    for _ in design.slots:
+        taken = {e["payload"]["slot"]: e["reader"] for e in log.events(kind="enrolled")}
+        for slot, reader in taken.items():
+            if reader.casefold() == name.casefold():
+                return reader, slot
+        free = [slot for slot in design.slots if slot not in taken]
+        if not free:
+            break
+        try:
+            log.append("enrolled", name, payload={"slot": free[0]})
+        except Refused:
+            continue  # another workstation took this place a moment ago
+    else:
+        return enroll(log, design, name)
+    raise Refused(
+        f"This study was set up for {len(design.slots)} readers and all places are taken; "
+        "if you read before, use exactly the same name"
+    )
+
+
+def check_answer(kind, payload):
+    """The payload of an answer, checked field by field; Refused in words if it is not one."""
+    wanted = {"diagnosis": DIAGNOSES, "confidence": CONFIDENCES}
+    if kind == "revised":
+        wanted["helpfulness"] = HELPFULNESS
+    for name, allowed in wanted.items():
+        value = payload.get(name)
+        if isinstance(value, bool) or value not in allowed:
+            choices = ", ".join(str(choice) for choice in allowed)
+            raise Refused(f"The answer needs its {name}: one of {choices}")
+    known = {*wanted, "comment", "milliseconds", "window", "history", "target"}
+    if set(payload) - known:
+        raise Refused(f"The answer holds unknown fields: {sorted(set(payload) - known)}")
+    _check_text(payload.get("comment", ""))
+    _check_number("milliseconds", payload.get("milliseconds", 0), 0, DAY_MS)
+    for value in payload.get("window", ()):
+        _check_number("window", value, -1e6, 1e6)
+    _check_history(payload.get("history", []))
+    return payload
+
+
+def _check_text(comment):
+    if not isinstance(comment, str) or len(comment) > LONGEST_COMMENT:
+        raise Refused(f"A comment is a text of at most {LONGEST_COMMENT} characters")
+
+
+def _check_number(name, value, low, high):
+    fit = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if not fit or not low <= value <= high:
+        raise Refused(f"{name} must be a number between {low:g} and {high:g}")
+
+
+def _check_history(history):
+    """[[milliseconds, what, value], ...]: how window and opacity moved while the case was open."""
+    if not isinstance(history, list) or len(history) > LONGEST_HISTORY:
+        raise Refused(f"The history is a list of at most {LONGEST_HISTORY} entries")
+    for entry in history:
+        if not (isinstance(entry, list) and len(entry) == 3 and entry[1] in HISTORY):
+            raise Refused("Each entry of the history is [milliseconds, what, value]")
+        _check_number("history", entry[0], 0, DAY_MS)
+        _check_number(
+            entry[1], float(entry[2]) if isinstance(entry[2], bool) else entry[2], -1e6, 1e6
+        )
+
+
+class Reading:
+    """One reader in one session: says what to show, stores what was answered.
+
+    design: Design. log: ReadingLog with this session's id. name: as typed. Raises Refused while
+    another session of this reader is open, and LogError where nothing can be stored.
+    """
+
+    def __init__(self, design, log, name):
+        self.design, self.log = design, log
+        self.reader, self.slot = enroll(log, design, name)
+        log.claim(self.reader)
+        self.steps = design.steps(self.slot)
+
+    def position(self):
+        """The reader's Position, from what is stored now."""
+        events = self.log.events(reader=self.reader)
+        return position(self.steps, events, self.design.card.get("washout_days", 0))
+
+    def start_case(self):
+        """Note that the current case is on the screen; returns its Position."""
+        here = self.position()
+        if here.stage in ("unaided", "aided"):
+            self._append("started", here.step.case, log_phase(here.step, here.stage), {})
+        return here
+
+    def submit(self, kind, case, payload, event_id):
+        """Store one event from the page; True if new, False if it had been stored before.
+
+        An answer must be for the case and stage the log is waiting for; a repeated event id is
+        acknowledged whatever came after it, so a page may send again until it hears back.
+        """
+        self.log.claim(self.reader)
+        repeated = [e for e in self.log.events(reader=self.reader) if e["event_id"] == event_id]
+        phase = repeated[0]["phase"] if repeated else self._phase_for(kind, case, payload)
+        return self._append(kind, case, phase, payload, event_id)
+
+    def _append(self, kind, case, phase, payload, event_id=None):
+        return self.log.append(kind, self.reader, case, phase, payload, event_id)
+
+    def _phase_for(self, kind, case, payload):
+        if kind == "corrected":
+            return self._phase_of_correction(case, payload)
+        here = self.position()
+        if kind in ("locked", "revised"):
+            check_answer(kind, payload)
+            expected = {"unaided": "locked", "aided": "revised"}.get(here.stage)
+            if expected != kind or here.step.case != case:
+                raise Refused("This answer is not for the case the log is waiting for: reload")
+        elif kind == "comment":
+            _check_text(payload.get("comment", ""))
+        elif kind not in ("paused", "resumed"):
+            raise Refused(f"A page may not write {kind!r}")
+        return log_phase(here.step, here.stage) if here.step else None
+
+    def _phase_of_correction(self, case, payload):
+        target = payload.get("target")
+        kind = {"unaided": "locked", "aided": "revised"}.get(target)
+        stored = [e for e in self.log.events(self.reader, case, kind)] if kind else []
+        if not stored:
+            raise Refused("Only an answer that was given can be corrected")
+        check_answer(kind, payload)
+        return stored[0]["phase"]
+
+    def answers(self):
+        """Answered cases in reading order, as the page lists them; corrections beside."""
+        events = self.log.events(reader=self.reader)
+        kinds = {"locked": "unaided", "revised": "aided"}
+        rows = []
+        for number, step in enumerate(self.steps, start=1):
+            row = {"number": number, "case": step.case, "training": step.phase == "training"}
+            for event in events:
+                if event["case_id"] != step.case:
+                    continue
+                stage = kinds.get(event["kind"])
+                if event["kind"] == "corrected":
+                    stage = f"{event['payload']['target']} corrected"
+                if stage and (stage.split()[0] == step.phase or len(step.stages) == 2):
+                    row[stage] = event["payload"]
+            if len(row) > 3:
+                rows.append(row)
+        return rows
+
+    def close(self):
+        """Let the reader go, so that another session can start at once."""
+        self.log.release(self.reader)
+        self.log.close()
