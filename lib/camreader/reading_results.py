@@ -13,7 +13,7 @@ from camreader.agreement import (
     two_groups,
     two_raters,
 )
-from camreader.intervals import Estimate, wilson
+from camreader.intervals import wilson
 from camreader.published import NO_TUMOR, TUMOR, completions
 from camreader.reading_checks import QUESTIONS, ask
 
@@ -98,7 +98,7 @@ def helpfulness(paper):
     rows = []
     for answer, t in completions(paper.readings()).items():
         found = two_groups(t["helpfulness"] == "Yes", t["reader"] == t["cnn"])
-        d: Estimate = found["difference"]
+        d = found["difference"]
         named = ("yes_agree", "n_agree", "yes_differ", "n_differ")
         numbers = dict(zip(named, (found[k] for k in ("k1", "n1", "k2", "n2")), strict=True))
         row = {"image_16": answer, **numbers, "difference": d.value, "low": d.low, "high": d.high}
@@ -110,7 +110,7 @@ def findings(paper, agreement, helpfulness, ledger):
     """Five sentences that state what the tables show; every number is read from them."""
     table = agreement.set_index(["pair", "statistic"])
     raw, kappa, ac1 = (
-        Estimate(*table.loc[("radiologist and label", name), ["value", "low", "high", "n"]])
+        table.loc[("radiologist and label", name)]
         for name in ("raw agreement", "Cohen's kappa", "Gwet's AC1")
     )
     images = ", ".join(str(i) for i in paper.readings().query("reader != label").index)
@@ -119,7 +119,7 @@ def findings(paper, agreement, helpfulness, ledger):
     unaided = paper.statement("unaided_readings")["status"]
     n = len(paper.readings())
     return [
-        f"The radiologist agrees with the label in {raw.value:.0%} of {raw.n} images "
+        f"The radiologist agrees with the label in {raw.value:.0%} of {n} images "
         f"({raw.low:.0%} to {raw.high:.0%}); they differ in images {images}.",
         f"Corrected for chance that is kappa {kappa.value:.2f} ({kappa.low:.2f} to "
         f"{kappa.high:.2f}) or AC1 {ac1.value:.2f} ({ac1.low:.2f} to {ac1.high:.2f}).",
