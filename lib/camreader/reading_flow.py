@@ -194,6 +194,14 @@ def _check_history(history):
         )
 
 
+def score(diagnosis, confidence):
+    """An answer on one scale for ROC analysis, 1..10: sure of no tumor .. sure of tumor.
+
+    "Other finding" says that what is seen is no tumor, and counts so.
+    """
+    return 5 + confidence if diagnosis == "tumor" else 6 - confidence
+
+
 class Reading:
     """One reader in one session: says what to show, stores what was answered.
 

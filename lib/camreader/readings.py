@@ -1,0 +1,290 @@
+"""From the reading log to tables: one tidy row per answer, exported as CSV, JSON and .imrmc.
+
+`load_tidy` is what the analysis reads. It opens the sealed truth, so it belongs into notebook 08
+and never into a reading session. `python -m camreader.readings --help` exports, simulates and
+says how far the readers are.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from camreader.files import atomic_path, write_table
+from camreader.keeper import open_all
+from camreader.reading_flow import Design, position, score
+from camreader.reading_log import LogError, ReadingLog, Refused
+from camreader.reading_simulate import replay, simulate_answers
+from camreader.schemas import DataError
+
+COLUMNS = (
+    "reader",
+    "case",
+    "modality",  # "unaided" or "aided"
+    "truth",  # 1 tumor, 0 no tumor
+    "score",  # 1 (no tumor, certain) .. 10 (tumor, certain)
+    "diagnosis",
+    "confidence",  # 1 .. 5
+    "helpfulness",  # yes, some, no; empty for unaided answers
+    "seconds",
+    "milliseconds",
+    "order",  # 1, 2, ... among this reader's cases of this modality
+    "cnn_prediction",
+    "simulated",
+    "corrected",  # the answer was corrected later; the corrected one is shown
+    "comment",
+)
+MODALITIES = {"locked": "unaided", "revised": "aided"}
+
+
+def load_tidy(source, folder=None, study=None):
+    """Answers of a reading as a DataFrame with COLUMNS, in the order of answering.
+
+    source: a tidy CSV, the path of a SQLite log, or the address of a PostgreSQL. folder: the
+    reading's folder with the sealed truth (default: beside the SQLite file). study: a study's id
+    where a database holds several. Practice cases are left out. Raises DataError or LogError.
+    """
+    if str(source).endswith(".csv"):
+        return _read_csv(source)
+    folder = Path(folder) if folder else Path(source).parent
+    events = _events(source, folder, study)
+    facts = _facts(events, folder)
+    answers = [row for reader in _by_reader(events) for row in _answers(reader, facts)]
+    return pd.DataFrame(answers, columns=list(COLUMNS))
+
+
+def _events(source, folder, study):
+    """All events of one study; which one is asked for, set up in `folder`, or the only one."""
+    events = ReadingLog(source, study, readonly=True).events()
+    found = list(dict.fromkeys(event["study"] for event in events))
+    if len(found) > 1:
+        here = Design.load(folder).study if (folder / "design.json").exists() else None
+        if here not in found:
+            raise DataError(
+                "The log holds several studies; name one with study=",
+                file=source,
+                found=", ".join(found),
+            )
+        events = [event for event in events if event["study"] == here]
+    return events
+
+
+def _facts(events, folder):
+    """{case: truth and CNN answer}: sealed for real readings, in the event for simulated ones."""
+    kinds = [event for event in events if event["kind"] in MODALITIES]
+    if all("truth" in event["payload"] for event in kinds):
+        return {}
+    return open_all(folder)
+
+
+def _by_reader(events):
+    readers = dict.fromkeys(event["reader"] for event in events)
+    return [[event for event in events if event["reader"] == reader] for reader in readers]
+
+
+def _answers(events, facts):
+    """Tidy rows of one reader's events."""
+    corrections, counts = _corrections(events), {"unaided": 0, "aided": 0}
+    rows = []
+    for event in events:
+        modality = MODALITIES.get(event["kind"])
+        if modality is None or event["phase"] == "training":
+            continue
+        counts[modality] += 1
+        corrected = corrections.get((event["case_id"], modality), {})
+        answer = event["payload"] | corrected
+        answer["milliseconds"] = event["payload"].get("milliseconds")
+        rows.append(
+            _row(event, modality, answer, facts)
+            | {"order": counts[modality], "corrected": bool(corrected)}
+        )
+    return rows
+
+
+def _corrections(events):
+    """{(case, modality): last correction}, but none of an unaided answer made after the reveal.
+
+    Such a correction knows the network's answer; it stays in the log and the JSON export.
+    """
+    revealed, found = set(), {}
+    for event in events:
+        if event["kind"] == "revealed":
+            revealed.add(event["case_id"])
+        if event["kind"] == "corrected":
+            target = event["payload"]["target"]
+            if target == "aided" or event["case_id"] not in revealed:
+                found[event["case_id"], target] = event["payload"]
+    return found
+
+
+def _row(event, modality, answer, facts):
+    known = facts.get(event["case_id"], event["payload"])
+    milliseconds = answer["milliseconds"]
+    value = answer.get("score")
+    if value is None:
+        value = score(answer["diagnosis"], answer["confidence"])
+    return {
+        "reader": event["reader"],
+        "case": event["case_id"],
+        "modality": modality,
+        "truth": known["truth"],
+        "score": float(value),
+        "diagnosis": answer.get("diagnosis"),
+        "confidence": answer.get("confidence"),
+        "helpfulness": answer.get("helpfulness") if modality == "aided" else None,
+        "seconds": None if milliseconds is None else milliseconds / 1000,
+        "milliseconds": milliseconds,
+        "cnn_prediction": known["cnn_prediction"],
+        "simulated": bool(event["simulated"]),
+        "comment": answer.get("comment", ""),
+    }
+
+
+# ---- files ----
+
+_FORMULA = re.compile(r"^('*)([=+\-@\t\r])")  # a spreadsheet would run what starts so
+
+
+def _read_csv(path):
+    try:
+        frame = pd.read_csv(path, keep_default_na=False, na_values={"confidence": [""]})
+    except (OSError, ValueError) as error:
+        raise DataError(f"Tidy readings cannot be read: {error}", file=path) from None
+    missing = [name for name in COLUMNS if name not in frame]
+    if missing:
+        raise DataError("Not a table of tidy readings", file=path, column=missing[0])
+    return frame.replace({"helpfulness": {"": None}}).map(_unguard)
+
+
+def _guard(value):
+    return _FORMULA.sub(r"'\1\2", value) if isinstance(value, str) else value
+
+
+def _unguard(value):
+    return re.sub(r"^'('*[=+\-@\t\r])", r"\1", value) if isinstance(value, str) else value
+
+
+def write_csv(frame, path):
+    """Tidy rows as CSV; text that a spreadsheet would take for a formula gets a leading quote."""
+    write_table(frame.map(_guard), path)
+
+
+def write_events(source, path, study=None):
+    """Every event of the log as JSON: answers, corrections, pauses, windows and opacities."""
+    events = ReadingLog(source, study, readonly=True).events()
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(events, indent=1) + "\n")
+
+
+def write_imrmc(frame, path):
+    """Tidy rows in iMRMC's format (FDA's reader-study software): truths, then scores."""
+    truth = frame.groupby("case")["truth"].first()
+    head = [
+        f"N0:{(truth == 0).sum()}",
+        f"N1:{(truth == 1).sum()}",
+        f"NR:{frame['reader'].nunique()}",
+        f"NM:{frame['modality'].nunique()}",
+        "BEGIN DATA:",
+    ]
+    lines = [f"truth,{_field(case)},truth,{value}" for case, value in truth.items()]
+    names = frame["reader"].map(_field), frame["case"].map(_field), frame["modality"]
+    lines += [
+        ",".join(cells) for cells in zip(*names, frame["score"].map("{:g}".format), strict=True)
+    ]
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join([*head, *lines]) + "\n")
+
+
+def _field(text):
+    return re.sub(r"[,\"\r\n]", "_", str(text))  # the format has no quoting
+
+
+def progress(design, source):
+    """DataFrame[reader, slot, answered, steps, stage, last_utc]: how far the readers are."""
+    log = ReadingLog(source, design.study, readonly=True)
+    rows = []
+    for event in log.events(kind="enrolled"):
+        events = log.events(reader=event["reader"])
+        steps = design.steps(event["payload"]["slot"])
+        here = position(steps, events, design.card["washout_days"])
+        done = {"answered": here.index, "steps": len(steps), "stage": here.stage}
+        row = {"reader": event["reader"], "slot": event["payload"]["slot"], **done}
+        rows.append(row | {"last_utc": events[-1]["utc"]})
+    return pd.DataFrame(rows, columns=["reader", "slot", "answered", "steps", "stage", "last_utc"])
+
+
+def case_key(folder):
+    """DataFrame[case, truth, cnn_prediction] of the study's real cases, from the envelopes."""
+    design, contents = Design.load(folder), open_all(folder)
+    cases = [entry["case"] for entry in design.card["cases"] if not entry["training"]]
+    names = ("truth", "cnn_prediction")
+    return pd.DataFrame([{"case": c} | {n: contents[c][n] for n in names} for c in cases])
+
+
+def simulate(folder, database="", table=None, seed=0, readers=None):
+    """Send made-up answers through a real log; return its path.
+
+    table: tidy answers to replay; default: `simulate_answers` on the study set up in `folder`.
+    The log is a SQLite file of its own (default simulated.sqlite in `folder`), built anew.
+    """
+    design = Design.load(folder)
+    path = Path(database or Path(folder) / "simulated.sqlite")
+    if table is None:
+        readers = readers or len(design.slots)
+        table = simulate_answers(case_key(folder), readers, seed)
+    with atomic_path(path) as temporary:
+        log = ReadingLog(temporary, design.study, simulated=True, model=design.card["model"])
+        replay(table, log)
+        log.close()
+        for leftover in ("-wal", "-shm"):  # of the log that is replaced
+            path.with_name(path.name + leftover).unlink(missing_ok=True)
+    return path
+
+
+def main(arguments=None):
+    """Command line: export, simulate, progress."""
+    parser = argparse.ArgumentParser(prog="python -m camreader.readings", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, words in (
+        ("export", "write tidy .csv, all events as .json, or scores as .imrmc"),
+        ("simulate", "send made-up readers through a log of their own"),
+        ("progress", "say how far each reader is"),
+    ):
+        command = commands.add_parser(name, help=words)
+        command.add_argument("--folder", required=True, help="the reading's folder")
+        command.add_argument("--database", default="", help="SQLite file or PostgreSQL address")
+        if name == "export":
+            command.add_argument("target", help="file to write: .csv, .json or .imrmc")
+        if name == "simulate":
+            command.add_argument("--table", help="tidy CSV to replay instead")
+            command.add_argument("--seed", type=int, default=0)
+            command.add_argument("--readers", type=int)
+    try:
+        print(_run(parser.parse_args(arguments)))
+    except (DataError, LogError, Refused) as error:
+        raise SystemExit(str(error)) from None
+
+
+def _run(options):
+    folder = Path(options.folder)
+    database = options.database or folder / "readings.sqlite"
+    if options.command == "progress":
+        return progress(Design.load(folder), database).to_string(index=False)
+    if options.command == "simulate":
+        table = load_tidy(options.table) if options.table else None
+        return simulate(folder, options.database, table, options.seed, options.readers)
+    writers = {".csv": write_csv, ".imrmc": write_imrmc}
+    kind = Path(options.target).suffix
+    if kind == ".json":
+        write_events(database, options.target, Design.load(folder).study)
+    elif kind in writers:
+        writers[kind](load_tidy(database, folder), options.target)
+    else:
+        raise DataError("Unknown export", found=kind, expected=".csv, .json or .imrmc")
+    return options.target
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""From the log to tidy rows and files: exactly the answers that were given, and only as text."""
+
+import csv
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from camreader import readings
+from camreader.keeper import open_all, release
+from camreader.mrmc import read_imrmc
+from camreader.reading_flow import Reading, score
+from camreader.reading_log import ReadingLog
+from camreader.readings import load_tidy
+from camreader.schemas import DataError
+from reading_study import make_study
+
+NASTY = "=cmd|' /C calc'!A0 <script>alert(1)</script>, \"quoted\"\nnext"
+NAME = "=Ann <b>O'Neil</b>, MD"
+
+
+@pytest.fixture
+def study(tmp_path):
+    design = make_study(tmp_path, cases=6, training_cases=1, size=8)
+    return design, ReadingLog(tmp_path / "readings.sqlite", design.study)
+
+
+def read_all(design, log, name=NAME):
+    """Answer every case: tumor with confidence 1..5 in turn, aided one more, 1,234 ms + turn."""
+    reading = Reading(design, log, name)
+    for turn, step in enumerate(reading.steps):
+        answer = {"diagnosis": "tumor", "confidence": 1 + turn % 5, "milliseconds": 1234 + turn}
+        reading.submit("locked", step.case, {**answer, "comment": NASTY}, f"{name} l{turn}")
+        release(design, log, reading.reader, step.case)
+        answer |= {"diagnosis": "no tumor", "helpfulness": "some", "comment": ""}
+        reading.submit("revised", step.case, answer, f"{name} r{turn}")
+    return reading
+
+
+def test_tidy_rows_are_the_answers_in_their_order(study, tmp_path):
+    design, log = study
+    reading = read_all(design, log)
+    frame = load_tidy(tmp_path / "readings.sqlite")
+    assert list(frame.columns) == list(readings.COLUMNS)
+    unaided = frame[frame["modality"] == "unaided"]
+    cases = [step.case for step in reading.steps if step.phase != "training"]
+    assert unaided["case"].tolist() == cases
+    assert unaided["order"].tolist() == list(range(1, 7))
+    assert unaided["milliseconds"].tolist() == [1234 + turn for turn in range(1, 7)]
+    assert unaided["seconds"].tolist() == [(1234 + turn) / 1000 for turn in range(1, 7)]
+    assert unaided["score"].tolist() == [5 + 1 + turn % 5 for turn in range(1, 7)]
+    assert unaided["helpfulness"].isna().all()
+    aided = frame[frame["modality"] == "aided"]
+    assert aided["score"].tolist() == [6 - (1 + turn % 5) for turn in range(1, 7)]
+    key = open_all(tmp_path)
+    assert frame["truth"].tolist() == [key[case]["truth"] for case in frame["case"]]
+    assert not frame["simulated"].any()
+
+
+@pytest.mark.parametrize(
+    ("diagnosis", "confidence", "expected"),
+    [("tumor", 5, 10), ("tumor", 1, 6), ("no tumor", 1, 5), ("no tumor", 5, 1), ("other", 5, 1)],
+)
+def test_the_score_orders_answers_from_no_tumor_to_tumor(diagnosis, confidence, expected):
+    assert score(diagnosis, confidence) == expected
+
+
+def test_a_correction_counts_unless_it_could_know_the_answer(study, tmp_path):
+    design, log = study
+    reading = read_all(design, log)
+    case = reading.steps[2].case
+    better = {"diagnosis": "tumor", "confidence": 5, "helpfulness": "no", "comment": "slipped"}
+    reading.submit("corrected", case, {**better, "target": "aided"}, "c1")
+    del better["helpfulness"]
+    reading.submit("corrected", case, {**better, "target": "unaided"}, "c2")
+    frame = load_tidy(tmp_path / "readings.sqlite").set_index(["case", "modality"])
+    aided, unaided = frame.loc[case, "aided"], frame.loc[case, "unaided"]
+    assert (aided["score"], aided["helpfulness"], aided["corrected"]) == (10, "no", True)
+    assert aided["milliseconds"] == 1236
+    assert (unaided["score"], unaided["corrected"]) == (8, False)
+    assert frame["corrected"].sum() == 1
+
+
+def test_csv_comes_back_and_holds_no_formula(study, tmp_path):
+    design, log = study
+    read_all(design, log)
+    frame, path = load_tidy(tmp_path / "readings.sqlite"), tmp_path / "tidy.csv"
+    readings.write_csv(frame, path)
+    with open(path, newline="") as handle:
+        cells = [cell for row in csv.reader(handle) for cell in row]
+    assert not any(cell[:1] in "=+-@\t\r" for cell in cells if cell)
+    pd.testing.assert_frame_equal(load_tidy(path), frame)
+
+
+def test_imrmc_is_read_back_by_the_statistics(study, tmp_path):
+    design, log = study
+    read_all(design, log)
+    frame, path = load_tidy(tmp_path / "readings.sqlite"), tmp_path / "out.imrmc"
+    readings.write_imrmc(frame, path)
+    again = read_imrmc(path)
+    assert path.read_text().startswith("N0:3\nN1:3\nNR:1\nNM:2\nBEGIN DATA:\n")
+    merged = frame.merge(again, left_on=["case", "modality"], right_on=["case", "treatment"])
+    assert len(merged) == len(frame) == 12
+    assert (merged["score_x"] == merged["score_y"]).all()
+    assert (merged["truth_x"] == merged["truth_y"]).all()
+
+
+def test_json_holds_every_event(study, tmp_path):
+    design, log = study
+    read_all(design, log)
+    readings.main(["export", "--folder", str(tmp_path), str(tmp_path / "out.json")])
+    events = json.loads((tmp_path / "out.json").read_text())
+    assert len(events) == 1 + 7 * 3
+    assert events[1]["payload"]["comment"] == NASTY
+
+
+def test_the_command_line_exports_and_says_how_far(study, tmp_path, capsys):
+    design, log = study
+    Reading(design, log, "Ann").submit(
+        "locked", design.steps(1)[0].case, {"diagnosis": "tumor", "confidence": 1}, "e"
+    )
+    readings.main(["progress", "--folder", str(tmp_path)])
+    said = capsys.readouterr().out
+    assert "Ann" in said and "aided" in said
+    for name in ("t.csv", "t.imrmc"):
+        readings.main(["export", "--folder", str(tmp_path), str(tmp_path / name)])
+        assert (tmp_path / name).exists()
+    with pytest.raises(SystemExit, match="Unknown export"):
+        readings.main(["export", "--folder", str(tmp_path), "t.xlsx"])
+
+
+def test_a_simulated_study_goes_through_the_log_and_says_so(tmp_path):
+    design = make_study(tmp_path, cases=20, readers=3, training_cases=1, size=8)
+    path = readings.simulate(tmp_path, seed=3)
+    frame = load_tidy(path)
+    assert frame["simulated"].all() and len(frame) == 3 * 20 * 2
+    assert frame["reader"].str.startswith("Simulated").all()
+    auc = frame.groupby("modality")[["truth", "score"]].apply(
+        lambda rows: roc_auc_score(rows["truth"], rows["score"])
+    )
+    assert auc.between(0.6, 0.99).all()
+    again = load_tidy(readings.simulate(tmp_path, seed=3))
+    pd.testing.assert_frame_equal(frame, again)
+    assert all(event["simulated"] for event in ReadingLog(path, design.study).events())
+
+
+def test_simulated_answers_cannot_enter_a_real_log(study):
+    _, log = study
+    with pytest.raises(ValueError, match="simulated=True"):
+        readings.replay(pd.DataFrame(), log)
+
+
+def test_a_replayed_table_comes_back(tmp_path):
+    make_study(tmp_path, cases=6, size=8)
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {
+            "reader": "R1",
+            "case": [f"V{n}" for n in range(5)],
+            "modality": "unaided",
+            "truth": [0, 1, 0, 1, 1],
+            "score": rng.random(5),
+            "cnn_prediction": 1,
+        }
+    )
+    frame = load_tidy(readings.simulate(tmp_path, table=table))
+    for name in table.columns:
+        assert frame[name].tolist() == table[name].tolist()
+    assert frame["diagnosis"].isna().all()
+
+
+def test_several_studies_in_one_log_are_told_apart(study, tmp_path):
+    design, log = study
+    read_all(design, log)
+    other = ReadingLog(tmp_path / "readings.sqlite", "another")
+    other.append("comment", "Bob")
+    assert set(load_tidy(tmp_path / "readings.sqlite")["reader"]) == {NAME}
+    with pytest.raises(DataError, match="several studies"):
+        load_tidy(tmp_path / "readings.sqlite", folder=tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="Not a table of tidy readings"):
+        (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+        load_tidy(tmp_path / "x.csv")
