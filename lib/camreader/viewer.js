@@ -60,8 +60,8 @@ async function load(viewer) {
   const grown = viewer.size !== size;
   viewer.panes.forEach(({ canvas }) => (canvas.style.aspectRatio = size));
   redraw(viewer, { slice, heat, size });
-  if (grown || viewer.shown !== index) fit(viewer);
-  viewer.shown = index;
+  if (grown || viewer.shown !== packed.key) fit(viewer);
+  viewer.shown = packed.key;
   for (const next of [model.get("_slices")[index + 1], model.get("_slices")[index - 1]]) {
     if (next) remember(viewer, next, () => unpackSlice(next));
   }
@@ -113,36 +113,41 @@ function pictures(viewer) {
 }
 
 function usePointer(viewer, canvas) {
-  let last = null;
+  let start = null;
   listen(viewer, canvas, "pointerdown", (event) => {
     event.preventDefault();
     viewer.root.focus({ preventScroll: true });
     canvas.setPointerCapture(event.pointerId);
-    last = event;
+    start = viewer.slice && dragStart(viewer, event);
   });
   listen(viewer, canvas, "pointermove", (event) => {
     if (!viewer.slice) return;
-    if (last) drag(viewer, canvas, event, event.clientX - last.clientX, event.clientY - last.clientY);
-    if (last) last = event;
+    if (start) drag(viewer, canvas, event, start);
     readOut(viewer, imagePoint(viewer, canvas, event));
   });
-  for (const name of ["pointerup", "pointercancel"]) listen(viewer, canvas, name, () => (last = null));
+  for (const name of ["pointerup", "pointercancel"]) listen(viewer, canvas, name, () => (start = null));
   listen(viewer, canvas, "pointerleave", () => (viewer.readout.textContent = " "));
   listen(viewer, canvas, "contextmenu", (event) => event.preventDefault());
   listen(viewer, canvas, "dblclick", () => refit(viewer));
   listen(viewer, canvas, "wheel", (event) => onWheel(viewer, canvas, event), { passive: false });
 }
 
+function dragStart({ model, view }, { clientX, clientY, shiftKey, button }) {
+  const [centre, width] = [model.get("window_centre"), model.get("window_width")];
+  return { clientX, clientY, centre, width, x: view.x, y: view.y, moves: shiftKey || button === 2 };
+}
+
 // Plain drag sets the window; with Shift or the right button it moves the picture.
-function drag(viewer, canvas, event, dx, dy) {
-  const { model } = viewer;
-  if (event.shiftKey || event.buttons === 2) {
+function drag(viewer, canvas, event, start) {
+  const { model, view } = viewer;
+  const dx = event.clientX - start.clientX, dy = event.clientY - start.clientY;
+  if (start.moves) {
     const { scale } = placement(viewer, canvas);
-    return pan(viewer, -dx / scale, -dy / scale);
+    return pan(viewer, start.x - dx / scale - view.x, start.y - dy / scale - view.y);
   }
-  const step = Math.max(model.get("window_width"), 100) / 300; // finer where the window is narrow
-  model.set("window_width", Math.max(1, Math.round(model.get("window_width") + dx * step)));
-  model.set("window_centre", Math.round(model.get("window_centre") + dy * step));
+  const step = Math.max(start.width, 100) / 300; // finer where the window is narrow
+  model.set("window_width", Math.max(1, Math.round(start.width + dx * step)));
+  model.set("window_centre", Math.round(start.centre + dy * step));
   model.save_changes();
 }
 

@@ -13,15 +13,7 @@ import numpy as np
 import traitlets
 from matplotlib import colormaps
 
-try:
-    from camreader.pixels import WINDOWS
-except ImportError:
-    WINDOWS = {
-        "soft tissue": (50, 400),
-        "lung": (-600, 1500),
-        "liver": (60, 160),
-        "bone": (400, 1800),
-    }
+from camreader.pixels import WINDOWS
 from camreader.schemas import DataError
 from camreader.webpage import HERE, bundle, write_page
 from camreader.webpage import export_notebook as export_notebook  # the report's door
@@ -127,6 +119,8 @@ class SliceViewer(anywidget.AnyWidget):
         preload=PRELOAD,
         **traits,
     ):
+        if isinstance(window, str) and window not in WINDOWS:
+            raise DataError("No such window", found=window, expected=", ".join(WINDOWS))
         centre, width = WINDOWS[window] if isinstance(window, str) else window
         self._preload, self._images, self._maps = preload, (), {}
         presets = {name: list(pair) for name, pair in WINDOWS.items()}
@@ -142,12 +136,19 @@ class SliceViewer(anywidget.AnyWidget):
 
     def show(self, images, maps=None, boxes=None, titles=None, case=0):
         """Replace everything shown, as the constructor's arguments say, and go to `case`."""
-        if len(images) and not 0 <= case < len(images):
-            raise DataError("No such case", found=case, expected=f"0..{len(images) - 1}")
         with self.hold_sync():
             self._maps = {}
-            self.images, self.case = images, case
+            self.images = images
+            self.case = case
             self.maps, self.boxes, self.titles = maps, boxes, titles
+
+    @traitlets.validate("case")
+    def _check_case(self, proposal):
+        if self.count and not proposal["value"] < self.count:
+            raise DataError(
+                "No such case", found=proposal["value"], expected=f"0..{self.count - 1}"
+            )
+        return proposal["value"]
 
     @property
     def images(self):
@@ -155,8 +156,10 @@ class SliceViewer(anywidget.AnyWidget):
 
     @images.setter
     def images(self, images):
-        self._images, self._ready, self.count = images, {}, len(images)
-        self._send_cases()
+        self._images, self._ready = images, {}
+        with self.hold_sync():
+            self.count, self.case = len(images), 0
+            self._send_cases()
 
     @property
     def maps(self):

@@ -228,10 +228,10 @@ function onKey(viewer, event) {
 function helpLine(viewer) {
   const line = element("p", { className: "cr-help" });
   const show = () => {
-    const rows = KEYS.filter(({ when }) => when(viewer.model));
-    line.replaceChildren("Click a picture, then: ", ...rows.flatMap(({ show, does }) =>
-      [element("kbd", {}, show), ` ${does}  `]));
-    line.append("Drag: level and width. Right or Shift drag: move. Wheel: zoom.");
+    const keys = KEYS.filter(({ when }) => when(viewer.model)).map(({ show, does }) =>
+      element("span", {}, element("kbd", {}, show), ` ${does}`));
+    line.replaceChildren(element("span", {}, "Click a picture, then:"), ...keys,
+      element("span", {}, "Drag: level and width. Right or Shift drag: move. Wheel: zoom."));
   };
   follow(viewer, ["_methods", "navigation", "count"], show);
   show();

@@ -54,9 +54,9 @@ function upsample(heat, width, height) {
 
 function greyPixels(slice, centre, width) {
   const pixels = new Uint8ClampedArray(slice.values.length * 4);
-  const low = centre - width / 2, scale = 255 / width;
+  const low = centre - width / 2;
   for (let i = 0, p = 0; i < slice.values.length; i++, p += 4) {
-    pixels[p] = pixels[p + 1] = pixels[p + 2] = (slice.values[i] - low) * scale;
+    pixels[p] = pixels[p + 1] = pixels[p + 2] = ((slice.values[i] - low) * 255) / width;
     pixels[p + 3] = 255;
   }
   return pixels;

@@ -10,10 +10,6 @@ import json
 import re
 from pathlib import Path
 
-import nbformat
-from jinja2 import DictLoader
-from nbconvert import HTMLExporter
-
 from camreader.files import atomic_path
 from camreader.schemas import DataError
 
@@ -86,22 +82,29 @@ def export_notebook(source, target):
     Viewers live on where the notebook was run by papermill or nbconvert, which save the widgets'
     state in it; other ipywidgets become their text. Formulas between dollar signs stay text.
     """
+    import nbformat  # here, because nbformat and nbconvert take seconds to import
+
     try:
         notebook = nbformat.read(source, as_version=4)
     except (OSError, ValueError, nbformat.ValidationError) as error:
         raise DataError(f"Notebook cannot be read: {error}", file=source) from None
     saved = notebook.metadata.pop("widgets", {}).get(STATE, {}).get("state", {})
     pieces = _take_widgets(notebook, saved)
-    exporter = HTMLExporter(
-        extra_loaders=[DictLoader({"offline.html.j2": TEMPLATE})], template_file="offline.html.j2"
-    )
-    resources = {"metadata": {"name": Path(source).stem}}
-    page, _ = exporter.from_notebook_node(notebook, resources=resources)
+    page = _convert(notebook, title=Path(source).stem)
     page = REMOTE.sub("", page)
     for place, piece in pieces.items():
         page = page.replace(place, piece)
     with atomic_path(target) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def _convert(notebook, title):
+    from jinja2 import DictLoader
+    from nbconvert import HTMLExporter
+
+    loaders = [DictLoader({"offline.html.j2": TEMPLATE})]
+    exporter = HTMLExporter(extra_loaders=loaders, template_file="offline.html.j2")
+    return exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})[0]
 
 
 def _take_widgets(notebook, saved):
