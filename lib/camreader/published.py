@@ -65,11 +65,12 @@ class Paper:
     def number(self, quantity):
         """A quantity of the running text as a number; DataError where the paper gives none."""
         row = self.statement(quantity)
+        found = "missing" if row["status"] == "missing" else row["value"]
         try:
-            return float(row["value"])
+            return float(found)
         except ValueError:
-            found = row["value"]
-        raise DataError("Not a number", file="text.csv", row=quantity, column="value", found=found)
+            place = {"file": "text.csv", "row": quantity, "column": "value"}
+        raise DataError("Not a number", **place, found=found)
 
     def readings(self):
         """Table 3 as (16, 5) values: label, cnn, reader, finding, helpfulness (NA = missing)."""

@@ -33,6 +33,7 @@ WIDTHS = (0.9, 1.7, 1.7, 1.9, 3.1, 2.2)
 
 def _source(figure):
     """The words that say where the numbers come from, as `style.label_cohort` does for slices."""
+    figure.set_layout_engine("constrained", rect=(0, 0.025, 1, 0.975))  # room for the words
     words = "published numbers: Applied Sciences 2022, 12, 7748"
     figure.text(0.999, 0.001, words, ha="right", va="bottom", size=7, color="0.35")
     return figure
