@@ -3,16 +3,12 @@
 Every epoch starts by seeding all random numbers from (seed, draw, epoch). A run that was killed
 therefore goes on from its last checkpoint exactly as the unbroken run would have.
 
-Plain PyTorch rather than a trainer library: mixed precision and several GPUs cost a few marked
-lines, and the loop stays readable from top to bottom.
+Plain PyTorch rather than a trainer library: mixed precision and several GPUs cost a few lines
+(compute.py), and the loop stays readable from top to bottom.
 """
 
 import copy
-import ctypes
-import os
-import platform
 import time
-from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pandas as pd
@@ -20,6 +16,7 @@ import torch
 from torch import distributed, nn
 from tqdm import tqdm
 
+from camreader.compute import mixed_precision
 from camreader.network import build
 from camreader.splits import by_image
 
@@ -57,10 +54,9 @@ class Fit:
         if self.weights is not None and draw == 0:
             self.network.load_state_dict(self.weights)
         self.network.to(self.device)
-        several = self.world > 1  # several processes: gradients are averaged over them
-        self.stepper = (
-            nn.parallel.DistributedDataParallel(self.network) if several else self.network
-        )
+        self.stepper = self.network
+        if self.world > 1:  # several processes: gradients are averaged over them
+            self.stepper = nn.parallel.DistributedDataParallel(self.network)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), weight_decay=self.settings.weight_decay
         )
@@ -231,7 +227,7 @@ def batch_size(slices, largest, world=1):
 
 @torch.no_grad()
 def predict(network, images, rows=None, batch=64):
-    """Logits (n,) on the CPU, in evaluation mode, of images (N, 1, S, S) at `rows` (default all)."""
+    """Logits (n,) on the CPU of images (N, 1, S, S) at `rows` (default all), without dropout."""
     network.eval()
     device = next(network.parameters()).device
     rows = torch.arange(len(images)) if rows is None else torch.as_tensor(rows)
@@ -253,53 +249,6 @@ def augmentation():
             v2.RandomAffine(degrees=10, translate=(0.06, 0.06), scale=(0.9, 1.1)),
         ]
     )
-
-
-def mixed_precision(device):
-    """bfloat16 where a GPU makes it faster; it needs no loss scaling."""
-    cuda = device.type == "cuda"
-    return torch.autocast("cuda", dtype=torch.bfloat16) if cuda else nullcontext()
-
-
-@contextmanager
-def several_processes():
-    """Yield (rank, world): (0, 1), or this process's place among those that torchrun started."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
-        yield 0, 1
-        return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield distributed.get_rank(), world
-        distributed.barrier()
-    finally:
-        distributed.destroy_process_group()
-
-
-@contextmanager
-def repeatable():
-    """Only algorithms that give the same numbers twice, where PyTorch has them."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid; slow
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-
-
-def keep_buffers():
-    """Tell glibc to keep freed buffers: returning them costs up to half of a CPU step.
-
-    The same as MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_ in the environment, for a
-    process that was started without them. Nothing elsewhere than on Linux with glibc.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
-        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 def progress(fit):

@@ -6,6 +6,7 @@ convolutions is our addition: the paper names no activation but the sigmoid, and
 stack of convolutions would be a single linear filter.
 """
 
+import pandas as pd
 import torch
 from torch import nn
 
@@ -97,3 +98,32 @@ def build(architecture="generic", image_size=128, **sizes):
     generic = architecture == "generic"
     network = GenericCNN(image_size, **sizes) if generic else GrayscaleResNet18()
     return network.to(memory_format=torch.channels_last)
+
+
+def layers(network, image_size=128):
+    """One row per block, in the order the image meets them: layer, block, output, parameters.
+
+    output: the shape (channels, height, width) of one image's values after the block.
+    """
+    rows, hooks = [], []
+    for name, module in network.named_modules():
+        if not list(module.children()):
+            hooks.append(module.register_forward_hook(_recorder(rows, name)))
+    was_training = network.training
+    device = next(network.parameters()).device
+    with torch.no_grad():
+        network.eval().predict_proba(torch.zeros(1, 1, image_size, image_size, device=device))
+    network.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    return pd.DataFrame(rows)
+
+
+def _recorder(rows, name):
+    def record(module, inputs, output):
+        count = sum(p.numel() for p in module.parameters())
+        shape = " x ".join(str(size) for size in output.shape[1:]) or "1"
+        row = {"layer": name, "block": type(module).__name__, "output": shape}
+        rows.append(row | {"parameters": count})
+
+    return record

@@ -15,8 +15,9 @@ import pandas as pd
 import torch
 
 from camreader import pixels, runs
+from camreader.compute import keep_buffers, repeatable, several_processes
 from camreader.files import Study, read_table
-from camreader.fitting import Fit, keep_buffers, progress, repeatable, several_processes
+from camreader.fitting import Fit, progress
 from camreader.runs import load_model
 from camreader.schemas import Cohort, DataError
 
@@ -200,7 +201,7 @@ def results(state, identity, mark):
 
 def facts_of(state):
     """How the run went, for model.json: network, stopping, speed, machine."""
-    cuda = state.device.type == "cuda"
+    cpu = f"CPU, {torch.get_num_threads()} threads"
     slices = len(state.history) * len(state.rows)
     return {
         "architecture": state.settings.architecture,
@@ -215,9 +216,7 @@ def facts_of(state):
         "train_error": state.history[-1]["train_error"],
         "seconds": state.seconds,
         "slices_per_second": slices / state.seconds,
-        "device": torch.cuda.get_device_name()
-        if cuda
-        else f"CPU, {torch.get_num_threads()} threads",
+        "device": cpu if state.device.type == "cpu" else torch.cuda.get_device_name(),
         "torch": torch.__version__,
     }
 

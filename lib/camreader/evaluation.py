@@ -1,0 +1,238 @@
+"""How good is a classifier, how sure are we, and on which slices does it fail.
+
+Every number carries its n and a 95 % interval: Wilson's for proportions of independent slices, a
+bootstrap over whole patients where slices of one patient count as one. Where a number cannot be
+computed, it is missing and a note says why.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.power import NormalIndPower
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_effectsize
+
+from camreader.intervals import cluster_bootstrap, wilson
+from camreader.schemas import DataError
+
+PROPORTIONS = {  # name -> (which slices count, which of them are successes), from label, predicted
+    "accuracy": (lambda y, p: np.ones(len(y), bool), lambda y, p: y == p),
+    "sensitivity": (lambda y, p: y == 1, lambda y, p: p == 1),
+    "specificity": (lambda y, p: y == 0, lambda y, p: p == 0),
+    "PPV": (lambda y, p: p == 1, lambda y, p: y == 1),
+    "NPV": (lambda y, p: p == 0, lambda y, p: y == 0),
+}
+EMPTY = {
+    "accuracy": "no slice to test",
+    "sensitivity": "no tumor slice to test",
+    "specificity": "no tumor-free slice to test",
+    "PPV": "no slice was called tumor",
+    "NPV": "no slice was called free of tumor",
+}
+SIZES = (0, 10, 20, 30, np.inf)  # mm, the longest lesion on the slice
+
+
+def auc(labels, scores):
+    """Area under the ROC curve of scores (n,); half for ties, NaN where there is one class.
+
+    The Mann-Whitney statistic (Hanley & McNeil 1982, Radiology 143:29).
+    """
+    labels = np.asarray(labels)
+    tumors, free = (labels == 1).sum(), (labels == 0).sum()
+    if not tumors or not free:
+        return float("nan")
+    ranks = stats.rankdata(scores)[labels == 1].sum()
+    return float((ranks - tumors * (tumors + 1) / 2) / (tumors * free))
+
+
+def brier(labels, probabilities):
+    """Mean squared difference of probability and label (Brier 1950, Mon. Weather Rev. 78:1)."""
+    gaps = np.asarray(probabilities, float) - np.asarray(labels, float)
+    return float(np.mean(gaps**2)) if len(gaps) else float("nan")
+
+
+def calibration_error(labels, probabilities, bins=10):
+    """Expected calibration error: |predicted - observed| averaged over equal-width bins by count.
+
+    Naeini 2015, AAAI, equation 3; a probability of exactly 1 belongs to the last bin.
+    """
+    table = calibration(labels, probabilities, bins)
+    if table.empty:
+        return float("nan")
+    gaps = (table["predicted"] - table["observed"]).abs()
+    return float((gaps * table["n"]).sum() / table["n"].sum())
+
+
+def calibration(labels, probabilities, bins=10):
+    """Per equal-width bin that holds slices: n, mean predicted, share observed, its interval."""
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities, float)
+    bin_of = np.minimum((probabilities * bins).astype(int), bins - 1)
+    rows = []
+    for number in np.unique(bin_of):
+        inside = bin_of == number
+        share = wilson(labels[inside].sum(), inside.sum())
+        rows.append(
+            {
+                "bin": f"{number / bins:.1f}–{(number + 1) / bins:.1f}",
+                "n": share.n,
+                "predicted": probabilities[inside].mean(),
+                "observed": share.value,
+                "low": share.low,
+                "high": share.high,
+            }
+        )
+    return pd.DataFrame(rows, columns=["bin", "n", "predicted", "observed", "low", "high"])
+
+
+def metrics(labels, probabilities, predicted=None, patients=None, draws=1000, seed=0):
+    """Every metric of one test set: metric, value, low, high, k, n, interval, note; one row each.
+
+    labels, predicted: 0/1 (n,); probabilities: (n,) in 0..1; predicted defaults to >= 0.5;
+    patients: names (n,) for intervals by patient bootstrap, or None for intervals by slice.
+    """
+    y, p = np.asarray(labels), np.asarray(probabilities, float)
+    called = (p >= 0.5).astype(int) if predicted is None else np.asarray(predicted)
+    if len(y) != len(p) or len(y) != len(called):
+        raise DataError("Labels and predictions differ in length", found=(len(y), len(p)))
+    resample = _resampler(np.arange(len(y)) if patients is None else patients, draws, seed)
+    rows = [_proportion(name, y, called, patients, resample) for name in PROPORTIONS]
+    both = "" if 0 < y.sum() < len(y) else "needs slices of both classes"
+    none = "" if len(y) else "no slice to test"
+    for name, function, note in (
+        ("AUC", auc, both),
+        ("Brier score", brier, none),
+        ("calibration error", calibration_error, none),
+    ):
+        value = float("nan") if note else function(y, p)
+        low, high = (np.nan, np.nan) if note else resample(lambda i, f=function: f(y[i], p[i]))
+        row = {"metric": name, "value": value, "low": low, "high": high, "k": pd.NA, "n": len(y)}
+        rows.append(row | {"interval": _unit(patients), "note": note or _degenerate(low, high)})
+    return pd.DataFrame(rows)
+
+
+def _resampler(groups, draws, seed):
+    """A function from a statistic of row positions to its bootstrap interval."""
+    return lambda statistic: cluster_bootstrap(statistic, groups, draws, seed)
+
+
+def _unit(patients):
+    return "bootstrap by slice" if patients is None else "bootstrap by patient"
+
+
+def _degenerate(low, high):
+    if np.isnan(low):
+        return "no interval: fewer than two units to resample"
+    return "degenerate interval: every resample gives the same" if low == high else ""
+
+
+def _proportion(name, y, called, patients, resample):
+    """One row for a proportion; Wilson's interval also where a patient bootstrap cannot tell."""
+    counted, success = (rule(y, called) for rule in PROPORTIONS[name])
+    share = wilson((counted & success).sum(), counted.sum())
+    row = {"metric": name, "value": share.value, "low": share.low, "high": share.high}
+    row |= {"k": share.k, "n": share.n, "interval": "Wilson by slice"}
+    row |= {"note": "" if share.n else EMPTY[name]}
+    if patients is None or not share.n:
+        return row
+    hits, seen = counted & success, counted.astype(int)
+    low, high = resample(lambda i: hits[i].sum() / seen[i].sum() if seen[i].any() else np.nan)
+    if np.isnan(low) or low == high:
+        return row | {"note": "patient bootstrap is degenerate; Wilson shown, which is too narrow"}
+    return row | {"low": low, "high": high, "interval": _unit(patients)}
+
+
+def tested_slices(predictions, cohort, protocol, run, seed=0):
+    """Test rows of one run joined with its cohort rows: label, patient, region, size, contrast."""
+    chosen = predictions.query(
+        "protocol == @protocol and run == @run and seed == @seed and split == 'test'"
+    )
+    if chosen.empty:
+        raise DataError(f"The {protocol} protocol has no {run} run with seed {seed} to evaluate")
+    joined = chosen.merge(cohort, on="slice_id", how="left", validate="one_to_one")
+    return joined.assign(correct=joined["predicted"] == joined["label"])
+
+
+def with_groups(tested):
+    """Add the groups by which errors are counted: region, lesion size, contrast, cysts (text)."""
+    size = pd.cut(tested["diameter_mm"], SIZES, right=False)
+    names = [f"{low}–{high} mm" for low, high in pairwise(SIZES[:-1])]
+    return tested.assign(
+        **{
+            "lesion size": size.cat.rename_categories([*names, f"from {SIZES[-2]} mm"]),
+            "contrast": contrast_bands(tested["contrast_hu"]),
+            "cysts": tested["cysts"].map(_cysts, na_action="ignore"),
+        }
+    )
+
+
+def _cysts(count):
+    return "with cysts" if count else "without cysts"
+
+
+def contrast_bands(contrast, bands=4):
+    """Quarters of |contrast| in HU, as ordered text; missing where contrast is not known."""
+    strength = contrast.abs()
+    if strength.notna().sum() < bands or strength.nunique() < bands:
+        return pd.Series(pd.NA, index=contrast.index, dtype="object")
+    cut = pd.qcut(strength, bands, duplicates="drop")
+    return cut.cat.rename_categories(lambda band: f"{max(band.left, 0):.0f}–{band.right:.0f} HU")
+
+
+def by_group(tested, columns=("region", "lesion size", "contrast", "cysts")):
+    """Accuracy and both kinds of error per value of each column; missing values are left out."""
+    rows = []
+    for column in columns:
+        for value, part in tested.groupby(column, observed=True):
+            share = wilson(part["correct"].sum(), len(part))
+            tumor = part["label"] == 1
+            rows.append(
+                {
+                    "by": column,
+                    "group": str(value),
+                    "n": share.n,
+                    "correct": share.k,
+                    "accuracy": share.value,
+                    "low": share.low,
+                    "high": share.high,
+                    "missed tumors": int((tumor & ~part["correct"]).sum()),
+                    "tumor slices": int(tumor.sum()),
+                    "false alarms": int((~tumor & ~part["correct"]).sum()),
+                    "free slices": int((~tumor).sum()),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def over_seeds(values):
+    """Mean, SD and 95 % t interval of a metric over seeds; spread is missing for one seed."""
+    values = np.asarray(values, float)
+    n, mean = len(values), float(np.mean(values))
+    if n < 2:
+        return {"seeds": n, "mean": mean, "sd": np.nan, "low": np.nan, "high": np.nan}
+    sd = float(np.std(values, ddof=1))
+    half = stats.t.ppf(0.975, n - 1) * sd / np.sqrt(n)
+    return {"seeds": n, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half}
+
+
+def compare(k1, n1, k2, n2, power=0.8):
+    """Two independent proportions: difference, Newcombe's interval, Fisher's p, the n that tells.
+
+    n_needed: slices per group for `power` at two-sided 5 %, if the observed difference were true
+    (Cohen's arcsine effect size); NaN where the proportions are equal or a group is empty.
+    Newcombe 1998, Stat. Med. 17:873, method 10.
+    """
+    if not n1 or not n2:
+        return dict.fromkeys(("difference", "low", "high", "p", "n_needed"), np.nan)
+    low, high = confint_proportions_2indep(k1, n1, k2, n2, method="newcomb")
+    effect = abs(proportion_effectsize(k1 / n1, k2 / n2))
+    needed = np.nan
+    if effect:
+        needed = NormalIndPower().solve_power(effect, alpha=0.05, power=power, ratio=1)
+    return {
+        "difference": k1 / n1 - k2 / n2,
+        "low": float(low),
+        "high": float(high),
+        "p": float(stats.fisher_exact([[k1, n1 - k1], [k2, n2 - k2]])[1]),
+        "n_needed": float(np.ceil(needed)) if effect else np.nan,
+    }
