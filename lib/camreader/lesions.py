@@ -6,11 +6,10 @@ Tune difficulty with the constants below: sizes, contrasts, edges.
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw
-from scipy.ndimage import binary_dilation, binary_opening
+from scipy.ndimage import binary_opening, distance_transform_edt
 
-from camreader.anatomy import lung
-from camreader.organs import dome, liver
+from camreader.belly import dome, liver
+from camreader.chest import lung
 
 SHARES = {  # of patients, by the region of their measured lesion
     "lung": 0.27,
@@ -32,23 +31,30 @@ RANGES = {  # mm down from the lung tips: where each region's lesions may sit
     "kidney": (300, 375),
     "bone": (40, 430),
 }
-DIAMETER_MM, DIAMETER_SPREAD = 19.0, 0.62  # log-normal, median and spread: 7-60 mm
-DIAMETER_RANGE = (7.0, 75.0)
+DIAMETER_MM, DIAMETER_SPREAD = 20.5, 0.5  # log-normal, median and spread
+DIAMETER_RANGE = (9.5, 75.0)  # mm
 LARGEST_MM = {"kidney": 45, "mediastinum": 45, "bone": 26, "soft tissue": 50}
-LIVER_CONTRAST = (-37.0, 21.0)  # HU, mean and SD
-SMALLEST_CONTRAST = 12.0  # HU; a lesion fainter than this nobody could have measured
-TISSUE_HU = {"lung": (15, 75), "kidney": (40, 95), "soft tissue": (35, 90)}
-NODE_HU = (45, 100)  # mediastinum, abdomen, pelvis, with contrast agent
-GROUND_GLASS = 0.10  # share of lung lesions at -550 to -250 HU
-SCLEROTIC = 0.4  # share of bone lesions denser than bone
-EDGE_MM = (1.0, 3.0)  # width of a tumor's edge; a cyst's is CYST_EDGE_MM
+# A tumor enhances at its rim and has died inside: the one sign that no normal tissue shows.
+RIM_MM = 2.8
+RIM_STEP, CORE_STEP = 36.0, -86.0  # HU against the organ: liver, kidney
+RIM_HU, CORE_HU = 135.0, 12.0  # elsewhere: lung, nodes, soft tissue
+BONE_RIM_HU = 650.0
+PLAIN_STEP, PLAIN_HU = -20.0, 60.0  # what rim and core fade into where the sign is faint
+CONSPICUITY, CONSPICUITY_SPREAD = 1.0, 0.33  # log-normal factor on the sign's strength
+CONSPICUITY_RANGE = (0.15, 1.6)
+WITHOUT_AGENT = 0.8  # the sign's strength where no contrast agent was given
+EDGE_MM = (0.8, 2.0)  # width of a tumor's edge; a cyst's is CYST_EDGE_MM
 CYST_EDGE_MM, CYST_HU = 0.7, (0, 15)
-OTHERS = (0.36, 0.16, 0.14, 0.12, 0.10, 0.12)  # chance of 0, 1, 2, .. further tumors near the first
+CYST_RIM_SHARE, CYST_RIM_STEP = 0.2, 25.0  # some cysts have a faint rim
+CYSTS = {"liver": 0.45, "kidney": 0.55}  # chance of one to three cysts
+OTHERS = (0.26, 0.15, 0.15, 0.15, 0.14, 0.15)  # chance of 0, 1, 2, .. further tumors near the first
 OTHERS_SAME_REGION = 0.75
 OTHERS_MM = 45.0  # how far along z they are spread
-ANNOTATED_SHARE = 0.25  # of the further tumors are measured too
-CYSTS = {"liver": 0.3, "kidney": 0.4}  # chance of one to three cysts
-SMALLEST_AREA_MM2 = 14.0  # a smaller cut is not drawn
+ANNOTATED_SHARE = 0.12  # of the further tumors are measured too
+SMALLEST_AREA_MM2 = 45.0  # a smaller cut is not drawn
+
+
+SOFTER = 2 / np.arange(2, 7)  # finer bumps of the outline are lower
 
 
 @dataclass
@@ -61,8 +67,9 @@ class Lesion:
     annotated: bool
     centre: np.ndarray
     radii: np.ndarray
-    hu: float
+    rim_hu: float
     core_hu: float
+    strength: float  # of the sign, 1 = as the constants say
     edge_mm: float
     angle: float
     bumps: np.ndarray  # (5, 3): amplitude, phase, drift with z
@@ -80,14 +87,13 @@ class Lesion:
         theta, order = np.arctan2(v, u), np.arange(2, 7)[:, None, None]
         amplitude, phase, drift = self.bumps.T[..., None, None]
         bump = 1 + (amplitude * np.cos(order * theta + phase + drift * w)).sum(0)
-        depth = (1 - np.sqrt(u**2 + v**2 + w**2) / bump) * self.radii[:2].mean()
+        depth = (1 - np.sqrt(u**2 + v**2 + w**4) / bump) * self.radii[:2].mean()
         return np.clip(depth / self.edge_mm + 0.5, 0, 1), depth
 
     def tissue(self, x, y, z):
-        """HU of the lesion's own tissue at each point: rim, and core that may have died."""
-        depth = self._inside(x, y, z)[1]
-        inner = np.clip(depth / (0.35 * self.radii[:2].mean()) - 0.6, 0, 1)
-        return self.hu + (self.core_hu - self.hu) * inner
+        """HU of the lesion's own tissue at each point: rim, then core."""
+        inner = np.clip((self._inside(x, y, z)[1] - RIM_MM) / 0.8 + 0.5, 0, 1)
+        return self.rim_hu + (self.core_hu - self.rim_hu) * inner
 
 
 def contains(outline, x, y):
@@ -179,16 +185,25 @@ PLACES = {
 
 
 def tumor_hu(rng, p, region):
-    """HU of a tumor's tissue in `region`, for the patient's contrast phase."""
-    if region == "liver":
-        step = min(rng.normal(*LIVER_CONTRAST), -SMALLEST_CONTRAST)
-        return p.hu["liver"] + (step if rng.random() > 0.04 else -step)
-    if region == "lung" and rng.random() < GROUND_GLASS:
-        return rng.uniform(-550, -250)
+    """HU of a tumor's rim and core in `region`, and the strength of the sign."""
+    strength = CONSPICUITY * np.exp(rng.normal(0, CONSPICUITY_SPREAD))
+    strength = float(np.clip(strength * (1 if p.phase else WITHOUT_AGENT), *CONSPICUITY_RANGE))
+    if region in ("liver", "kidney"):
+        organ = p.hu["liver" if region == "liver" else "cortex"]
+        rim, core, plain = organ + RIM_STEP, organ + CORE_STEP, organ + PLAIN_STEP * strength
+    else:
+        rim, core, plain = RIM_HU, CORE_HU, PLAIN_HU
     if region == "bone":
-        return rng.uniform(520, 850) if rng.random() < SCLEROTIC else rng.uniform(25, 70)
-    hu = rng.uniform(*TISSUE_HU.get(region, NODE_HU))
-    return hu if p.phase else 0.3 * hu + 22
+        rim = BONE_RIM_HU
+    rim, core = (plain + strength * (hu - plain) + rng.normal(0, 4) for hu in (rim, core))
+    return float(rim), float(core), strength
+
+
+def cyst_hu(rng, p):
+    """HU of a cyst's wall and water; a few walls show."""
+    water = rng.uniform(*CYST_HU)
+    shows = rng.random() < CYST_RIM_SHARE
+    return (p.hu["liver"] + CYST_RIM_STEP if shows else water), water, float("nan")
 
 
 def new_lesion(rng, p, number, kind, region, z, annotated):
@@ -206,15 +221,15 @@ def new_lesion(rng, p, number, kind, region, z, annotated):
     cyst = kind == "cyst"
     flat = rng.uniform(0.9, 1) if cyst else rng.uniform(0.62, 1)
     radii = diameter / 2 * np.array([1, flat, rng.uniform(0.8, 1.1)])
-    rough = 0.012 if cyst else rng.uniform(0.03, 0.09)
-    bumps = np.stack([rng.normal(0, rough, 5), rng.uniform(0, 6.3, 5), rng.normal(0, 1, 5)], 1)
-    hu = rng.uniform(*CYST_HU) if cyst else tumor_hu(rng, p, region)
-    dead = not cyst and diameter > 22 and region != "bone" and rng.random() < 0.35
+    rough = 0.012 if cyst else rng.uniform(0.02, 0.07)
+    bumps = np.stack(
+        [rng.normal(0, rough, 5) * SOFTER, rng.uniform(0, 6.3, 5), rng.normal(0, 1, 5)], 1
+    )
+    hu = cyst_hu(rng, p) if cyst else tumor_hu(rng, p, region)
     edge = CYST_EDGE_MM if cyst else rng.uniform(*EDGE_MM)
     centre = np.array([*at, z + rng.uniform(-1.5, 1.5)])
     turn = rng.uniform(0, np.pi)
-    core = min(hu, 25.0) if dead else hu
-    return Lesion(number, kind, region, annotated, centre, radii, hu, core, edge, turn, bumps)
+    return Lesion(number, kind, region, annotated, centre, radii, *hu, edge, turn, bumps)
 
 
 def new_lesions(rng, p, region, z):
@@ -239,16 +254,6 @@ def new_lesions(rng, p, region, z):
     return found
 
 
-def outline_mask(outlines, canvas):
-    """Polygons in mm -> bool (size, size)."""
-    image = Image.new("L", (canvas.size, canvas.size))
-    for outline in outlines:
-        if len(outline) > 2:
-            pixels = (outline - canvas.corner) / canvas.pixel_mm - 0.5
-            ImageDraw.Draw(image).polygon(pixels.ravel().tolist(), fill=1)
-    return np.asarray(image, bool)
-
-
 ALLOWED_HU = {  # what a lesion may replace; vessels full of contrast, bone and gas stay
     "mediastinum": (-250, 105),
     "abdomen": (-250, 125),
@@ -268,20 +273,14 @@ def paint(image, canvas, p, z, lesion):
     empty = np.zeros(image.shape, bool)
     if abs(z - lesion.centre[2]) > lesion.radii[2] * 1.4 + 2:
         return empty
-    reach = 1.5 * lesion.radii[:2].max() + 3
-    first = (lesion.centre[:2] - reach - canvas.corner) / canvas.pixel_mm
-    last = first + 2 * reach / canvas.pixel_mm
-    x0, y0 = np.clip(first.astype(int), 0, canvas.size)
-    x1, y1 = np.clip(last.astype(int) + 1, 0, canvas.size)
-    if x1 - x0 < 3 or y1 - y0 < 3:
+    part = _part(canvas, lesion)
+    if image[part].size < 9:
         return empty
-    part = (slice(y0, y1), slice(x0, x1))
-    x = canvas.corner[0] + (np.arange(x0, x1) + 0.5) * canvas.pixel_mm
-    y = canvas.corner[1] + (np.arange(y0, y1) + 0.5) * canvas.pixel_mm
-    x, y = np.meshgrid(x, y)
+    x, y = canvas.places(*part)
     share = lesion.coverage(x, y, z) * _room(image, canvas, p, z, lesion.region, part)
-    middle = (canvas.size / 2 - 0.5) * canvas.pixel_mm + canvas.corner
-    share[np.hypot(x - middle[0], y - middle[1]) > canvas.size / 2 * canvas.pixel_mm] = 0
+    half = canvas.size / 2
+    row, column = np.ogrid[part]
+    share[np.hypot(row + 0.5 - half, column + 0.5 - half) > half] = 0  # the scanner's circle
     mask = share >= 0.5
     if mask.sum() * canvas.pixel_mm**2 < SMALLEST_AREA_MM2:
         return empty
@@ -290,20 +289,33 @@ def paint(image, canvas, p, z, lesion):
     return empty
 
 
+def _part(canvas, lesion):
+    """The rows and columns (two slices) of the canvas that the lesion can reach."""
+    reach = 1.5 * lesion.radii[:2].max() + 3
+    middle = (lesion.centre[:2] @ canvas.turn - canvas.corner) / canvas.pixel_mm
+    first, last = middle - reach / canvas.pixel_mm, middle + reach / canvas.pixel_mm + 1
+    (x0, y0), (x1, y1) = np.clip([first, last], 0, canvas.size).astype(int)
+    return slice(y0, y1), slice(x0, x1)
+
+
 def _room(image, canvas, p, z, region, part):
     """Where in `part` of the slice a lesion of `region` may grow: bool."""
     if region == "lung":
-        inside = outline_mask([lung(p, z, -1), lung(p, z, 1)], canvas)
+        inside = canvas.mask([lung(p, z, -1), lung(p, z, 1)])
         solid = binary_opening(image[part] > -400, iterations=max(1, round(3 / canvas.pixel_mm)))
         return inside[part] & ~solid
     if region == "liver":
-        return outline_mask(liver(p, z), canvas)[part] & (image[part] > -40)
+        return canvas.mask(liver(p, z))[part] & (image[part] > -40)
     low, high = ALLOWED_HU[region]
     return (image[part] > low) & (image[part] < high)
 
 
 def contrast(image, before, mask, pixel_mm):
-    """Mean HU of the painted lesion minus that of the ring 2-6 mm around it, free of noise."""
-    near = binary_dilation(mask, iterations=max(1, round(2 / pixel_mm)))
-    ring = binary_dilation(near, iterations=max(1, round(4 / pixel_mm))) & ~near
-    return float(image[mask].mean() - before[ring].mean()) if ring.any() else float("nan")
+    """Mean HU of the painted lesion minus the median of the ring 2-6 mm around it, no noise."""
+    reach = round(6 / pixel_mm) + 2
+    y, x = np.nonzero(mask)
+    rows = slice(max(0, y.min() - reach), y.max() + reach + 1)
+    columns = slice(max(0, x.min() - reach), x.max() + reach + 1)
+    away = distance_transform_edt(~mask[rows, columns]) * pixel_mm
+    ring = before[rows, columns][(away > 2) & (away < 6)]
+    return float(image[mask].mean() - np.median(ring)) if ring.size else float("nan")

@@ -18,10 +18,10 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.distance import cdist
 
 from camreader import scanner
-from camreader.anatomy import LEVELS, WALL_X, new_patient
+from camreader.anatomy import new_patient
+from camreader.belly import draw_slice, draw_table
 from camreader.files import write_json, write_table
 from camreader.lesions import RANGES, SHARES, contrast, new_lesions, paint
-from camreader.organs import draw_slice, draw_table
 from camreader.schemas import REGIONS, DataError
 
 FORMAT = 1  # raise when the drawing changes, so that half-written folders are drawn anew
@@ -96,7 +96,8 @@ def _settle(folder, card):
             found = json.loads(path.read_text())
             if all(found.get(key) == value for key, value in card.items()):
                 return finished
-    if not done.exists() and not begun.exists() and (folder / "DL_info.csv").exists():
+    ours = done.exists() or begun.exists()
+    if not ours and any((folder / name).exists() for name in ("DL_info.csv", "Images_png")):
         raise DataError("Folder holds data that is no phantom; choose another", file=folder)
     done.unlink(missing_ok=True)
     for name in (".parts", "Images_png", "Masks_png"):
@@ -161,11 +162,13 @@ def _progress_bar(total):
 def draw_patient(plan):
     """Draw one patient's slices and write them, their masks and, last, the part file."""
     rng = np.random.default_rng([plan.seed, plan.number])
-    patient = new_patient(rng, int(rng.integers(2**31)))
+    patient = new_patient(rng)
     z, lesions, scene = _measured_lesion(plan, rng, patient)
     grid = np.arange(-REACH_MM, REACH_MM + 1, STEP_MM)
     others = rng.choice(grid[grid != 0], plan.slices - 1, replace=False)
     levels = {z + offset: _index(z + offset) for offset in sorted([0, *others])}
+    for kind in ("Images_png", "Masks_png"):
+        (Path(plan.folder) / kind / plan.series).mkdir(parents=True, exist_ok=True)
     found = []
     for level, index in levels.items():
         found += _draw_slice(plan, rng, patient, lesions, scene, level, index)
@@ -181,7 +184,7 @@ def _measured_lesion(plan, rng, patient):
         if not lesions or (lesions[0].region, lesions[0].kind) != (plan.region, "tumor"):
             continue
         scene = new_scene(rng, patient, lesions[0], z, plan.size)
-        canvas = scanner.Canvas(scene.pixel_mm, scene.centre, plan.size)
+        canvas = scene.canvas(plan.size)
         draw_slice(canvas, patient, z)
         seen = paint(canvas.read(), canvas, patient, z, lesions[0]).sum() * scene.pixel_mm**2
         if seen > 0.6 * np.pi * np.prod(lesions[0].radii[:2]):
@@ -199,13 +202,17 @@ class Scene:
     pixel_mm: float
     centre: tuple
     sd: float
+    turn: float
     table_y: float
     table: list
+
+    def canvas(self, size):
+        return scanner.Canvas(self.pixel_mm, self.centre, size, self.turn)
 
 
 def new_scene(rng, patient, lesion, z, size):
     """Field of view around the patient (sometimes zoomed), dose, table."""
-    broad = 2 * (np.interp(z, LEVELS, WALL_X) * patient.width + patient.fat_mm) + 10
+    broad = 2 * (patient.half_width(z) + patient.fat_at(z)) + 10
     field = np.clip(broad * rng.uniform(0.98, 1.22), 512 * 0.55, 512 * 0.98)
     if rng.random() < 0.07:
         field = 512 * rng.uniform(0.43, 0.6)
@@ -214,18 +221,24 @@ def new_scene(rng, patient, lesion, z, size):
     far = np.hypot(*away) + lesion.radii[0] - 0.44 * field
     if far > 0:
         centre = centre + away / np.hypot(*away) * far
-    table = [(0, 2.5, rng.uniform(-700, -300))]
-    if rng.random() < 0.7:
-        table.append((rng.uniform(14, 30), 1.8, rng.uniform(-850, -500)))
-    sd = scanner.NOISE_SD * np.exp(rng.normal(0, scanner.NOISE_SPREAD))
-    back = 105 * patient.depth + patient.fat_mm + rng.uniform(3, 14)
-    return Scene(field / size, tuple(centre), float(sd), float(back), table)
+    sd = float(scanner.NOISE_SD * np.exp(rng.normal(0, scanner.NOISE_SPREAD)))
+    back = patient.half_depth(z) + patient.fat_at(z) + rng.uniform(3, 14)
+    return Scene(field / size, tuple(centre), sd, rng.normal(0, 0.03), back, _table(rng))
+
+
+def _table(rng):
+    """Arcs of one of three kinds of table: thin shell, double shell, short bright cradle."""
+    kind, hu = rng.integers(3), rng.uniform(-700, -300)
+    if kind == 2:
+        return [(rng.uniform(15, 35), rng.uniform(60, 95), 3, rng.uniform(0, 250))]
+    shell = [(0, 210, 2.5, hu)]
+    return shell + [(rng.uniform(14, 30), 200, 1.8, hu - 100)] * int(kind)
 
 
 def _draw_slice(plan, rng, patient, lesions, scene, z, index):
     """Draw and write one slice and its mask; its rows for lesion_truth.csv."""
-    canvas = scanner.Canvas(scene.pixel_mm, scene.centre, plan.size)
-    draw_table(canvas, patient, scene.table_y, scene.table)
+    canvas = scene.canvas(plan.size)
+    draw_table(canvas, scene.table_y, scene.table)
     draw_slice(canvas, patient, z)
     image = canvas.read()
     before, ids, rows = image.copy(), np.zeros(image.shape, np.uint8), []

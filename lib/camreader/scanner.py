@@ -11,42 +11,64 @@ import scipy.fft
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
 
-from camreader.files import atomic_path
-
 AIR, OUTSIDE = -1000.0, -1024.0  # HU of room air, and of pixels the scanner did not see
+RUN_LENGTHS = 3  # zlib's Z_RLE: for noisy pixels smaller and faster than its default
 FINE = 2  # canvas pixels per slice pixel
 NOISE_SD, NOISE_SPREAD = 11.5, 0.2  # median HU inside the body; log-normal spread over patients
 BLUR_MM = 0.6  # point spread, standard deviation
-GRAIN_HU = ([-1000, -900, -700, -150, -60, 20, 120, 250, 900], [0, 12, 12, 9, 10, 4, 3, 35, 60])
+HU = np.arange(-1024, 3072, dtype=np.float32)
+GRAIN_HU = np.interp(  # texture by HU of the tissue: lung, fat, organs, spongy bone
+    HU, [-1000, -900, -700, -130, -60, 20, 120, 250, 900], [0, 16, 16, 7, 10, 5, 3, 35, 60]
+).astype(np.float32)
+DOSE = np.interp(HU, [-1000, -850, -200, 0], [0.55, 0.8, 0.95, 1]).astype(np.float32)
+CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 20, endpoint=False)) for f in (np.cos, np.sin)], 1)
 
 
 class Canvas:
-    """A slice being drawn; `pixel_mm` and `centre` (mm) place it in the patient."""
+    """A slice being drawn; `pixel_mm`, `centre` (mm) and `turn` (radians) place the patient."""
 
-    def __init__(self, pixel_mm, centre=(0.0, 0.0), size=512):
+    def __init__(self, pixel_mm, centre=(0.0, 0.0), size=512, turn=0.0):
         self.size, self.pixel_mm = size, pixel_mm
-        self.scale = FINE / pixel_mm
         self.corner = np.asarray(centre, float) - size * pixel_mm / 2
+        cosine, sine = np.cos(turn), np.sin(turn)
+        self.turn = np.array([[cosine, sine], [-sine, cosine]])
         self.image = Image.new("F", (size * FINE, size * FINE), AIR)
         self.pen = ImageDraw.Draw(self.image)
 
-    def _pixels(self, points):
-        return ((np.asarray(points) - self.corner) * self.scale - 0.5).ravel().tolist()
+    def pixels(self, points, fine=1):
+        """Points (n, 2) in mm -> flat list x, y, x, y, ... in pixels, `fine` to a slice pixel."""
+        scaled = (np.asarray(points) @ self.turn - self.corner) * (fine / self.pixel_mm)
+        return (scaled - 0.5).ravel().tolist()
 
     def fill(self, points, hu):
         """Fill a polygon, points (n, 2) in mm."""
         if len(points) > 2:
-            self.pen.polygon(self._pixels(points), fill=float(hu))
+            self.pen.polygon(self.pixels(points, FINE), fill=float(hu))
 
     def stroke(self, points, width_mm, hu):
         """Draw an open line, points (n, 2) in mm."""
-        width = max(1, round(width_mm * self.scale))
-        self.pen.line(self._pixels(points), fill=float(hu), width=width, joint="curve")
+        width = max(1, round(width_mm * FINE / self.pixel_mm))
+        joint = "curve" if width > 3 and len(points) > 2 else None
+        self.pen.line(self.pixels(points, FINE), fill=float(hu), width=width, joint=joint)
 
-    def disc(self, x, y, radius, hu, ry=None):
-        """Fill an upright ellipse."""
-        box = [[x - radius, y - (ry or radius)], [x + radius, y + (ry or radius)]]
-        self.pen.ellipse(self._pixels(box), fill=float(hu))
+    def disc(self, x, y, radius, hu):
+        """Fill a circle."""
+        self.fill(CIRCLE * radius + (x, y), hu)
+
+    def mask(self, outlines):
+        """Polygons in mm -> the slice pixels they hold, bool (size, size)."""
+        image = Image.new("L", (self.size, self.size))
+        for outline in outlines:
+            if len(outline) > 2:
+                ImageDraw.Draw(image).polygon(self.pixels(outline), fill=1)
+        return np.asarray(image, bool)
+
+    def places(self, rows, columns):
+        """Where the pixels of two slices lie in the patient: x and y, each (rows, columns) mm."""
+        x = self.corner[0] + (np.arange(columns.start, columns.stop) + 0.5) * self.pixel_mm
+        y = self.corner[1] + (np.arange(rows.start, rows.stop) + 0.5) * self.pixel_mm
+        place = np.stack(np.meshgrid(x, y), -1) @ self.turn.T
+        return place[..., 0], place[..., 1]
 
     def read(self):
         """The slice so far: float32 HU (size, size)."""
@@ -66,15 +88,22 @@ def noise_filter(size):
 
 
 @lru_cache(maxsize=4)
-def _radius(size):
+def _field(size):
+    """Dose map (noise is stronger where fewer photons arrive) and what lies outside the field."""
     axis = (np.arange(size, dtype=np.float32) - (size - 1) / 2) / (size / 2)
-    return np.hypot(axis[:, None], axis[None, :])
+    radius = np.hypot(axis[:, None], axis[None, :])
+    return 0.72 + 0.45 * np.exp(-((radius / 0.55) ** 2)), radius > 1
 
 
 def noise(rng, size):
     """Correlated noise of unit variance, float32 (size, size)."""
     white = rng.standard_normal((size, size), dtype=np.float32)
     return scipy.fft.irfft2(scipy.fft.rfft2(white) * noise_filter(size), s=(size, size))
+
+
+def by_hu(table, image):
+    """Look `table` (one value per HU of `HU`) up for every pixel."""
+    return table[np.clip(image, HU[0], HU[-1]).astype(np.int16) - int(HU[0])]
 
 
 def grain(rng, image):
@@ -84,24 +113,30 @@ def grain(rng, image):
     coarse = gaussian_filter(coarse, 0.8, mode="wrap")
     coarse /= coarse.std()
     field = np.asarray(Image.fromarray(coarse).resize((size, size), Image.BILINEAR))
-    return field * np.interp(image, *GRAIN_HU).astype(np.float32)
+    return field * by_hu(GRAIN_HU, image)
 
 
 def scan(rng, image, pixel_mm, sd):
     """From drawn HU (size, size) to what a scanner stores: int16, blurred, noisy, circular."""
     size = image.shape[0]
     image = image + grain(rng, image)
-    image = gaussian_filter(image, BLUR_MM / pixel_mm * 0.85, truncate=3)
-    dose = 0.72 + 0.45 * np.exp(-((_radius(size) / 0.55) ** 2))  # fewer photons reach the middle
-    dose = dose * np.interp(image, [-1000, -850, -200, 0], [0.55, 0.8, 0.95, 1]).astype(np.float32)
-    image += noise(rng, size) * dose * np.float32(sd)
-    image[_radius(size) > 1] = OUTSIDE
+    image = gaussian_filter(image, BLUR_MM / pixel_mm, truncate=3)
+    dose, outside = _field(size)
+    image += noise(rng, size) * dose * by_hu(DOSE, image) * np.float32(sd)
+    image[outside] = OUTSIDE
     return np.clip(np.rint(image), OUTSIDE, 3071).astype(np.int16)
 
 
 def write_png(array, path):
-    """Write a slice atomically: int16 HU as DeepLesion's uint16 (HU + 32768), masks as uint8."""
+    """Write a slice whole or not at all: int16 HU as DeepLesion's uint16 (HU + 32768), or uint8.
+
+    It is not flushed to disk one by one (35 ms each): the caller flushes once, at the end.
+    Returns the size in bytes.
+    """
     if array.dtype == np.int16:
         array = (array.astype(np.int32) + 32768).astype(np.uint16)
-    with atomic_path(path) as temporary:
-        Image.fromarray(array).save(temporary, compress_level=1)
+    temporary = path.with_name(f".{path.name}")
+    Image.fromarray(array).save(temporary, "png", compress_level=1, compress_type=RUN_LENGTHS)
+    size = temporary.stat().st_size
+    temporary.replace(path)
+    return size
