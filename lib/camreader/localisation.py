@@ -1,0 +1,175 @@
+"""Do heat-maps point at the lesion? Scores per slice, and per method with patient-level intervals.
+
+A blank map is a miss in every score; a slice without a lesion has no score (NaN). The regions are
+boxes (DeepLesion) or exact masks (phantom), in the pixels of the heat-map.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from scipy.ndimage import distance_transform_edt
+
+from camreader.intervals import cluster_bootstrap
+from camreader.schemas import DataError, parse_boxes
+
+THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2)
+FIXED = 0.5
+SCORES = ("hit", "hit_near", "energy", "iou_fixed", "iou_best")
+SIZES = {
+    "under 10 mm": (0, 10),
+    "10-20 mm": (10, 20),
+    "20-30 mm": (20, 30),
+    "over 30 mm": (30, 1e9),
+}
+
+
+def box_masks(cohort, size):
+    """Boolean (N, size, size): the pixels of each slice that its boxes touch.
+
+    `boxes` are zero-based, inclusive, at full resolution (`width` x `height`).
+    """
+    masks = np.zeros((len(cohort), size, size), bool)
+    rows = zip(cohort["boxes"], cohort["width"], cohort["height"], strict=True)
+    for mask, (text, width, height) in zip(masks, rows, strict=True):
+        for x1, y1, x2, y2 in parse_boxes(text):
+            left, right = np.array([x1, x2 + 1]) * size / width
+            top, bottom = np.array([y1, y2 + 1]) * size / height
+            rows_in = slice(max(0, int(top)), int(np.ceil(bottom)))
+            mask[rows_in, max(0, int(left)) : int(np.ceil(right))] = True
+    return masks
+
+
+def exact_masks(cohort, source, size):
+    """Boolean (N, size, size) from the phantom's Masks_png: pixels at least half lesion.
+
+    A lesion too small for any such pixel keeps the pixels it fills most. None where the source
+    has no masks (real data).
+    """
+    folder = Path(source) / "Masks_png"
+    if not folder.is_dir():
+        return None
+    masks = np.zeros((len(cohort), size, size), bool)
+    for mask, path in zip(masks, cohort["image_path"], strict=True):
+        mask[:] = _read_mask(folder / Path(path).relative_to("Images_png"), size)
+    return masks
+
+
+def score(maps, masks, tolerance=None):
+    """Scores of maps (N, S, S) in 0..1 against lesion masks (N, S, S), one row per slice.
+
+    hit        the maximum lies on the lesion (pointing game; of tied maxima, the share that does)
+    hit_near   the same within `tolerance` pixels (by default one cell of a 16 x 16 map)
+    energy     share of the map's sum on the lesion (Wang et al. 2020, Score-CAM, section 4.2)
+    iou_fixed  intersection over union of the map above 0.5 with the lesion
+    iou_best   the same above the method's best threshold: the one of 0.05, 0.10, ... 0.95 with
+               the largest mean (Choe et al. 2020, CVPR); column `threshold` names it. It is
+               chosen on the same slices and so favours every method a little.
+    """
+    maps, masks = np.asarray(maps, np.float32), np.asarray(masks, bool)
+    if maps.shape != masks.shape or maps.ndim != 3:
+        raise DataError("Maps and masks differ in shape", found=maps.shape, expected=masks.shape)
+    tolerance = maps.shape[-1] // 16 if tolerance is None else tolerance
+    blank = ~(maps > 0).any((1, 2))
+    columns = {
+        "hit": _pointing(maps, masks),
+        "hit_near": _pointing(maps, _grown(masks, tolerance)),
+        "energy": _ratio((maps * masks).sum((1, 2)), maps.sum((1, 2))),
+    }
+    ious = np.stack([iou(maps >= level, masks) for level in THRESHOLDS], 1)
+    frame = pd.DataFrame(columns | {"iou_fixed": iou(maps >= FIXED, masks)})
+    lesion = masks.any((1, 2))
+    best = int(ious[lesion].mean(0).argmax()) if lesion.any() else 0
+    frame["iou_best"], frame["threshold"] = ious[:, best], THRESHOLDS[best]
+    frame.loc[blank, list(SCORES)] = 0.0
+    frame.loc[~lesion, list(SCORES)] = np.nan
+    return frame.assign(blank=blank)
+
+
+def iou(found, truth):
+    """Intersection over union of boolean (N, S, S) regions; 0 where both are empty."""
+    return _ratio((found & truth).sum((1, 2)), (found | truth).sum((1, 2)))
+
+
+def size_groups(diameter_mm):
+    """Name of each lesion's size group, by its long axis in mm; "size unknown" where missing."""
+    groups = pd.Series("size unknown", index=pd.Series(diameter_mm).index)
+    for name, (low, high) in SIZES.items():
+        groups[(diameter_mm >= low) & (diameter_mm < high)] = name
+    return groups
+
+
+def summarise(frame, draws=500, seed=0, scores=SCORES):
+    """Mean of every score per method with its 95 % patient-level bootstrap interval.
+
+    `frame` has one row per slice and method with `method`, `patient_id` and the scores; slices
+    without a score are left out. One row per method, in order of appearance.
+    """
+    return pd.DataFrame(
+        [
+            {"method": method, **_means(rows.dropna(subset=["hit"]), draws, seed, scores)}
+            for method, rows in frame.groupby("method", sort=False)
+        ]
+    )
+
+
+def compare(frame, reference="gradcam", score="hit", draws=500, seed=0):
+    """Each method minus `reference` on the same slices: difference, low, high (patient-level)."""
+    wide = frame.dropna(subset=[score]).pivot(index="slice_id", columns="method", values=score)
+    patients = frame.drop_duplicates("slice_id").set_index("slice_id")["patient_id"]
+    groups = patients.loc[wide.index].fillna("unknown").to_numpy()
+    rows = []
+    for method in frame["method"].unique():
+        if method == reference or method not in wide:
+            continue
+        pairs = (wide[method] - wide[reference]).to_numpy()
+        low, high = cluster_bootstrap(lambda i, x=pairs: np.nanmean(x[i]), groups, draws, seed)
+        mean = float(np.nanmean(pairs))
+        rows.append({"method": method, "difference": mean, "low": low, "high": high})
+    return pd.DataFrame(rows, columns=["method", "difference", "low", "high"])
+
+
+def _means(rows, draws, seed, scores):
+    """One summary row: n, patients, and every score with its interval."""
+    groups = rows["patient_id"].fillna("unknown").to_numpy()
+    values = rows[list(scores)].to_numpy(float)
+    out = {"n": len(rows), "patients": len(set(groups))}
+    if "blank" in rows:
+        out["blank"] = int(rows["blank"].sum())
+    for k, name in enumerate(scores):
+        column = values[:, k]
+        low, high = cluster_bootstrap(lambda i, x=column: x[i].mean(), groups, draws, seed)
+        mean = float(column.mean()) if len(column) else float("nan")
+        out |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+    return out
+
+
+def _pointing(maps, masks):
+    """Share of each map's maxima that lie on the mask."""
+    top = maps == maps.max((1, 2), keepdims=True)
+    return (top & masks).sum((1, 2)) / top.sum((1, 2))
+
+
+def _ratio(above, below):
+    return np.divide(above, below, out=np.zeros(len(above)), where=below > 0)
+
+
+def _grown(masks, tolerance):
+    """Masks grown by `tolerance` pixels on every side (Euclidean)."""
+    return (
+        np.stack([distance_transform_edt(~m) <= tolerance if m.any() else m for m in masks])
+        if len(masks)
+        else masks
+    )
+
+
+def _read_mask(path, size):
+    """One exact mask (size, size); empty where the slice has none on disk."""
+    if not path.exists():
+        return np.zeros((size, size), bool)
+    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if labels is None or labels.ndim != 2:
+        raise DataError("Lesion mask cannot be read", file=path, expected="an 8-bit grey PNG")
+    share = cv2.resize((labels > 0).astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
+    return (share >= min(0.5, share.max())) & (share > 0)
