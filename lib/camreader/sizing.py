@@ -10,7 +10,22 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from camreader.anova import Components
+
+FEWEST_CASES = 20  # the variances are large-sample ones: no plan goes below this
 MOST_CASES = 5000  # beyond this a study of readers is no longer planned, and "more" is said
+VAN_DYKE = Components(  # jackknife, Wilcoxon AUC: a published pilot for a study that has none
+    treatments=2,
+    readers=5,
+    ms_t=0.00479617,
+    ms_r=0.00383620,
+    ms_tr=0.00055103,
+    var=0.00080229,
+    cov1=0.00034661,
+    cov2=0.00034407,
+    cov3=0.00023903,
+)
+VAN_DYKE_CASES, VAN_DYKE_AUC = 114, 0.897  # AUC: mean of the five readers, treatment 1
 
 
 def power(parts, pilot_cases, difference, readers, cases, random="both", ddf=None, alpha=0.05):
@@ -40,12 +55,12 @@ def power(parts, pilot_cases, difference, readers, cases, random="both", ddf=Non
 
 
 def cases_needed(parts, pilot_cases, difference, readers, wanted=0.8, random="both", alpha=0.05):
-    """Fewest cases with which `readers` readers reach the `wanted` power; None above 5,000."""
+    """Fewest cases, 20 at least, with which the power is reached; None above 5,000."""
 
     def enough(cases):
         return power(parts, pilot_cases, difference, readers, cases, random, alpha=alpha) >= wanted
 
-    low, high = 3, MOST_CASES
+    low, high = FEWEST_CASES - 1, MOST_CASES
     if not enough(high):
         return None
     while high - low > 1:
