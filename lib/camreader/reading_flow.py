@@ -15,6 +15,7 @@ from camreader.reading_log import Refused
 from camreader.schemas import DataError
 
 DIAGNOSES = ("tumor", "no tumor", "other")
+CODES = {"tumor": "1", "no tumor": "0", "other": "other"}  # as tables write a diagnosis
 CONFIDENCES = (1, 2, 3, 4, 5)
 HELPFULNESS = ("yes", "some", "no")
 HISTORY = ("window_centre", "window_width", "opacity", "threshold", "show_heat")

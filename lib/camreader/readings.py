@@ -14,9 +14,9 @@ import pandas as pd
 
 from camreader.files import atomic_path, write_table
 from camreader.keeper import open_all
-from camreader.reading_flow import Design, position, score
+from camreader.reading_flow import CODES, Design, position, score
 from camreader.reading_log import LogError, ReadingLog, Refused
-from camreader.reading_simulate import replay, simulate_answers
+from camreader.reading_simulate import replay
 from camreader.schemas import DataError
 
 COLUMNS = (
@@ -25,7 +25,7 @@ COLUMNS = (
     "modality",  # "unaided" or "aided"
     "truth",  # 1 tumor, 0 no tumor
     "score",  # 1 (no tumor, certain) .. 10 (tumor, certain)
-    "diagnosis",
+    "diagnosis",  # "1" tumor, "0" no tumor, "other"
     "confidence",  # 1 .. 5
     "helpfulness",  # yes, some, no; empty for unaided answers
     "seconds",
@@ -36,6 +36,7 @@ COLUMNS = (
     "corrected",  # the answer was corrected later; the corrected one is shown
     "comment",
 )
+NEEDED = ("reader", "case", "modality", "truth", "score", "order")
 MODALITIES = {"locked": "unaided", "revised": "aided"}
 
 
@@ -131,7 +132,7 @@ def _row(event, modality, answer, facts):
         "modality": modality,
         "truth": known["truth"],
         "score": float(value),
-        "diagnosis": answer.get("diagnosis"),
+        "diagnosis": CODES.get(answer.get("diagnosis")),
         "confidence": answer.get("confidence"),
         "helpfulness": answer.get("helpfulness") if modality == "aided" else None,
         "seconds": None if milliseconds is None else milliseconds / 1000,
@@ -149,13 +150,16 @@ _FORMULA = re.compile(r"^('*)([=+\-@\t\r])")  # a spreadsheet would run what sta
 
 def _read_csv(path):
     try:
-        frame = pd.read_csv(path, keep_default_na=False, na_values={"confidence": [""]})
+        texts = dict.fromkeys(("reader", "case", "diagnosis", "helpfulness", "comment"), str)
+        frame = pd.read_csv(path, dtype=texts)
     except (OSError, ValueError) as error:
         raise DataError(f"Tidy readings cannot be read: {error}", file=path) from None
-    missing = [name for name in COLUMNS if name not in frame]
+    missing = [name for name in NEEDED if name not in frame]
     if missing:
         raise DataError("Not a table of tidy readings", file=path, column=missing[0])
-    return frame.replace({"helpfulness": {"": None}}).map(_unguard)
+    if "comment" in frame:
+        frame["comment"] = frame["comment"].fillna("")
+    return frame.map(_unguard)
 
 
 def _guard(value):
@@ -215,32 +219,19 @@ def progress(design, source):
     return pd.DataFrame(rows, columns=["reader", "slot", "answered", "steps", "stage", "last_utc"])
 
 
-def case_key(folder):
-    """DataFrame[case, truth, cnn_prediction] of the study's real cases, from the envelopes."""
-    design, contents = Design.load(folder), open_all(folder)
-    cases = [entry["case"] for entry in design.card["cases"] if not entry["training"]]
-    names = ("truth", "cnn_prediction")
-    return pd.DataFrame([{"case": c} | {n: contents[c][n] for n in names} for c in cases])
+def through_log(frame, path, study="simulated"):
+    """Send invented tidy answers through a log of their own, built anew at `path`; load them.
 
-
-def simulate(folder, database="", table=None, seed=0, readers=None):
-    """Send made-up answers through a real log; return its path.
-
-    table: tidy answers to replay; default: `simulate_answers` on the study set up in `folder`.
-    The log is a SQLite file of its own (default simulated.sqlite in `folder`), built anew.
+    What comes back is what the log says, and every row says `simulated`.
     """
-    design = Design.load(folder)
-    path = Path(database or Path(folder) / "simulated.sqlite")
-    if table is None:
-        readers = readers or len(design.slots)
-        table = simulate_answers(case_key(folder), readers, seed)
+    path = Path(path)
     with atomic_path(path) as temporary:
-        log = ReadingLog(temporary, design.study, simulated=True, model=design.card["model"])
-        replay(table, log)
+        log = ReadingLog(temporary, study, simulated=True)
+        replay(frame, log)
         log.close()
         for leftover in ("-wal", "-shm"):  # of the log that is replaced
             path.with_name(path.name + leftover).unlink(missing_ok=True)
-    return path
+    return load_tidy(path)
 
 
 def main(arguments=None):
@@ -249,7 +240,7 @@ def main(arguments=None):
     commands = parser.add_subparsers(dest="command", required=True)
     for name, words in (
         ("export", "write tidy .csv, all events as .json, or scores as .imrmc"),
-        ("simulate", "send made-up readers through a log of their own"),
+        ("simulate", "send invented answers through a log of their own"),
         ("progress", "say how far each reader is"),
     ):
         command = commands.add_parser(name, help=words)
@@ -258,9 +249,7 @@ def main(arguments=None):
         if name == "export":
             command.add_argument("target", help="file to write: .csv, .json or .imrmc")
         if name == "simulate":
-            command.add_argument("--table", help="tidy CSV to replay instead")
-            command.add_argument("--seed", type=int, default=0)
-            command.add_argument("--readers", type=int)
+            command.add_argument("table", help="tidy CSV of invented answers")
     try:
         print(_run(parser.parse_args(arguments)))
     except (DataError, LogError, Refused) as error:
@@ -273,8 +262,9 @@ def _run(options):
     if options.command == "progress":
         return progress(Design.load(folder), database).to_string(index=False)
     if options.command == "simulate":
-        table = load_tidy(options.table) if options.table else None
-        return simulate(folder, options.database, table, options.seed, options.readers)
+        path = options.database or folder / "simulated.sqlite"
+        frame = through_log(load_tidy(options.table), path)
+        return f"{len(frame)} simulated answers: {path}"
     writers = {".csv": write_csv, ".imrmc": write_imrmc}
     kind = Path(options.target).suffix
     if kind == ".json":
