@@ -57,6 +57,7 @@ class GenericCNN(nn.Module):
         )
         self.sigmoid = nn.Sigmoid()
         self.target_layer = self.features[-1]
+        self.apply(_start)
 
     def forward(self, images):
         """Logits (N,), positive for "tumor"; training uses them (BCE with logits is stable)."""
@@ -65,6 +66,13 @@ class GenericCNN(nn.Module):
     def predict_proba(self, images):
         """Probabilities (N,) of "tumor": the paper's sigmoid output."""
         return self.sigmoid(self(images))
+
+
+def _start(module):
+    """Kaiming's first weights (He 2015, ICCV): without them, or batch norm, it does not learn."""
+    if isinstance(module, (nn.Conv2d, nn.Linear)):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        nn.init.zeros_(module.bias)
 
 
 class GrayscaleResNet18(nn.Module):
