@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
+
 from camreader.network import ARCHITECTURES, GenericCNN, build
 from camreader.schemas import DataError
-from torch import nn
 
 PAPER_BLOCKS = {
     nn.Conv2d,

@@ -1,0 +1,105 @@
+"""The one page that leads to everything: reports/index.html, complete without a network.
+
+Every string in it is escaped by the template engine; images and notebooks are linked by relative
+address, so the folder can be carried to another machine as it is.
+"""
+
+import argparse
+import importlib.metadata
+import platform
+from pathlib import Path
+
+import jinja2
+import nbformat
+import pandas as pd
+
+from camreader import catalogue, front, webpage
+from camreader.files import Study, atomic_path, read_table
+
+LONG_TABLE = 40  # rows shown on the page; the CSV has them all
+SHOWN_PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "statsmodels",
+    "captum",
+)
+
+
+def number(value):
+    """A table cell as a reader wants it: short floats, whole numbers whole, gaps as a dash."""
+    if value is None or value is pd.NA or value != value:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.4g}"
+    return str(value)
+
+
+def table_view(study, name, caption):
+    """One CSV as the template wants it; long ones are cut, and say so."""
+    frame = read_table(study.tables / f"{name}.csv")
+    rows = [[number(v) for v in row] for row in frame.head(LONG_TABLE).itertuples(index=False)]
+    columns = [c.replace("_", " ") for c in frame.columns]
+    return {"name": name, "caption": caption, "columns": columns, "rows": rows, "n": len(frame)}
+
+
+def executed(path):
+    """Seconds a notebook ran and the parameters it was given, from papermill's own record."""
+    record = nbformat.read(path, as_version=4).metadata.get("papermill", {})
+    return {"seconds": record.get("duration"), "parameters": record.get("parameters", {})}
+
+
+def part_view(study, notebook, part):
+    """One notebook's section: its figures, tables, links and run time."""
+    source = Path(study.reports) / "notebooks" / f"{notebook}.ipynb"
+    webpage.export_notebook(source, source.with_suffix(".html"))
+    return {
+        "notebook": notebook,
+        "part": part,
+        "finding": front.finding(study, notebook),
+        "tables": [table_view(study, *item) for item in part.tables.items()],
+        **executed(source),
+    }
+
+
+def versions():
+    """The versions behind the numbers, as (name, version) pairs."""
+    pairs = [("camreader", importlib.metadata.version("camreader"))]
+    pairs += [("Python", platform.python_version()), ("system", platform.system())]
+    return pairs + [(name, importlib.metadata.version(name)) for name in SHOWN_PACKAGES]
+
+
+def write_report(study):
+    """Write reports/index.html from the executed notebooks, figures and tables of `study`."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
+    )
+    parts = [part_view(study, *item) for item in catalogue.PARTS.items()]
+    page = environment.get_template("report.html").render(
+        card=study.card,
+        parts=parts,
+        claims=table_view(study, "claims", catalogue.CLAIMS),
+        headline=front.headline(study),
+        counterparts=front.counterparts(study),
+        policy=webpage.POLICY,
+        versions=versions(),
+        minutes=sum(p["seconds"] or 0 for p in parts) / 60,
+        seeds=next((p["parameters"]["SEEDS"] for p in parts if "SEEDS" in p["parameters"]), [0]),
+        long_table=LONG_TABLE,
+    )
+    with atomic_path(Path(study.reports) / "index.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m camreader.report", description=__doc__)
+    for name in ("data", "cohort", "reports"):
+        parser.add_argument(f"--{name}", required=True)
+    options = parser.parse_args()
+    write_report(Study(options.data, options.cohort, options.reports))
+
+
+if __name__ == "__main__":
+    main()
