@@ -1,13 +1,11 @@
-"""What several test files share: the real sample where it is at hand, and a small checkout."""
+"""What several test files share: the real sample where it is at hand, and a finished study."""
 
-import os
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from study_run import ROOT, finished_run
+
 SHARED = ROOT.parent / "shared"
 
 
@@ -20,18 +18,13 @@ def sample():
     return folder
 
 
-def copy_checkout(target):
-    """Copy what a run needs into `target`, so that a test may edit, kill and repeat it there."""
-    for name in ("Snakefile", "config.yaml", "Makefile"):
-        shutil.copy(ROOT / name, target / name)
-    for name in ("notebooks", "lib", "data/published", "profiles"):
-        if (ROOT / name).exists():
-            ignored = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "*.egg-info")
-            shutil.copytree(ROOT / name, target / name, ignore=ignored)
-    return target
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A checkout whose tiny study was killed in mid-training, run again and finished."""
+    return finished_run(tmp_path_factory.mktemp("checkout"))
 
 
-def checkout_environment(checkout):
-    """Environment of a process that works in a copied checkout, on that copy's package."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PYTHONPATH": str(checkout / "lib"), "PATH": path}
+@pytest.fixture
+def finished_copy(finished, tmp_path):
+    """A finished checkout of one's own, to be broken: files are copied, not linked."""
+    return shutil.copytree(finished, tmp_path / "checkout", symlinks=True)

@@ -1,0 +1,109 @@
+"""The report as a reviewer opens it: from a folder, in a real browser, without a network."""
+
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from browser import chromium, pixels, requests_of  # noqa: F401
+from camreader import catalogue
+from study_run import checkout_environment
+
+GRAVE = ("serious", "critical")
+
+
+@pytest.fixture
+def offline(chromium):  # noqa: F811
+    """A page without a network that writes down what went wrong on it."""
+    context = chromium.new_context(offline=True, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.complaints = []
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("console", lambda m: m.type == "error" and page.complaints.append(m.text))
+    yield page
+    context.close()
+
+
+def pages(finished):
+    """index.html and every executed notebook."""
+    reports = finished / "reports"
+    return [reports / "index.html", *sorted((reports / "notebooks").glob("*.html"))]
+
+
+def test_nothing_leaves_and_nothing_complains(finished, offline):
+    asked = requests_of(offline)
+    for path in pages(finished):
+        offline.goto(path.as_uri())
+        offline.wait_for_load_state("load")
+    assert [address for address in asked if not address.startswith(("file:", "data:"))] == []
+    assert offline.complaints == []
+
+
+def test_no_grave_accessibility_violation(finished, offline):
+    offline.goto((finished / "reports" / "index.html").as_uri())
+    offline.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+    found = Axe().run(offline).response["violations"]
+    grave = {v["id"]: [n["html"][:200] for n in v["nodes"]] for v in found if v["impact"] in GRAVE}
+    assert grave == {}
+
+
+def test_every_link_of_the_page_leads_somewhere(finished, offline):
+    offline.goto((finished / "reports" / "index.html").as_uri())
+    links = offline.evaluate(
+        "[...document.querySelectorAll('a')].map((a) => a.getAttribute('href'))"
+    )
+    assert len(links) > 60
+    for link in links:
+        if link.startswith("#"):
+            assert offline.locator(f"[id='{link[1:]}']").count() == 1, link
+        else:
+            assert (finished / "reports" / link).exists(), link
+
+
+def test_it_fits_a_phone_and_prints(finished, offline):
+    offline.set_viewport_size({"width": 390, "height": 800})
+    offline.goto((finished / "reports" / "index.html").as_uri())
+    assert offline.evaluate("document.scrollingElement.scrollWidth") <= 390
+    assert offline.pdf()[:5] == b"%PDF-"
+
+
+def test_every_notebook_tells_its_finding_on_the_front_page(finished, offline):
+    offline.goto((finished / "reports" / "index.html").as_uri())
+    for notebook in catalogue.PARTS:
+        found = offline.locator(f"#summary h3:has(a[href='#{notebook}']) + ul li")
+        assert found.count() >= 1, f"{notebook} ends without a finding in words"
+
+
+def test_the_viewer_of_the_executed_notebook_is_alive(finished, offline):
+    offline.goto((finished / "reports" / "notebooks" / "04_gradcam.html").as_uri())
+    picture = offline.locator(".cr-pictures").first
+    picture.scroll_into_view_if_needed()
+    offline.locator(".cr-viewer canvas").first.wait_for()
+    before = pixels(picture)
+    slider = offline.locator("input.cr-opacity").first
+    slider.focus()
+    for _ in range(5):
+        slider.press("ArrowUp")
+    offline.wait_for_timeout(200)
+    assert (pixels(picture) != before).any()
+
+
+def test_typed_strings_stay_text(finished_copy, offline):
+    """A script in a table's cell is shown, not run."""
+    path = finished_copy / "reports" / "tables" / "08_readers.csv"
+    frame = pd.read_csv(path)
+    frame["reader"] = "<script>document.title = 'run'</script><img src=x onerror=alert(1)>"
+    frame.to_csv(path, index=False)
+    command = [sys.executable, "-m", "camreader.report", "--data", "data", "--cohort", "phantom"]
+    environment = checkout_environment(finished_copy)
+    subprocess.run(
+        [*command, "--reports", "reports"], cwd=finished_copy, env=environment, check=True
+    )
+    offline.goto((finished_copy / "reports" / "index.html").as_uri())
+    assert offline.title() != "run"
+    assert (
+        "<script>document.title"
+        in offline.locator("#08_reader_study".replace("#0", "#\\30 ")).text_content()
+    )

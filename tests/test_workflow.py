@@ -1,0 +1,107 @@
+"""The doors of a run: parameters checked first, the right things repeated, one run at a time."""
+
+import fcntl
+import json
+import subprocess
+import sys
+
+import pytest
+
+from camreader import workflow
+from conftest import ROOT
+
+
+def write_notebook(folder, source, name="01_x"):
+    cells = [
+        {
+            "cell_type": "code",
+            "metadata": {"tags": ["parameters"]},
+            "source": "A = 1  # one\nB = 2",
+        },
+        {"cell_type": "code", "metadata": {}, "source": source},
+    ]
+    path = folder / f"{name}.ipynb"
+    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4}))
+    return path
+
+
+def test_parameter_names_are_read_without_running_the_notebook(tmp_path):
+    notebook = write_notebook(tmp_path, "raise SystemExit('never run')")
+    assert workflow.parameter_names(notebook) == ["A", "B"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"01_x": {"C": 1}}, "no parameter 'C'; it has A, B"),
+        ({"01_y": {}}, "01_y: no such notebook"),
+    ],
+)
+def test_misspelt_names_stop_the_run(tmp_path, parameters, words):
+    write_notebook(tmp_path, "")
+    with pytest.raises(SystemExit, match=words):
+        workflow.check_parameters({"parameters": parameters}, tmp_path)
+
+
+def test_correct_names_pass(tmp_path):
+    write_notebook(tmp_path, "")
+    workflow.check_parameters({"parameters": {"01_x": {"A": 3, "B": 4}}}, tmp_path)
+
+
+def test_config_names_only_what_the_notebooks_have():
+    import yaml
+
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    workflow.check_parameters(config, ROOT / "notebooks")
+
+
+def test_modules_behind_a_notebook_are_followed_to_the_base(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    notebook = write_notebook(tmp_path, "%matplotlib inline\nfrom camreader.files import Study")
+    behind = workflow.modules_behind(notebook)
+    assert "lib/camreader/files.py" in behind and "lib/camreader/schemas.py" in behind
+    assert "lib/camreader/network.py" not in behind
+
+
+def test_reader_statistics_do_not_rest_on_the_network(monkeypatch):
+    """Editing the network must not repeat 05, nor editing agreement the training."""
+    monkeypatch.chdir(ROOT)
+    readers = workflow.modules_behind("notebooks/05_reader_results.ipynb")
+    training = workflow.modules_behind("notebooks/02_train.ipynb")
+    assert "lib/camreader/network.py" not in readers and "lib/camreader/network.py" in training
+    assert "lib/camreader/agreement.py" in readers and "lib/camreader/agreement.py" not in training
+
+
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        ({"source": "", "cohort": ""}, "phantom"),
+        ({"source": "some/where/mine", "cohort": ""}, "mine"),
+        ({"source": "some/where/mine", "cohort": "ours"}, "ours"),
+    ],
+)
+def test_cohort_name(config, name):
+    assert workflow.cohort_name(config) == name
+
+
+def test_a_second_run_waits_and_says_so(tmp_path, capsys):
+    path = tmp_path / "run.lock"
+    script = (
+        "import sys; from pathlib import Path; from camreader import workflow;"
+        "handle = workflow.wait_for_turn(Path(sys.argv[1])); print('my turn')"
+    )
+    with open(path, "w") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        second = subprocess.Popen(
+            [sys.executable, "-u", "-c", script, path], stdout=subprocess.PIPE, text=True
+        )
+        assert "waiting for it to end" in second.stdout.readline()
+        assert second.poll() is None
+    assert second.stdout.readline() == "my turn\n"
+    second.wait()
+
+
+def test_a_missing_source_folder_is_named():
+    command = [sys.executable, "-m", "camreader.workflow", "--source", "no/such/folder"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2 and "DATA=no/such/folder: no such folder" in done.stderr
