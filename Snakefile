@@ -4,14 +4,15 @@
 import json
 import os
 
-from camreader import catalogue, workflow
+from camreader import catalogue
+from camreader import workflow as study  # Snakemake has a `workflow` of its own
 
 
 configfile: "config.yaml"
 
 
-workflow.check_parameters(config)
-COHORT = workflow.cohort_name(config)
+study.check_parameters(config)
+COHORT = study.cohort_name(config)
 DATA, REPORTS = config["data"], config["reports"]
 STUDY = f"{DATA}/cohorts/{COHORT}"
 RUNS = f"{DATA}/runs/{COHORT}"
@@ -29,7 +30,7 @@ def tables(notebook):
 def code(notebook):
     """The notebook and every module behind it: when one changes, the notebook runs again."""
     path = f"notebooks/{notebook}.ipynb"
-    return [path, *workflow.modules_behind(path)]
+    return [path, *study.modules_behind(path)]
 
 
 def from_notebooks(path):
@@ -39,7 +40,7 @@ def from_notebooks(path):
 
 def parameters(notebook):
     """One rule's parameters as YAML for papermill (JSON is YAML)."""
-    known = workflow.parameter_names(f"notebooks/{notebook}.ipynb")
+    known = study.parameter_names(f"notebooks/{notebook}.ipynb")
     common = {
         "DATA": from_notebooks(DATA),
         "COHORT": COHORT,
@@ -67,7 +68,7 @@ rule all:
 rule ingest:
     input:
         code=code("01_ingest"),
-        source=workflow.source_tables(config["source"]),
+        source=study.source_tables(config["source"]),
     output:
         notebook=f"{REPORTS}/notebooks/01_ingest.ipynb",
         figures=figures("01_ingest"),
@@ -230,7 +231,7 @@ rule reader_study:
 
 rule claims:
     input:
-        code=workflow.modules_behind("lib/camreader/claims.py"),
+        code=study.modules_behind("lib/camreader/claims.py"),
         measured=[*tables("03_evaluate"), *tables("04_gradcam"), *tables("05_reader_results"),
             *tables("06_region_subexperiment")],
     output:
@@ -245,7 +246,7 @@ rule report:
     input:
         notebooks=expand(f"{REPORTS}/notebooks/{{notebook}}.ipynb", notebook=catalogue.PARTS),
         claims=f"{REPORTS}/tables/claims.csv",
-        code=["lib/camreader/report.html", *workflow.modules_behind("lib/camreader/report.py")],
+        code=["lib/camreader/report.html", *study.modules_behind("lib/camreader/report.py")],
     output:
         f"{REPORTS}/index.html",
     log:
