@@ -6,7 +6,8 @@ writes the ledger without this run, so that it is the same on every machine; as 
 (`python -m camreader.claims --reports reports`) this module adds what the run measured.
 """
 
-from dataclasses import asdict
+import argparse
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +15,7 @@ import pandera.pandas as pa
 from pandera.typing import Series
 
 from camreader import number_checks, reading_checks
-from camreader.files import read_table
+from camreader.files import Study, read_table
 from camreader.schemas import DataError, check
 
 LEDGER = "claims_published"
@@ -67,3 +68,94 @@ def ledger(paper, claims):
 def kind(verdict):
     """A verdict without its n, for counting: "not supported at n = 16" -> "not supported"."""
     return verdict.split(" at n = ")[0]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Where a run keeps one quantity: a table of reports/tables, the row's cells, the column."""
+
+    table: str
+    where: dict = field(default_factory=dict)
+    column: str = "value"
+
+    def read(self, folder):
+        """The quantity in words with its interval and n, or words on why there is none."""
+        path = Path(folder) / f"{self.table}.csv"
+        if not path.exists():
+            return NOT_MEASURED
+        frame = read_table(path)
+        rows, sought = frame, ", ".join(f"{k} = {v}" for k, v in self.where.items())
+        for column, value in self.where.items():
+            if column not in frame:
+                return f"{NOT_MEASURED}: {self.table} has no column {column}"
+            rows = rows[rows[column].astype(str).str.lower() == str(value).lower()]
+        if rows.empty or self.column not in rows:
+            return f"{NOT_MEASURED}: {self.table} has no {self.column} where {sought}"
+        return self._words(rows.iloc[0])
+
+    def _words(self, row):
+        value = row[self.column]
+        if pd.isna(value):
+            note = row.get("note", "")
+            return f"{NOT_MEASURED}: {note if isinstance(note, str) and note else 'no value'}"
+        low, high = (row.get(f"{self.column}_{end}", row.get(end)) for end in ("low", "high"))
+        limits = "no interval" if pd.isna(low) else f"{100 * low:.1f}–{100 * high:.1f}"
+        n = next((f", n = {row[k]:.0f}" for k in ("n", "with_truth") if pd.notna(row.get(k))), "")
+        return f"{100 * value:.1f} % ({limits}{n})"
+
+
+def _metric(name, protocol="paper", run="final"):
+    return Measure("03_metrics", {"metric": name, "protocol": protocol, "run": run})
+
+
+def region(name):
+    return Measure("06_regions", {"region": name}, "accuracy")
+
+
+MAP_HIT = Measure("04_localisation", {"method": "gradcam"}, "hit")
+HIDDEN = Measure("01_label_rules", {"rule": "neighbour", "distance_mm": 0.0}, "share")
+MEASURED = {  # claim -> what this run measured of the same quantity, each named in words
+    "cited-ms": {"Grad-CAM on the lesion": MAP_HIT},
+    "cited-chest": {"Grad-CAM on the lesion": MAP_HIT},
+    "labels": {"neighbours that hide a lesion": HIDDEN},
+    "labels-incomplete": {"neighbours that hide a lesion": HIDDEN},
+    "threshold": {"paper": _metric("accuracy")},
+    "accuracy-final": {"paper": _metric("accuracy")},
+    "accuracy-true": {"paper": _metric("accuracy"), "sound": _metric("accuracy", "sound")},
+    "accuracy-unseen": {"sound": _metric("accuracy", "sound")},
+    "accuracy-1": {"first run": _metric("accuracy", run="first")},
+    "accuracy-2": {"second run": _metric("accuracy", run="second")},
+    "accuracy-lung": {"lung": region("lung")},
+    "accuracy-liver": {"liver": region("liver")},
+    "region-higher": {
+        "lung": region("lung"),
+        "liver": region("liver"),
+        "all": _metric("accuracy", "sound"),
+    },
+}
+
+
+def with_this_run(frame, folder):
+    """The ledger with a column `this_run`: what the tables in `folder` say of each claim."""
+    said = []
+    for name in frame["id"]:
+        parts = {words: m.read(folder) for words, m in MEASURED.get(name, {}).items()}
+        found = [f"{words}: {text}" for words, text in parts.items()]
+        if all(text == NOT_MEASURED for text in parts.values()):
+            found = [NOT_MEASURED]
+        said.append("; ".join(found))
+    return frame.assign(this_run=said)
+
+
+def main():
+    """Add this run's measurements to notebook 05's ledger: reports/tables/claims.csv."""
+    parser = argparse.ArgumentParser(prog="python -m camreader.claims", description=main.__doc__)
+    parser.add_argument("--reports", default="reports", help="folder with tables/ (default here)")
+    study = Study(reports=parser.parse_args().reports)
+    published = read_table(study.tables / f"{LEDGER}.csv")
+    study.save_table(with_this_run(published, study.tables), "claims")
+    print(f"{len(published)} claims in {study.tables / 'claims.csv'}")
+
+
+if __name__ == "__main__":
+    main()

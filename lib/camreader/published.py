@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 from pandera.typing import Series
@@ -201,12 +202,15 @@ def matching_counts(percent, n_max=400, n_min=1):
     """
     decimals = len(str(percent).partition(".")[2])
     middle, half = float(percent) / 100, 0.5 * 10 ** -(decimals + 2)
-    slack = 1e-12
-    found = []
-    for n in range(n_min, n_max + 1):
-        lowest = math.ceil((middle - half - slack) * n)
-        highest = math.floor((middle + half + slack) * n)
-        found += [(k, n) for k in range(max(lowest, 0), min(highest, n) + 1)]
+    n = np.arange(n_min, n_max + 1)
+    slack = 1e-12  # a half-way value must not be lost to rounding of the bounds
+    lowest = np.maximum(np.ceil((middle - half - slack) * n), 0).astype(int)
+    highest = np.minimum(np.floor((middle + half + slack) * n), n).astype(int)
+    found = [
+        (k, int(n[i]))
+        for i in np.flatnonzero(lowest <= highest)
+        for k in range(lowest[i], highest[i] + 1)
+    ]
     return pd.DataFrame(found, columns=["k", "n"])
 
 

@@ -81,13 +81,12 @@ def images(paper, question, published):
     """Which images? The printed list against the list from Table 3."""
     answer = ask(paper, question)
     found = _images(answer)
-    stated, listed = set(published.split(", ")), set(found.split(", "))
+    stated, listed = (set(text.split(", ")) - {""} for text in (published, found))
     extra, short = sorted(listed - stated, key=int), sorted(stated - listed, key=int)
-    same = not extra and not short
-    reason = "The list matches Table 3." if same else f"Table 3 also has image {', '.join(extra)}."
-    reason += f" It lacks {', '.join(short)}." if short else ""
-    verdict = verdict_of(same)
-    return share(int(answer.sum()), len(answer), found, verdict, reason)
+    parts = [f"Table 3 also has image {', '.join(extra)}."] if extra else []
+    parts += [f"Table 3 does not have image {', '.join(short)}."] if short else []
+    reason = " ".join(parts) or "The list matches Table 3."
+    return share(int(answer.sum()), len(answer), found or "none", verdict_of(not parts), reason)
 
 
 def answers(paper, argument, _):
@@ -107,7 +106,7 @@ def occurs(paper, question, _):
     answer = ask(paper, question)
     k, n = int(answer.sum()), len(answer)
     verdict = verdict_of(k)
-    return share(k, n, f"{k} of {n}", verdict, f"It is so in images {_images(answer)}.")
+    return share(k, n, f"{k} of {n}", verdict, f"It is so in images: {_images(answer) or 'none'}.")
 
 
 def majority(paper, question, _):
@@ -129,31 +128,35 @@ def more_helpful(paper, argument, _):
     The missing helpfulness is tried both ways; the completion kinder to the claim decides.
     """
     first, second = argument.split("; ")
-    tried = []
+    tables = []
     for table in completions(paper.readings()).values():
-        rows = QUESTIONS[first](table) | QUESTIONS[second](table)
-        tried.append(
-            two_groups((table["helpfulness"] == "Yes")[rows], QUESTIONS[first](table)[rows])
-        )
-    kind = min(tried, key=lambda result: result["p"])
-    n, d = kind["n1"] + kind["n2"], kind["difference"]
-    supported = kind["p"] < ALPHA and d.value > 0
-    k1 = " or ".join(sorted({str(result["k1"]) for result in tried}, key=int))
-    p = " or ".join(sorted({f"{result['p']:.3f}" for result in tried}, reverse=True))
-    text = f"{k1} of {kind['n1']} against {kind['k2']} of {kind['n2']}"
-    reason = f"Fisher's exact test: p = {p}."
-    verdict = REPRODUCED if supported else unsupported(n)
-    return Finding(text, verdict, reason, d.value, d.low, d.high, n)
+        inside, outside = QUESTIONS[first](table), QUESTIONS[second](table)
+        concerned = table[inside | outside]
+        tables.append((concerned["helpfulness"] == "Yes", inside[concerned.index]))
+    return _more_often(tables)
 
 
 def cysts_called_tumor(paper, *_):
     """Does the network call cysts a tumor more often than the reader's other tumor-free images?"""
-    free = paper.readings().query("reader == @NO_TUMOR")
-    result = two_groups(free["cnn"] == TUMOR, free["finding"] == "Cyst")
-    d, n = result["difference"], len(free)
-    text = "{k1} of {n1} cysts against {k2} of {n2} others".format(**result)
-    verdict = REPRODUCED if result["p"] < ALPHA and d.value > 0 else unsupported(n)
-    reason = f"Fisher's exact test: p = {result['p']:.3f}. The network said tumor for every image."
+    t = paper.readings()
+    free = t[t["reader"] == NO_TUMOR]
+    calls = f" The network says tumor in {(t['cnn'] == TUMOR).sum()} of {len(t)} images."
+    return _more_often([(free["cnn"] == TUMOR, free["finding"] == "Cyst")], calls)
+
+
+def _more_often(tables, remark=""):
+    """Finding from (outcome, group) pairs, one per way to fill a missing cell; Fisher's test."""
+    if any(len(group) == 0 or group.nunique() < 2 for _, group in tables):
+        reason = f"One of the two kinds of image does not occur.{remark}"
+        return Finding("nothing to compare", UNCHECKABLE, reason)
+    tried = [two_groups(outcome, group) for outcome, group in tables]
+    best = min(tried, key=lambda result: result["p"])
+    k1, k2 = (" or ".join(sorted({str(r[k]) for r in tried}, key=int)) for k in ("k1", "k2"))
+    p = " or ".join(sorted({f"{result['p']:.3f}" for result in tried}, reverse=True))
+    d, n = best["difference"], best["n1"] + best["n2"]
+    verdict = REPRODUCED if best["p"] < ALPHA and d.value > 0 else unsupported(n)
+    text = f"{k1} of {best['n1']} against {k2} of {best['n2']}"
+    reason = f"Fisher's exact test: p = {p}.{remark}"
     return Finding(text, verdict, reason, d.value, d.low, d.high, n)
 
 
