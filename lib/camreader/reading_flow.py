@@ -203,6 +203,21 @@ def score(diagnosis, confidence):
     return 5 + confidence if diagnosis == "tumor" else 6 - confidence
 
 
+def _answered(number, step, events):
+    """One row of a reader's own list: what was answered at this step."""
+    stages = {{"locked": "unaided", "revised": "aided"}[kind] for kind in step.stages}
+    practice = step.phase == "training"
+    row = {"number": number, "case": step.case, "training": practice, "alone": len(stages) == 1}
+    for event in events:
+        kind, payload = event["kind"], event["payload"]
+        if event["case_id"] != step.case or kind not in ("locked", "revised", "corrected"):
+            continue
+        stage = {"locked": "unaided", "revised": "aided"}.get(kind) or payload["target"]
+        if stage in stages:
+            row[f"{stage} corrected" if kind == "corrected" else stage] = payload
+    return row
+
+
 class Reading:
     """One reader in one session: says what to show, stores what was answered.
 
@@ -267,23 +282,18 @@ class Reading:
         return stored[0]["phase"]
 
     def answers(self):
-        """Answered cases in reading order, as the page lists them; corrections beside."""
-        events = self.log.events(reader=self.reader)
-        kinds = {"locked": "unaided", "revised": "aided"}
-        rows = []
-        for number, step in enumerate(self.steps, start=1):
-            row = {"number": number, "case": step.case, "training": step.phase == "training"}
-            for event in events:
-                if event["case_id"] != step.case:
-                    continue
-                stage = kinds.get(event["kind"])
-                if event["kind"] == "corrected":
-                    stage = f"{event['payload']['target']} corrected"
-                if stage and (stage.split()[0] == step.phase or len(step.stages) == 2):
-                    row[stage] = event["payload"]
-            if len(row) > 3:
-                rows.append(row)
-        return rows
+        """Answered cases in reading order, as the page lists them; corrections beside.
+
+        Of a crossover only the part being read: the earlier part is to be forgotten.
+        """
+        events, now = self.log.events(reader=self.reader), self.position()
+        period = now.step.period if now.step else None
+        rows = [
+            _answered(number, step, events)
+            for number, step in enumerate(self.steps, start=1)
+            if period in (None, step.period)
+        ]
+        return [row for row in rows if "unaided" in row or "aided" in row]
 
     def close(self):
         """Let the reader go, so that another session can start at once."""

@@ -1,0 +1,206 @@
+"""The reading session in the browser: the kernel's side of the page.
+
+The page (session*.js, on the drawing of the slice viewer) asks; this module answers from the
+stored log, and says "on disk" before anything moves on. It holds no truth, no network's answer
+and no heat-map of a case until the keeper has released it after the lock.
+"""
+
+import numpy as np
+import traitlets
+from anywidget import AnyWidget
+
+from camreader.files import Study
+from camreader.keeper import Keeper, unpack_map
+from camreader.pixels import WINDOWS
+from camreader.reading_flow import Design, Reading
+from camreader.reading_log import LogError, ReadingLog, Refused
+from camreader.viewer import SCRIPTS, _colours, pack_map, pack_slice
+from camreader.webpage import HERE, bundle
+
+PAGES = ("session_store.js", "session_page.js", "session.js")
+INTRODUCTION = (
+    "Each slice comes twice: first alone, and you lock your answer; then with the answer and the "
+    "heat-map of a neural network, and you answer again. The first cases are for practice."
+)
+CROSSOVER = (
+    "Each slice comes once alone and once with the answer and the heat-map of a neural network, "
+    "in two parts some weeks apart. The first cases are for practice."
+)
+
+
+class ReadingSession(AnyWidget):
+    """A reading of the study in `folder`; shows a start screen and writes nothing until used.
+
+    database: SQLite path or PostgreSQL address (default: readings.sqlite in `folder`). reader:
+    a name to start with at once. idle_seconds: after this long without a movement the clock
+    stops. one_key: a key answers and goes on; else Enter confirms (the page can switch it).
+    """
+
+    _esm = bundle(*SCRIPTS, *PAGES, entry="createSession")
+    _css = "\n".join((HERE / name).read_text("utf-8") for name in ("viewer.css", "session.css"))
+
+    state = traitlets.Dict().tag(sync=True)  # what the page shows; nothing it may not know
+    settings = traitlets.Dict().tag(sync=True)
+    _slices = traitlets.Dict().tag(sync=True)  # {case: packed HU}: this case and the next
+    _heat = traitlets.Dict().tag(sync=True)  # {case: packed map}: this case, after its lock
+    _colours = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, folder, database="", reader="", *, idle_seconds=120, one_key=True):
+        self.design = Design.load(folder)
+        self.database = database or self.design.folder / "readings.sqlite"
+        self.reading = self.keeper = None
+        self._told, self._packed, self._practice = None, {}, None
+        card = self.design.card
+        crossover = card["plan"]["design"] == "crossover"
+        start = {"stage": "start", "title": card["title"], "reader": reader}
+        start["introduction"] = CROSSOVER if crossover else INTRODUCTION
+        settings = {
+            "title": card["title"],
+            "unit": card["unit"],
+            "window": card["window"],
+            "presets": {name: list(pair) for name, pair in WINDOWS.items()},
+            "idle_seconds": idle_seconds,
+            "one_key": one_key,
+        }
+        super().__init__(state=start, settings=settings, _colours=_colours())
+        self.on_msg(self._on_message)
+        if reader:
+            self._act({"type": "begin", "name": reader})
+
+    def __repr__(self):
+        return f"ReadingSession of {self.design.study}: {self.state['stage']}"
+
+    def _on_message(self, _widget, message, _buffers):
+        reply = {"re": message.get("id"), "ok": True}
+        try:
+            self._act(message)
+        except Refused as error:
+            reply |= {"ok": False, "final": True, "words": str(error)}
+        except LogError as error:
+            reply |= {"ok": False, "words": str(error)}
+        except Exception as error:  # the page must hear of it, whatever it is
+            reply |= {"ok": False, "words": f"Not stored: {error!r}"}
+        if message.get("type") == "beat":
+            if not reply["ok"]:
+                self.send({"lost": reply["words"]})
+            return
+        self.send(reply)
+
+    def _act(self, message):
+        kind = message.get("type")
+        if kind == "begin":
+            return self._begin(message.get("name", ""))
+        if self.reading is None:
+            raise Refused("This session has not begun: reload the page")
+        if kind == "beat":
+            return self.reading.log.claim(self.reading.reader)
+        if kind == "event":
+            self._store(message)
+        return self._show()
+
+    def _begin(self, name):
+        self._end()
+        log = ReadingLog(self.database, self.design.study, model=self.design.card["model"])
+        self.reading = Reading(self.design, log, name)
+        self.keeper = Keeper(self.design.folder, self.database, log.session)
+        self._show()
+
+    def _store(self, message):
+        kind, case = message.get("kind"), message.get("case")
+        self.reading.submit(kind, case, message.get("payload") or {}, str(message.get("id")))
+
+    # ---- what the page shows ----
+
+    def _show(self):
+        here = self.reading.position()
+        state = self._common(here)
+        if here.step is None or here.stage == "waiting":
+            self._slices, self._heat = {}, {}
+            until = here.until.strftime("%Y-%m-%d %H:%M UTC") if here.until else ""
+            self.state = state | {"stage": here.stage, "until": until}
+            return
+        if self._told != (here.step, here.stage):
+            self.reading.start_case()
+        state |= {"stage": here.stage, "case": here.step.case, "shown": None}
+        state |= {"training": here.step.phase == "training"}
+        heat = {}
+        if here.stage == "aided":
+            heat = self._reveal(here.step.case, state)
+        with self.hold_sync():
+            self._send_slices(here, state)
+            self._heat, self.state = heat, state
+        self._told = (here.step, here.stage)
+
+    def _common(self, here):
+        steps = self.reading.steps
+        practice = sum(step.phase == "training" for step in steps)
+        answers = self.reading.answers()
+        return {
+            "title": self.design.card["title"],
+            "reader": self.reading.reader,
+            "key": f"{self.design.study} {self.reading.reader}",
+            "number": here.index + 1,
+            "done": here.index,
+            "total": len(steps),
+            "practice": practice,
+            "answers": answers,
+            "feedback": self._feedback(here, answers),
+        }
+
+    def _send_slices(self, here, state):
+        wanted = [step.case for step in self.reading.steps[here.index : here.index + 2]]
+        self._packed = {case: self._packed.get(case) or self._pack(case) for case in wanted}
+        self._slices = self._packed
+        state["next"] = wanted[1] if len(wanted) > 1 else ""
+
+    def _pack(self, case):
+        return pack_slice(np.load(self.design.image_path(case), allow_pickle=False))
+
+    def _reveal(self, case, state):
+        """Ask the keeper, which asks the log; then the answer may stand on the page."""
+        shown = self.keeper.reveal(self.reading.reader, case)
+        self._practice = {"case": case, **{k: shown.get(k) for k in ("truth", "cnn_prediction")}}
+        state["shown"] = {k: shown[k] for k in ("cnn_prediction", "cnn_probability")}
+        row = next((row for row in state["answers"] if row["case"] == case), {})
+        state["unaided"] = row.get("unaided") if self._sequential(case) else None
+        pixels, shape = unpack_map(shown)
+        heat = np.frombuffer(pixels, np.uint8).reshape(shape).astype(np.float32) / 255
+        return {case: pack_map(heat)}
+
+    def _sequential(self, case):
+        phases = {step.phase for step in self.reading.steps if step.case == case}
+        return bool(phases & {"training", "sequential"})
+
+    def _feedback(self, here, answers):
+        """After a practice case: what it was. Practice is the only place where truth is told."""
+        known = self._practice
+        last = answers[-1] if answers else {}
+        if not known or known["truth"] is None or last.get("case") != known["case"]:
+            return ""
+        if here.step is not None and here.step.case == known["case"]:
+            return ""
+        words = {0: "no tumor", 1: "tumor"}
+        said = last.get("aided", {}).get("diagnosis", "")
+        return (
+            f"Practice: the case before was {words[known['truth']]}; the network said "
+            f"{words[known['cnn_prediction']]}, you said {said}."
+        )
+
+    def _end(self):
+        if self.keeper is not None:
+            self.keeper.close()
+        if self.reading is not None:
+            self.reading.close()
+        self.reading = self.keeper = self._told = None
+
+    def close(self):
+        """End the session: the reader may begin another one at once."""
+        self._end()
+        super().close()
+
+
+def open_session(study, database="", reader="", **options):
+    """The session of `study` (files.Study); DataError names what has to be set up first."""
+    if not isinstance(study, Study):
+        study = Study(*study)
+    return ReadingSession(study.readings, database, reader, **options)

@@ -1,0 +1,67 @@
+// What the page keeps by itself: a model for the viewer, the clock, and answers not yet stored.
+
+// Looks like a widget's model, but lives in the page: the viewer moves without asking the kernel.
+function localModel(values) {
+  const held = { ...values }, reacts = {};
+  return {
+    get: (name) => held[name],
+    save_changes: () => {},
+    on: (event, react) => (reacts[event] = [...(reacts[event] || []), react]),
+    off: (event, react) => (reacts[event] = (reacts[event] || []).filter((r) => r !== react)),
+    set(name, value) {
+      if (held[name] === value) return;
+      held[name] = value;
+      (reacts[`change:${name}`] || []).forEach((react) => react());
+    },
+  };
+}
+
+// Milliseconds a case has been on the screen, pauses left out. performance.now() never jumps.
+function newClock() {
+  return { start: performance.now(), away: 0, pausedAt: null, history: [] };
+}
+
+function elapsed(clock) {
+  const now = clock.pausedAt ?? performance.now();
+  return Math.max(0, Math.round(now - clock.start - clock.away));
+}
+
+function stopClock(clock) {
+  clock.pausedAt ??= performance.now();
+}
+
+function goOn(clock) {
+  if (clock.pausedAt === null) return;
+  clock.away += performance.now() - clock.pausedAt;
+  clock.pausedAt = null;
+}
+
+// [ms, what, value]; a slider's way within a tenth of a second is one entry.
+function note(clock, what, value) {
+  const last = clock.history.at(-1), at = elapsed(clock);
+  if (last && last[1] === what && at - last[0] < 100) return clock.history.splice(-1, 1, [last[0], what, value]);
+  if (clock.history.length < 4000) clock.history.push([at, what, value]);
+}
+
+function newId() {
+  if (crypto.randomUUID) return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16)); // pages without https lack randomUUID
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+// An answer stays here, and in the browser's own storage, until the kernel says it is on disk.
+// It keeps its id, so that sending it again can never store it twice.
+function shelf(key) {
+  const name = `camreader-answer-${key}`;
+  return {
+    read() {
+      try { return JSON.parse(localStorage.getItem(name)); } catch { return null; }
+    },
+    write(answer) {
+      try {
+        if (answer) localStorage.setItem(name, JSON.stringify(answer));
+        else localStorage.removeItem(name);
+      } catch { /* storage switched off: the answer still stays on the page */ }
+    },
+  };
+}
