@@ -249,9 +249,14 @@ def new_lesions(rng, p, region, z):
     found = []
     for kind, where, level, annotated in plans:
         lesion = new_lesion(rng, p, len(found) + 1, kind, where, level, annotated)
-        if lesion is not None:
+        if lesion is not None and not any(_touch(lesion, other) for other in found):
             found.append(lesion)
     return found
+
+
+def _touch(one, other):
+    gap = (one.centre - other.centre) / (one.radii.max() + other.radii.max())
+    return np.linalg.norm(gap) < 1.25
 
 
 ALLOWED_HU = {  # what a lesion may replace; vessels full of contrast, bone and gas stay

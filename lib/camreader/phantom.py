@@ -40,6 +40,7 @@ SLICE_COLUMNS = ["series", "slice", "has_lesion_full_annotation", "n_boxes", "bo
 LESION_COLUMNS = [
     *("series", "slice", "lesion_id", "kind", "region", "annotated", "key"),
     *("x1", "y1", "x2", "y2", "diameter_mm", "contrast_hu", "area_px"),
+    "conspicuity",  # strength of the tumor's sign (see lesions.py); empty for cysts
 ]
 
 
@@ -278,6 +279,7 @@ def _row(plan, index, lesion, mask, ids, image, before, scene):
         "diameter_mm": round(lengths[0] * scene.pixel_mm, 2),
         "contrast_hu": round(contrast(image, before, mask, scene.pixel_mm), 1),
         "area_px": int(mask.sum()),
+        "conspicuity": None if lesion.kind == "cyst" else round(lesion.strength, 3),
         "axes": [long_axis.tolist(), short_axis.tolist()],
         "lengths": lengths,
     }
