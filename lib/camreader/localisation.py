@@ -108,25 +108,25 @@ def summarise(frame, draws=500, seed=0, scores=SCORES):
     """
     return pd.DataFrame(
         [
-            {"method": method, **_means(rows.dropna(subset=["hit"]), draws, seed, scores)}
+            {"method": method, **_means(rows.dropna(subset=[scores[0]]), draws, seed, scores)}
             for method, rows in frame.groupby("method", sort=False)
         ]
     )
 
 
 def compare(frame, reference="gradcam", score="hit", draws=500, seed=0):
-    """Each method minus `reference` on the same slices: difference, low, high (patient-level)."""
+    """Each method minus `reference` on the slices both have: difference, low, high, by patient."""
     wide = frame.dropna(subset=[score]).pivot(index="slice_id", columns="method", values=score)
     patients = frame.drop_duplicates("slice_id").set_index("slice_id")["patient_id"]
-    groups = patients.loc[wide.index].fillna("unknown").to_numpy()
     rows = []
     for method in frame["method"].unique():
-        if method == reference or method not in wide:
+        if method == reference or not {method, reference} <= set(wide):
             continue
-        pairs = (wide[method] - wide[reference]).to_numpy()
-        low, high = cluster_bootstrap(lambda i, x=pairs: np.nanmean(x[i]), groups, draws, seed)
-        mean = float(np.nanmean(pairs))
-        rows.append({"method": method, "difference": mean, "low": low, "high": high})
+        pairs = (wide[method] - wide[reference]).dropna()
+        groups = patients.loc[pairs.index].fillna("unknown").to_numpy()
+        values = pairs.to_numpy()
+        low, high = cluster_bootstrap(lambda i, x=values: x[i].mean(), groups, draws, seed)
+        rows.append({"method": method, "difference": values.mean(), "low": low, "high": high})
     return pd.DataFrame(rows, columns=["method", "difference", "low", "high"])
 
 

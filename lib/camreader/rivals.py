@@ -6,6 +6,8 @@ maximum. Where a method gives signed values, the positive part (evidence for the
 saliency is an absolute value by definition.
 """
 
+import warnings
+
 import numpy as np
 import torch
 from torch import nn
@@ -53,7 +55,7 @@ def compute(method, model, images, classes, **options):
     if method not in METHODS:
         raise DataError("Unknown heat-map method", found=method, expected=", ".join(METHODS))
     images = torch.as_tensor(images)
-    classes = torch.as_tensor(classes).long().expand(len(images))
+    classes = torch.tensor(np.asarray(classes)).long().expand(len(images))
     return METHODS[method](model, images, classes, **options)
 
 
@@ -122,7 +124,9 @@ def guided_gradcam(model, images, classes, batch_size=16):
             images, interpolate_mode="bilinear", **others
         )
 
-    return _captum(model, images, classes, batch_size, method)
+    with warnings.catch_warnings():  # it announces hooks that it then takes away itself
+        warnings.filterwarnings("ignore", "Setting backward hooks on ReLU")
+        return _captum(model, images, classes, batch_size, method)
 
 
 def integrated_gradients(model, images, classes, batch_size=8, steps=16):
