@@ -111,7 +111,10 @@ PARTS = {
             "figure8_liver": "Figure 8. Outputs for liver slices.",
             "06_comparison": "Lung against liver, with intervals.",
         },
-        {"06_regions": "Accuracy by region, exact test, and the sample that would tell."},
+        {
+            "06_regions": "Accuracy by region with n and 95 % interval, beside the published one.",
+            "06_comparison": "Lung minus liver: exact test, interval, the sample that would tell.",
+        },
     ),
     "07_reading_session": Part(
         "The reading session",

@@ -143,12 +143,16 @@ def _proportion(name, y, called, patients, resample):
 
 
 def tested_slices(predictions, cohort, protocol, run, seed=0):
-    """Test rows of one run joined with its cohort rows: label, patient, region, size, contrast."""
+    """Test rows of one run joined with its cohort rows: label, patient, region, size, contrast.
+
+    `row` is the slice's place in the cohort, and so in its pixels.
+    """
     chosen = predictions.query(
         "protocol == @protocol and run == @run and seed == @seed and split == 'test'"
     )
     if chosen.empty:
         raise DataError(f"The {protocol} protocol has no {run} run with seed {seed} to evaluate")
+    cohort = cohort.assign(row=np.arange(len(cohort)))
     joined = chosen.merge(cohort, on="slice_id", how="left", validate="one_to_one")
     return joined.assign(correct=joined["predicted"] == joined["label"])
 

@@ -15,9 +15,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from camreader.files import atomic_path, read_json, read_table, write_json, write_table
+from camreader.intervals import wilson
 from camreader.network import build
+from camreader.plans import part_of_study
 from camreader.schemas import DataError, Predictions
 
+SUMMARY = ("split", "stopping_rule", "augmented", "starts_from", "n_train", "draws", "epochs")
+SUMMARY += ("kept_epoch", "stopped", "train_error", "n_test", "wrong_test", "test_error", "low")
+SUMMARY += ("high", "seconds", "slices_per_second", "device")
 SOURCES = ("network.py", "fitting.py")  # a change in either means training again
 
 
@@ -45,6 +50,13 @@ def finished(where, mark):
     path = Path(where) / "model.json"
     record = read_json(path) if path.exists() else {}
     return record if record.get("fingerprint") == mark else None
+
+
+def refuse(where, name, seed, words):
+    """Record in model.json that the cohort cannot carry this run; a later run asks again."""
+    protocol, run = part_of_study(name)
+    who = {"protocol": protocol, "run": run, "seed": seed}
+    write_json(who | {"finished": False, "refused": words}, Path(where) / "model.json")
 
 
 def save_checkpoint(where, tensors, facts):
@@ -82,19 +94,85 @@ def finish(where, weights, history, predictions, record):
 
 def load_model(where, device="cpu"):
     """(network in evaluation mode, the contents of its model.json) of a finished run."""
-    record = read_json(Path(where) / "model.json")
+    record = _finished_record(where)
     network = build(record["architecture"], record["image_size"])
     with safe_open(Path(where) / "model.safetensors", framework="pt", device=device) as handle:
         network.load_state_dict({name: handle.get_tensor(name) for name in handle.keys()})  # noqa: SIM118
     return network.to(device).eval(), record
 
 
-def collect(study, names, seeds, target="predictions"):
-    """Join the predictions of the finished runs `names` x `seeds`; write and return the table."""
-    wanted = [folder(study, name, seed) / "predictions.parquet" for name in names for seed in seeds]
-    tables = [read_table(path, Predictions) for path in wanted if path.exists()]
-    if not tables:
-        raise DataError("No finished run to collect", file=study.runs, expected=", ".join(names))
-    frame = pd.concat(tables, ignore_index=True)
-    write_table(frame, study.runs / f"{target}.parquet", Predictions)
-    return frame
+def record(study, name, seed=0):
+    """The contents of model.json of a finished run; DataError where there is none."""
+    return _finished_record(folder(study, name, seed))
+
+
+def _finished_record(where):
+    content = read_json(Path(where) / "model.json")
+    if not content.get("finished"):
+        raise DataError("This run was refused", file=where, found=content.get("refused"))
+    return content
+
+
+def collect(study, records, target="predictions"):
+    """Join the predictions of the finished runs among `records` (of training.train_all).
+
+    Writes data/runs/<cohort>/<target>.parquet and returns the table.
+    """
+    finished_runs = records[records["status"] == "finished"]
+    if finished_runs.empty:
+        words = "; ".join(dict.fromkeys(records["reason"]))
+        raise DataError(f"No run of this cohort can be trained: {words}")
+    frame = pd.concat([read_part(study, row, "predictions") for row in finished_runs.itertuples()])
+    write_table(frame.reset_index(drop=True), study.runs / f"{target}.parquet", Predictions)
+    return frame.reset_index(drop=True)
+
+
+def read_part(study, row, part):
+    """A finished run's table: row has protocol, run, seed; part is "history" or "predictions"."""
+    return read_table(folder(study, f"{row.protocol}-{row.run}", row.seed) / f"{part}.parquet")
+
+
+def history(study, records):
+    """Loss and accuracy by run and epoch of the finished runs among `records`, one table."""
+    finished_runs = records[records["status"] == "finished"]
+    return pd.concat([read_part(study, row, "history") for row in finished_runs.itertuples()])
+
+
+def summary(records):
+    """One flat row per run: data, stopping, error rates with interval, or why it was refused."""
+    rows = []
+    for record in records.to_dict("records"):
+        row = {name: record[name] for name in ("protocol", "run", "seed", "status")}
+        row |= _outcome(record) if record["status"] == "finished" else {}
+        rows.append(row | {"reason": record["reason"]})
+    columns = ["protocol", "run", "seed", "status", *SUMMARY, "reason"]
+    return pd.DataFrame(rows).reindex(columns=columns)
+
+
+def _outcome(record):
+    error = wilson(record["wrong_test"], record["n_test"])
+    split = "by slice" if record["plan"]["split"] == "split_image" else "by patient"
+    stop = record["plan"]["stop"]
+    return {name: record[name] for name in SUMMARY if name in record} | {
+        "split": split,
+        "stopping_rule": f"all {stop}" if stop == "epochs" else f"on {stop}",
+        "augmented": record["plan"]["augment"],
+        "starts_from": record["plan"]["start"],
+        "test_error": error.value,
+        "low": error.low,
+        "high": error.high,
+    }
+
+
+def finding(table):
+    """Sentences that state how the runs went, computed from `summary`."""
+    for row in table.itertuples():
+        name = f"{row.protocol}, {row.run} run (seed {row.seed})"
+        if row.status == "refused":
+            yield f"{name}: refused. {row.reason}."
+            continue
+        error = wilson(row.wrong_test, row.n_test)
+        yield (
+            f"{name}: {row.stopped} after {row.epochs:.0f} epochs; training error "
+            f"{row.train_error:.1%}, test error {error}."
+        )

@@ -1,87 +1,26 @@
-"""The study's runs: what each trains on, when it stops, and training them one after the other.
-
-The paper's protocol splits slices at random and looks at the test set to decide when to stop; the
-sound one keeps patients apart, stops on a validation set and looks at the test set once.
+"""Training the runs of the study: loading, refusing, resuming, recording.
 
 From the shell: python -m camreader.training --cohort phantom --protocol paper --run final --seed 1
 On several GPUs: torchrun --nproc-per-node=4 -m camreader.training ... (the same arguments).
+Every run of the study (plans.PLANS) is reached this way, so a scheduler can train them side by
+side; the notebooks then find them finished and only collect them.
 """
 
 import argparse
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 
-import numpy as np
 import pandas as pd
 import torch
 
-from camreader import pixels, runs
+from camreader import pixels, plans, runs
 from camreader.compute import keep_buffers, repeatable, several_processes
 from camreader.files import Study, read_table
 from camreader.fitting import Fit, progress
+from camreader.plans import PLANS, Plan, Settings
 from camreader.runs import load_model
 from camreader.schemas import Cohort, DataError
 
 __all__ = ["PLANS", "Plan", "Settings", "fit", "load_model", "load_slices", "train", "train_all"]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train; the same for every run."""
-
-    architecture: str = "generic"  # or "resnet18"
-    epochs: int = 24  # at most, per draw; the schedule is laid out over them
-    batch_size: int = 32  # smaller on small cohorts
-    learning_rate: float = 2e-3  # peak
-    weight_decay: float = 0.02
-    dropout: float = 0.3
-    clip: float = 1.0  # largest norm of a step's gradient
-    target_error: float = 0.05  # the paper's first and second run: training error
-    target_accuracy: float = 0.95  # the paper's final run: accuracy on the test set
-    resamples: int = 3  # the paper's final run: at most this many draws of the 80/20 split
-    patience: int = 8  # the sound run: epochs without a better validation loss
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What one run trains on and when it stops."""
-
-    split: str  # the cohort's column: split_image (by slice) or split_patient
-    stop: str  # at a "train error", a "test accuracy", by "validation", or after all "epochs"
-    augment: bool = True
-    start: str = ""  # goes on from the weights of this run
-    region: str = ""  # only slices of this region
-    window: str = "soft tissue"
-    why: str = ""
-
-
-PLANS = {
-    "paper-first": Plan(
-        "split_image",
-        "train error",
-        augment=False,
-        why="images as they are, until the training error is 5 %",
-    ),
-    "paper-second": Plan(
-        "split_image",
-        "train error",
-        start="paper-first",
-        why="goes on with augmented images, until the training error is 5 % again",
-    ),
-    "paper-final": Plan(
-        "split_image",
-        "test accuracy",
-        why="split redrawn and network retrained until the TEST set reaches the target",
-    ),
-    "sound-final": Plan(
-        "split_patient",
-        "validation",
-        why="patients kept apart, stopped on validation, test set looked at once",
-    ),
-    "liver-final": Plan("split_image", "epochs", region="liver", window="liver"),
-    "liver-sound": Plan("split_patient", "epochs", region="liver", window="liver"),
-    "lung-final": Plan("split_image", "epochs", region="lung", window="lung"),
-    "lung-sound": Plan("split_patient", "epochs", region="lung", window="lung"),
-}
 
 
 def train(study, name, seed=0, settings=None):
@@ -109,7 +48,7 @@ def train_all(study, names, seeds=(0,), settings=None):
             try:
                 row = train(study, name, seed, settings) | {"status": "finished", "reason": ""}
             except DataError as error:
-                protocol, run = name.split("-")
+                protocol, run = plans.part_of_study(name)
                 row = {"protocol": protocol, "run": run, "seed": seed}
                 row |= {"status": "refused", "reason": str(error)}
             rows.append(row)
@@ -117,15 +56,14 @@ def train_all(study, names, seeds=(0,), settings=None):
 
 
 def load_slices(study, plan):
-    """(cohort rows of the plan's region, float32 tensor (n, 1, S, S) in 0..1 through its window).
+    """(cohort rows the plan is about, float32 tensor (n, 1, S, S) in 0..1 through its window).
 
     All slices are held in memory (64 KiB each at 128x128), so training never waits for a disk.
     """
     frame = read_table(study.cohort_table, Cohort)
-    hu = pixels.load(study.pixels)
-    if plan.region:
-        rows = np.flatnonzero(frame["region"] == plan.region)
-        frame, hu = frame.iloc[rows].reset_index(drop=True), hu[rows]
+    rows = plans.chosen(frame, plan)
+    hu = pixels.load(study.pixels)[rows]
+    frame = plans.labelled(frame.iloc[rows].reset_index(drop=True), plan)
     return frame, torch.from_numpy(pixels.model_input(hu, *pixels.WINDOWS[plan.window]))
 
 
@@ -183,7 +121,7 @@ def run_epochs(state, where, mark):
 
 def results(state, identity, mark):
     """(weights, history, predictions, record) of a finished training."""
-    protocol, run = identity["name"].split("-")
+    protocol, run = plans.part_of_study(identity["name"])
     who = {"protocol": protocol, "run": run, "seed": identity["seed"]}
     predictions = state.predictions().assign(**who)
     wrong = predictions["predicted"].to_numpy() != state.labels.numpy()
@@ -203,6 +141,8 @@ def facts_of(state):
     """How the run went, for model.json: network, stopping, speed, machine."""
     cpu = f"CPU, {torch.get_num_threads()} threads"
     slices = len(state.history) * len(state.rows)
+    place = (state.kept["draw"], state.kept["epoch"])
+    kept = next(row for row in state.history if (row["draw"], row["epoch"]) == place)
     return {
         "architecture": state.settings.architecture,
         "image_size": state.images.shape[-1],
@@ -213,7 +153,7 @@ def facts_of(state):
         "kept_epoch": state.kept["epoch"],
         "epochs": len(state.history),
         "stopped": state.stopped,
-        "train_error": state.history[-1]["train_error"],
+        "train_error": kept["train_error"],
         "seconds": state.seconds,
         "slices_per_second": slices / state.seconds,
         "device": cpu if state.device.type == "cpu" else torch.cuda.get_device_name(),
@@ -226,9 +166,14 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description="Train one run of the study.")
     parser.add_argument("--data", default="data", help="folder of cohorts/ and runs/")
     parser.add_argument("--cohort", default="phantom")
-    parser.add_argument("--protocol", default="paper", help="paper, sound, liver or lung")
-    parser.add_argument("--run", default="final", help="first, second, final or sound")
+    parser.add_argument("--protocol", default="paper", help="paper, sound, lung, liver, leakage")
+    parser.add_argument("--run", default="final", help=f"known runs: {', '.join(PLANS)}")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--may-refuse",
+        action="store_true",
+        help="a cohort that cannot carry the run is recorded in model.json and is no failure",
+    )
     for field in fields(Settings):
         flag = "--" + field.name.replace("_", "-")
         parser.add_argument(flag, type=type(field.default), default=field.default)
@@ -241,7 +186,11 @@ def main(arguments=None):
     try:
         record = train(study, name, options["seed"], settings)
     except DataError as error:
-        parser.exit(3, f"{error}\n")
+        if options["may_refuse"]:
+            runs.refuse(
+                runs.folder(study, name, options["seed"]), name, options["seed"], str(error)
+            )
+        parser.exit(0 if options["may_refuse"] else 3, f"{error}\n")
     print(f"{name}: {record['stopped']}; {record['wrong_test']} of {record['n_test']} wrong")
 
 

@@ -1,0 +1,188 @@
+"""The protocols side by side: what was tested, how good it was, our Table 2, and in words.
+
+The paper's protocol chooses the test set it reports on; the sound one is what a reader may expect
+of new patients. Every table here has both, and says in words where one was refused.
+"""
+
+import numpy as np
+import pandas as pd
+
+from camreader import runs
+from camreader.evaluation import by_group, metrics, over_seeds, tested_slices, with_groups
+from camreader.intervals import wilson
+from camreader.plans import MAIN, part_of_study
+from camreader.schemas import DataError
+
+METRICS = ("accuracy", "sensitivity", "specificity", "PPV", "NPV", "AUC", "Brier score")
+METRICS += ("calibration error",)
+RUN_WORDS = {"first": "first run", "second": "second run", "final": "final run (resampled)"}
+
+
+def tests(predictions, cohort, card, run="final", seed=0):
+    """{"paper": test rows with truth and groups, "sound": ...}; words where there is none."""
+    found = {}
+    for protocol in ("paper", "sound"):
+        try:
+            tested = tested_slices(predictions, cohort, protocol, run, seed)
+            found[protocol] = with_groups(tested)
+        except DataError as error:
+            words = card["refusals"].get(protocol)
+            found[protocol] = f"refused: {words}" if words else str(error)
+    return found
+
+
+def metrics_table(predictions, cohort, card, seeds=(0,), draws=1000):
+    """Every metric of every run: value and interval of the first seed, mean and spread over all.
+
+    low, high: 95 % interval over test slices (paper) or test patients (sound) of the first seed;
+    mean, sd, mean_low, mean_high: over seeds, missing for one seed; hidden_lesions: the share of
+    "no tumor" labels expected to hide a lesion (the cohort's card), which bounds every number.
+    """
+    rows = []
+    for protocol, run in map(part_of_study, MAIN):
+        found = [_measured(predictions, cohort, card, protocol, run, s, draws) for s in seeds]
+        together = pd.concat(found).groupby("metric")["value"].apply(over_seeds).unstack()
+        together = together.rename(columns={"low": "mean_low", "high": "mean_high"})
+        first = found[0].merge(together, left_on="metric", right_index=True, how="left")
+        rows.append(first.assign(protocol=protocol, run=run, seed=seeds[0]))
+    table = pd.concat(rows, ignore_index=True)
+    table["hidden_lesions"] = card["contamination"]["share"]
+    front = ["metric", "protocol", "run", "seed"]
+    return table[front + [name for name in table if name not in front]]
+
+
+def _measured(predictions, cohort, card, protocol, run, seed, draws):
+    tested = tests(predictions, cohort, card, run, seed)[protocol]
+    if isinstance(tested, str):
+        return pd.DataFrame({"metric": METRICS, "value": np.nan, "n": 0, "note": tested})
+    patients = tested["patient_id"] if protocol == "sound" else None
+    return metrics(tested["label"], tested["probability"], tested["predicted"], patients, draws)
+
+
+def groups(found):
+    """{protocol: by_group table} of the protocols that were tested; found: from `tests`."""
+    return {name: by_group(rows) for name, rows in found.items() if not isinstance(rows, str)}
+
+
+def groups_table(grouped):
+    """The same as one table with the protocol in front."""
+    if not grouped:
+        return pd.DataFrame([{"protocol": "none", "by": "", "group": "", "n": 0}])
+    return pd.concat([table.assign(protocol=name) for name, table in grouped.items()])
+
+
+def table2(study, paper, seed=0):
+    """Our Table 2 beside the published one: error rates in percent, n and 95 % interval of ours.
+
+    paper: published.load(). Columns ending in _published are the paper's, in _here this study's;
+    training error is that of the epoch that was kept, as training went (with dropout).
+    """
+    printed = paper.cells(2)[0].astype(float)
+    final = paper.number("final_percent")
+    printed.loc["final", ["test_error_percent", "accuracy_percent"]] = [100 - final, final]
+    rows = []
+    for run, words in RUN_WORDS.items():
+        row = {"run": words, "note": ""}
+        for column in ("training_error_percent", "test_error_percent", "accuracy_percent"):
+            row[f"{column}_published"] = printed.loc[run].get(column)
+        rows.append(row | _here(study, run, seed))
+    order = [f"{c}_{w}" for c in printed.columns[:3] for w in ("published", "here")]
+    table = pd.DataFrame(rows).reindex(columns=["run", *order, "low", "high", "n", "note"])
+    return table.rename(columns={"low": "test_error_low", "high": "test_error_high"})
+
+
+def _here(study, run, seed):
+    """This study's half of one row of Table 2."""
+    try:
+        record = runs.record(study, f"paper-{run}", seed)
+    except DataError as error:
+        return {"n": 0, "note": str(error)}
+    error = wilson(record["wrong_test"], record["n_test"])
+    percents = {
+        "training_error_percent": record["train_error"],
+        "test_error_percent": error.value,
+        "accuracy_percent": 1 - error.value,
+    }
+    row = {f"{name}_here": 100 * value for name, value in percents.items()}
+    note = f"{record['stopped']}, after {record['epochs']} epochs in {record['draws']} draw(s)"
+    return row | {"low": 100 * error.low, "high": 100 * error.high, "n": error.n, "note": note}
+
+
+def words(row):
+    """A metric's row in words: value with interval and n, or why there is none."""
+    if pd.isna(row["value"]):
+        return row["note"]
+    if row["metric"] in ("AUC", "Brier score", "calibration error"):
+        return f"{row['value']:.3f} ({row['low']:.3f}–{row['high']:.3f}, n = {row['n']})"
+    numbers = (100 * row[name] for name in ("value", "low", "high"))
+    return "{:.1f} % ({:.1f}–{:.1f}, n = {})".format(*numbers, row["n"])
+
+
+def finding(table, grouped, leaks, card):
+    """Sentences that state what the evaluation found, computed from its tables."""
+    chosen = {
+        protocol: table.query("protocol == @protocol and run == 'final' and metric == 'accuracy'")
+        for protocol in ("paper", "sound")
+    }
+    for protocol, rows in chosen.items():
+        yield f"Accuracy under the {protocol} protocol: {words(rows.iloc[0])}."
+        if rows.iloc[0].get("seeds", 1) > 1:
+            yield _seeds_words(rows.iloc[0])
+    paper, sound = (rows.iloc[0]["value"] for rows in chosen.values())
+    if pd.notna(paper) and pd.notna(sound):
+        gap = 100 * (paper - sound)
+        yield f"The paper's protocol reads {gap:+.1f} points against the sound one."
+    for protocol, groups_of in grouped.items():
+        yield from _contrast_words(protocol, groups_of)
+    yield from _leak_words(leaks)
+    yield hidden_words(card)
+
+
+def _seeds_words(row):
+    return (
+        f"Over {row['seeds']:.0f} seeds: mean {100 * row['mean']:.1f} %, SD {100 * row['sd']:.1f} "
+        f"points, 95 % interval of the mean {100 * row['mean_low']:.1f}–"
+        f"{100 * row['mean_high']:.1f} %."
+    )
+
+
+def _contrast_words(protocol, table):
+    """How the share of tumors found changes from the faintest to the strongest band."""
+    bands = table[(table["by"] == "contrast") & (table["tumor slices"] > 0)]
+    if len(bands) < 2:
+        return
+    found = [
+        wilson(r["tumor slices"] - r["missed tumors"], r["tumor slices"])
+        for _, r in bands.iterrows()
+    ]
+    names = bands["group"].tolist()
+    yield (
+        f"{protocol.capitalize()}: of the faintest tumors ({names[0]}) {found[0]} are found, of "
+        f"the strongest ({names[-1]}) {found[-1]}."
+    )
+
+
+def _leak_words(leaks):
+    """What splitting slices and trusting neighbours would have added or cost."""
+    mean = leaks.groupby(["split", "negatives"], sort=False)["accuracy"].mean().dropna()
+    for rule in dict.fromkeys(leaks["negatives"]):
+        if ("slices", rule) in mean and ("patients", rule) in mean:
+            gap = 100 * (mean["slices", rule] - mean["patients", rule])
+            yield f"Trained on {rule}, a split by slice reads {gap:+.1f} points against patients."
+    for note in dict.fromkeys(leaks["note"]):
+        if note:
+            yield f"Not in the experiment: {note}."
+    if not mean.empty:
+        seeds = leaks["seed"].nunique()
+        yield f"The experiment used {seeds} seed(s); `make report SEEDS=5` gives the spread."
+
+
+def hidden_words(card):
+    """How many "no tumor" labels may hide a lesion, in one sentence to stand beside an accuracy."""
+    said = card["contamination"]
+    if said["share"] is None:
+        return f"How many “no tumor” slices hide a lesion is unknown: {said['source']}."
+    return (
+        f"Expected share of “no tumor” labels that hide a lesion: {100 * said['share']:.0f} %; "
+        f"{said['source']}."
+    )
