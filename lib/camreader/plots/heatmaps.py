@@ -1,15 +1,14 @@
-"""Figures of the heat-maps: the steps of Grad-CAM, overlays, errors, localisation, faithfulness."""
+"""Figures of the heat-maps: overlays, errors, localisation, faithfulness."""
 
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
-from matplotlib.patches import ConnectionPatch, Rectangle
+from matplotlib.patches import Rectangle
 
-from camreader import heatmaps, pixels, rivals
+from camreader import pixels, rivals
 from camreader.plots.style import HEAT, NO_TUMOR, TUMOR, refusal
 from camreader.schemas import parse_boxes
 
@@ -41,51 +40,17 @@ def overlay(axis, grey, heat, boxes=()):
     axis.set(xticks=[], yticks=[])
 
 
-def heat_bar(figure, axes, label="heat-map (share of its maximum)"):
-    """The colour bar that belongs to `overlay`."""
+def heat_bar(figure, axes, label="heat-map (share of its maximum)", **place):
+    """The colour bar that belongs to `overlay`: beside `axes`, or where `place` says."""
     shown = ScalarMappable(Normalize(0, 1), HEAT)
-    return figure.colorbar(shown, ax=axes, shrink=0.6, pad=0.02, label=label)
+    place = place or {"ax": axes, "shrink": 0.6, "pad": 0.02}
+    return figure.colorbar(shown, label=label, **place)
 
 
-def steps(explained, row, shown=4):
-    """Figure 2: the steps of Grad-CAM on test slice number `row`, as a flow chart."""
-    image = explained.images[row : row + 1]
-    layer = heatmaps.find_layer(explained.model)
-    with heatmaps.evaluating(explained.model):
-        activations, logits = heatmaps.activations_and_logits(explained.model, layer, image)
-    wanted = heatmaps.decisions(logits.detach())
-    score = heatmaps.class_scores(logits, wanted)
-    gradient = torch.autograd.grad(score.sum(), activations)[0]
-    maps, weights = activations.detach()[0].numpy(), gradient.mean((2, 3))[0].numpy()
-    result = heatmaps.explain(explained.model, image)
-    figure = plt.figure(figsize=(12, 5.2))
-    grid = figure.add_gridspec(shown, 5, width_ratios=(1.25, 0.62, 1, 1, 1.25))
-    first = _panel(figure.add_subplot(grid[:, 0]), image[0, 0], "1 · slice the network sees")
-    top = np.argsort(-np.abs(weights))[:shown]
-    tiles = [figure.add_subplot(grid[i, 1]) for i in range(shown)]
-    for axis, k in zip(tiles, top, strict=True):
-        _panel(axis, maps[k], "", cmap="viridis")
-        axis.set_ylabel(f"α = {weights[k]:+.3f}", rotation=0, ha="right", va="center", size=8)
-    tiles[0].set_title(f"2 · {len(weights)} feature maps,\n{shown} largest |α|", size=9)
-    extreme = max(np.abs(result.raw).max(), 1e-9)
-    signed = {"cmap": "RdBu_r", "vmin": -extreme, "vmax": extreme}
-    third = _panel(figure.add_subplot(grid[:, 2]), result.raw[0], "3 · Σ α × map", **signed)
-    figure.colorbar(third.images[0], ax=third, orientation="horizontal", shrink=0.8)
-    positive = result.raw[0].clip(0)
-    fourth = _panel(figure.add_subplot(grid[:, 3]), positive, "4 · ReLU", cmap=HEAT)
-    figure.colorbar(fourth.images[0], ax=fourth, orientation="horizontal", shrink=0.8)
-    fifth = figure.add_subplot(grid[:, 4])
-    case = explained.cases.iloc[row]
-    scale = explained.images.shape[-1] / np.array([case["width"], case["height"]] * 2)
-    boxes = [np.array(box) * scale for box in parse_boxes(case["boxes"])]
-    overlay(fifth, image[0, 0].numpy(), result.maps[0], boxes)
-    fifth.set_title("5 · upsampled, over the slice", size=9)
-    heat_bar(figure, fifth, "").ax.set_ylabel("share of the maximum", size=8)
-    for left, right in ((first, tiles[1]), (tiles[1], third), (third, fourth), (fourth, fifth)):
-        _arrow(figure, left, right)
-    said = f"p(tumor) = {case['probability']:.2f}; explained: {NAMES[int(wanted[0])]}"
-    figure.suptitle(f"Grad-CAM of {result.layer}: {said}; α = mean of ∂score/∂map", size=10)
-    return figure
+def scaled_boxes(case, side):
+    """A case's lesion boxes in the pixels of its slice reduced to (side, side)."""
+    scale = side / np.array([case["width"], case["height"]] * 2)
+    return [np.array(box) * scale for box in parse_boxes(case["boxes"])]
 
 
 def overlays(study, cases, maps, relative=None, columns=4):
@@ -125,10 +90,8 @@ def errors_sheet(images, cases, maps, columns=8):
     for axis in axes.flat:
         axis.axis("off")
     for axis, k in zip(axes.flat, order, strict=False):
-        case, side = cases.iloc[k], images.shape[-1]
-        scale = side / np.array([case["width"], case["height"]] * 2)
-        boxes = [np.array(box) * scale for box in parse_boxes(case["boxes"])]
-        overlay(axis, images[k, 0].numpy(), maps[k], boxes)
+        case = cases.iloc[k]
+        overlay(axis, images[k, 0].numpy(), maps[k], scaled_boxes(case, images.shape[-1]))
         missed = case["outcome"] == "false negative"
         title = f"{'FN' if missed else 'FP'}  p = {case['probability']:.2f}\n{case['region']}"
         axis.set_title(title, size=7, color=NO_TUMOR if missed else TUMOR)
@@ -205,36 +168,14 @@ def full_slice(study, case):
     return pixels.window(hu, *(window if card.get("hu", True) else card["window"]))
 
 
-def _panel(axis, values, title, **look):
-    values = np.asarray(values)
-    axis.imshow(values, **({"cmap": "gray"} | look))
-    axis.set(xticks=[], yticks=[])
-    axis.set_title(title, size=9)
-    return axis
-
-
-def _arrow(figure, left, right):
-    arrow = ConnectionPatch(
-        (1.02, 0.5),
-        (-0.02, 0.5),
-        coordsA="axes fraction",
-        coordsB="axes fraction",
-        axesA=left,
-        axesB=right,
-        arrowstyle="-|>",
-        color="0.3",
-        mutation_scale=14,
-    )
-    figure.add_artist(arrow)
-
-
 def _forest(axis, table, score, place, colours):
     """Points with intervals, in percent; without an interval just the point."""
     for y, row, colour in zip(place, table.to_dict("records"), colours, strict=True):
         ends = [100 * row[f"{score}_low"], 100 * row[f"{score}_high"]]
         axis.plot(ends, [y, y], color=colour, linewidth=1.6)
         axis.plot(100 * row[score], y, "o", color=colour, markersize=5)
-    axis.set_xlim(left=-2)
+    axis.margins(x=0.06)
+    axis.set_xlim(right=max(5, axis.get_xlim()[1]))
     axis.grid(axis="x", color="0.9")
 
 

@@ -28,6 +28,9 @@ def use_style():
 
 def label_cohort(figure, study):
     """Write the cohort's title on the figure itself; synthetic data must never pass as real."""
+    engine, room = figure.get_layout_engine(), 0.16 / figure.get_figheight()
+    if engine is not None and engine.get()["rect"] == (0, 0, 1, 1):
+        engine.set(rect=(0, room, 1, 1 - room))  # so that the words lie on nothing else
     figure.text(0.999, 0.001, study.card["title"], ha="right", va="bottom", size=7, color="0.35")
 
 
