@@ -158,6 +158,7 @@ def test_a_design_with_real_readings_stays(tmp_path, monkeypatch):
     plan, database = Plan(**design.card["plan"]), study.readings / "readings.sqlite"
     made = []
     monkeypatch.setattr(study_design, "set_up", lambda study, plan: made.append(plan))
+    monkeypatch.setattr(study_design, "rehearse", lambda study, plan: None)
     other = Plan(cases=10)
     study_design.keep_or_set_up(study, other, database)
     ReadingLog(database, design.study, simulated=True).append("comment", "Ann")

@@ -206,10 +206,14 @@ def _field(text):
 
 
 def progress(design, source):
-    """DataFrame[reader, slot, answered, steps, stage, last_utc]: how far the readers are."""
+    """DataFrame[reader, slot, answered, steps, stage, last_utc]: how far the readers are.
+
+    Empty where nobody has begun, and so no SQLite file exists yet.
+    """
     log = ReadingLog(source, design.study, readonly=True)
+    begun = "://" in str(source) or Path(source).exists()
     rows = []
-    for event in log.events(kind="enrolled"):
+    for event in log.events(kind="enrolled") if begun else ():
         events = log.events(reader=event["reader"])
         steps = design.steps(event["payload"]["slot"])
         here = position(steps, events, design.card["washout_days"])

@@ -7,6 +7,7 @@ reader sitting at it) never holds a label, an answer of the network or a heat-ma
 import argparse
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -19,7 +20,9 @@ from camreader.files import Study, atomic_path, read_table, write_json
 from camreader.reading_flow import Design
 from camreader.reading_log import LogError, ReadingLog
 from camreader.reading_plan import Plan, choose_cases, reading_orders
+from camreader.readings import through_log
 from camreader.schemas import Cohort, DataError, Predictions
+from camreader.simulated_readings import simulate_readings
 
 RUNS = ("sound-final", "paper-final")  # the network whose help is tested: the first one trained
 
@@ -33,6 +36,7 @@ def write_study(folder, chosen, images, maps, plan, card):
     reading workstation it holds no cohort and no predictions.
     """
     folder = Path(folder)
+    _clear(folder)
     cases = chosen.assign(case=[f"C{n:03d}" for n in range(1, len(chosen) + 1)])
     for case, image in zip(cases["case"], images, strict=True):
         with atomic_path(folder / "images" / f"{case}.npy") as temporary:
@@ -58,6 +62,13 @@ def write_study(folder, chosen, images, maps, plan, card):
     }
     write_json(design, folder / "design.json")
     return Design.load(folder)
+
+
+def _clear(folder):
+    """Take an earlier set-up away, the design first: half a study must not look like one."""
+    (folder / "design.json").unlink(missing_ok=True)
+    for part in ("images", "sealed"):
+        shutil.rmtree(folder / part, ignore_errors=True)
 
 
 def _mark(plan, contents, orders):
@@ -129,11 +140,22 @@ def _full_resolution(study, chosen, window):
     return images, {"unit": "HU", "window": list(pixels.WINDOWS[window])}
 
 
+def rehearse(study, plan, seed_of_run=0):
+    """Invented readings of the plan's size, in a log of their own in which all say `simulated`.
+
+    They are of test slices under their slice names, so that they tell nothing of the cases.
+    """
+    known = candidates(study, find_run(study, seed_of_run), seed_of_run)
+    frame = simulate_readings(plan.readers, plan.cases, plan.seed, known)
+    return through_log(frame, study.readings / "simulated.sqlite")
+
+
 def prepare(study, plan, database=""):
     """The study's Design, set up now in a process of its own unless it already is.
 
-    A study with readings of real readers keeps its design; DataError, in words, if another plan
-    is then asked for.
+    Until somebody has read, invented readings (simulated.sqlite) stand ready for a rehearsal of
+    the analysis. A study with readings of real readers keeps its design; DataError, in words, if
+    another plan is then asked for.
     """
     plan.check()
     arguments = ["--data", study.data, "--cohort", study.cohort, "--reports", study.reports]
@@ -179,6 +201,7 @@ def keep_or_set_up(study, plan, database):
             )
         return
     set_up(study, plan)
+    rehearse(study, plan)
 
 
 def _answered(folder, database):
