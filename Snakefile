@@ -17,6 +17,8 @@ DATA, REPORTS = config["data"], config["reports"]
 STUDY = f"{DATA}/cohorts/{COHORT}"
 RUNS = f"{DATA}/runs/{COHORT}"
 COHORT_FILES = [f"{STUDY}/{name}" for name in ("cohort.parquet", "cohort.json", "pixels.npy")]
+# What readers answered since the last run; SQLite keeps the newest answers in the second file.
+ANSWERS = [f"{DATA}/readings/{COHORT}/readings.sqlite{part}" for part in ("", "-wal")]
 
 
 def figures(notebook):
@@ -213,6 +215,8 @@ rule reader_study:
     input:
         code=code("08_reader_study"),
         predictions=f"{RUNS}/predictions.parquet",
+        session=f"{REPORTS}/notebooks/07_reading_session.ipynb",  # leaves a rehearsal to analyse
+        answers=[path for path in ANSWERS if os.path.exists(path)],
     output:
         notebook=f"{REPORTS}/notebooks/08_reader_study.ipynb",
         figures=figures("08_reader_study"),
