@@ -69,7 +69,7 @@ def blur(images, width=BLUR):
 @torch.no_grad()
 def probability(model, images, classes, batch_size=16):
     """Probability (N,) of `classes` under the network: sigmoid of one logit, else softmax."""
-    classes = torch.as_tensor(classes).long().expand(len(images))
+    classes = torch.tensor(np.asarray(classes)).long().expand(len(images))
     like, out = heatmaps.device_of(model), []
     with heatmaps.evaluating(model):
         for start in range(0, len(images), batch_size):
@@ -87,8 +87,9 @@ def randomisation(model, images, classes, methods, seed=0):
 
     Layers with weights are re-initialised one after the other from the output backwards
     (cascading, Adebayo et al. 2018, section 3.1), in a copy. One row per method and step:
-    `layer`, `step`, mean Spearman rank correlation `likeness`, and `n` slices.
+    `layer`, `step`, mean Spearman rank correlation `likeness`, and `n` slices. No images, no rows.
     """
+    methods = methods if len(images) else ()
     true = {name: rivals.compute(name, model, images, classes) for name in methods}
     broken, rows = copy.deepcopy(model), []
     names = [name for name, m in broken.named_modules() if hasattr(m, "reset_parameters")]
@@ -101,7 +102,7 @@ def randomisation(model, images, classes, methods, seed=0):
                 now = true[name] if layer is None else rivals.compute(name, broken, images, classes)
                 row = {"method": name, "step": step, "layer": layer or "none"}
                 rows.append(row | {"likeness": likeness(true[name], now).mean(), "n": len(images)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["method", "step", "layer", "likeness", "n"])
 
 
 def likeness(first, second, size=32):

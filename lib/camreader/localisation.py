@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import distance_transform_edt
 
-from camreader.intervals import cluster_bootstrap
+from camreader.intervals import cluster_bootstrap, wilson
 from camreader.schemas import DataError, parse_boxes
 
 THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2)
@@ -100,18 +100,20 @@ def size_groups(diameter_mm):
     return groups
 
 
-def summarise(frame, draws=500, seed=0, scores=SCORES):
+def summarise(frame, draws=500, seed=0, scores=SCORES, methods=None):
     """Mean of every score per method with its 95 % patient-level bootstrap interval.
 
     `frame` has one row per slice and method with `method`, `patient_id` and the scores; slices
-    without a score are left out. One row per method, in order of appearance.
+    without a score are left out. One row per method, in order of appearance or of `methods`;
+    its `note` says in words why an interval, or everything, is missing.
     """
-    return pd.DataFrame(
-        [
-            {"method": method, **_means(rows.dropna(subset=[scores[0]]), draws, seed, scores)}
-            for method, rows in frame.groupby("method", sort=False)
-        ]
-    )
+    measured = frame.dropna(subset=[scores[0]])
+    names = frame["method"].unique() if methods is None else methods
+    rows = [
+        {"method": name, **_means(measured[measured["method"] == name], draws, seed, scores)}
+        for name in names
+    ]
+    return pd.DataFrame(rows)
 
 
 def compare(frame, reference="gradcam", score="hit", draws=500, seed=0):
@@ -131,18 +133,32 @@ def compare(frame, reference="gradcam", score="hit", draws=500, seed=0):
 
 
 def _means(rows, draws, seed, scores):
-    """One summary row: n, patients, and every score with its interval."""
+    """One summary row: n, patients, every score with its interval, and what is missing."""
     groups = rows["patient_id"].fillna("unknown").to_numpy()
-    values = rows[list(scores)].to_numpy(float)
-    out = {"n": len(rows), "patients": len(set(groups))}
+    patients = len(set(groups))
+    out = {"n": len(rows), "patients": patients}
     if "blank" in rows:
         out["blank"] = int(rows["blank"].sum())
-    for k, name in enumerate(scores):
-        column = values[:, k]
-        low, high = cluster_bootstrap(lambda i, x=column: x[i].mean(), groups, draws, seed)
+    for name in scores:
+        column = rows[name].to_numpy(float)
+        low, high = patient_interval(column, groups, draws, seed)
         mean = float(column.mean()) if len(column) else float("nan")
         out |= {name: mean, f"{name}_low": low, f"{name}_high": high}
-    return out
+    missing = {0: "no test slice has a lesion", 1: "no interval: 2 patients needed, 1 found"}
+    return out | {"note": missing.get(patients, "")}
+
+
+def patient_interval(values, groups, draws=500, seed=0):
+    """95 % interval of the mean of `values` (n,) when whole patients (`groups`) are resampled.
+
+    Where every value is 0, or every one 1, resampling has nothing to vary and would claim
+    certainty; there it is Wilson's interval for that share of patients. NaN below two patients.
+    """
+    patients = len(set(groups))
+    if patients > 1 and len(set(values)) == 1 and values[0] in (0, 1):
+        same = wilson(values[0] * patients, patients)
+        return same.low, same.high
+    return cluster_bootstrap(lambda rows: values[rows].mean(), groups, draws, seed)
 
 
 def _pointing(maps, masks):

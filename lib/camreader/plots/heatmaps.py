@@ -107,9 +107,9 @@ WORDS = (("negative", "N"), ("positive", "P"))
 
 def localisation(table):
     """Forest plot: every method and the two baselines, then Grad-CAM by size and region."""
-    table = table[table["truth"] == table["truth"].iloc[0]] if len(table) else table
-    whole = table[table["kind"] == "all"] if len(table) else table
-    if whole.empty or not whole["n"].max():
+    table = table[(table["truth"] == table["truth"].iloc[0]) & (table["n"] > 0)]
+    whole = table[table["kind"] == "all"]
+    if whole.empty:
         return refusal("No test slice has a lesion: localisation cannot be measured here")
     titles = {"hit": "maximum on the lesion", "energy": "heat on the lesion"}
     titles |= {"iou_best": "IoU, best threshold"}

@@ -1,0 +1,152 @@
+"""The tables of notebook 04: what the maps are, where they point, whether they are faithful."""
+
+import numpy as np
+import pandas as pd
+
+from camreader import faithfulness, heatmaps, localisation, rivals
+from camreader.explained import load
+from camreader.files import write_table
+from camreader.intervals import wilson
+from camreader.schemas import Heatmaps
+
+SANITY = ("gradcam", "hirescam", "saliency", "guided_gradcam")
+AREAS = ("deletion", "insertion", "insertion_minus_deletion")
+
+
+def maps_table(explained, records):
+    """Maps by outcome: n, blank ones, those the ReLU alone would erase, and peers' default.
+
+    `peer_blank` counts the maps that would be blank had the positive logit been explained for
+    "no tumor" too, which is the default of the common packages.
+    """
+    cases = explained.cases
+    positive = heatmaps.explain(explained.model, explained.images, 1)
+    frame = records.assign(outcome=cases["outcome"], peer_blank=positive.blank)
+    rows = []
+    for outcome, part in frame.groupby("outcome", sort=True):
+        peer = wilson(part["peer_blank"].sum(), len(part))
+        row = {"protocol": explained.protocol, "outcome": outcome, "n": len(part)}
+        row |= {"explained": "tumor" if part["explained_class"].iloc[0] else "no tumor"}
+        row |= {"blank": int(part["blank"].sum()), "relative": int(part["relative"].sum())}
+        row |= {"peer_blank": peer.k, "peer_blank_low": peer.low, "peer_blank_high": peer.high}
+        rows.append(row | {"layer": part["layer"].iloc[0], "cells": _cells(positive.raw)})
+    return pd.DataFrame(rows)
+
+
+def score(explained, maps, truth):
+    """Localisation scores, one row per method and slice, with patient, size and region."""
+    tables = []
+    for method, (rows, found) in maps.items():
+        about = explained.cases.iloc[rows].reset_index(drop=True)
+        about = about[["slice_id", "patient_id", "region", "diameter_mm", "outcome"]]
+        scores = localisation.score(found, truth[rows])
+        tables.append(pd.concat([about.assign(method=method), scores], axis=1))
+    frame = pd.concat(tables, ignore_index=True)
+    return frame.assign(size=localisation.size_groups(frame["diameter_mm"]))
+
+
+def heatmaps_table(study, explained, records, maps, truth):
+    """Write runs/<cohort>/heatmaps/heatmaps.parquet: every stored map with its scores."""
+    cases = explained.cases
+    frame = pd.DataFrame({"slice_id": cases["slice_id"], "method": "gradcam"})
+    frame["explained_score"] = records["score"].astype(float)
+    for name in ("layer", "explained_class", "blank", "relative"):
+        frame[name] = records[name]
+    lesion = truth & cases["lesion"].to_numpy()[:, None, None]
+    scores = localisation.score(maps, lesion).drop(columns="blank")
+    frame = pd.concat([frame, scores], axis=1)
+    write_table(frame, study.runs / "heatmaps" / "heatmaps.parquet", Heatmaps)
+    return frame
+
+
+def localisation_table(scored, methods, draws=500):
+    """Every method, then Grad-CAM and the baselines by lesion size and region, per truth.
+
+    `scored` is {truth: frame of `score`}. `hit_minus_gradcam` compares on the same slices. A
+    method without any slice to score keeps its row, whose `note` says why.
+    """
+    tables = []
+    for truth, frame in scored.items():
+        whole = localisation.summarise(frame, draws, methods=methods)
+        whole = whole.assign(group="all", kind="all")
+        absent = ~whole["method"].isin(frame["method"]) & bool(len(frame))
+        whole.loc[absent, "note"] = "does not apply to this network"
+        against = localisation.compare(frame, draws=draws).set_index("method")
+        for column in ("difference", "low", "high"):
+            name = "hit_minus_gradcam" + ("" if column == "difference" else f"_{column}")
+            whole[name] = whole["method"].map(against[column])
+        tables.append(whole.assign(truth=truth))
+        few = frame[frame["method"].isin(["gradcam", *rivals.BASELINES])]
+        for kind in ("size", "region"):
+            for group, part in few.groupby(kind, sort=True):
+                table = localisation.summarise(part, draws).assign(group=group, kind=kind)
+                tables.append(table.assign(truth=truth))
+    table = pd.concat(tables, ignore_index=True)
+    first = ["truth", "kind", "group", "method"]
+    others = [name for name in table if name not in (*first, "note")]
+    return table[[*first, *others, "note"]]
+
+
+def faithfulness_curves(explained, maps, count=60, seed=0):
+    """Deletion and insertion of every method on a seeded sample of the slices all of them have.
+
+    Returns (curves: one row per method and share of pixels, areas: one row per method and slice);
+    both are empty where no slice has a lesion.
+    """
+    common = sorted(set.intersection(*(set(rows.tolist()) for rows, _ in maps.values())))
+    if not common:
+        return pd.DataFrame(), pd.DataFrame(columns=["method", "patient_id", *AREAS])
+    chosen = np.sort(np.random.default_rng(seed).permutation(common)[:count])
+    images, patients = explained.images[chosen], explained.cases["patient_id"].iloc[chosen]
+    curves, areas = [], []
+    for method, (rows, found) in maps.items():
+        own = found[np.searchsorted(rows, chosen)]
+        share, gone, come = faithfulness.deletion_insertion(explained.model, images, own, 1)
+        means = {"deletion": gone.mean(0), "insertion": come.mean(0)}
+        curves.append(pd.DataFrame({"method": method, "share": share, "n": len(chosen)} | means))
+        areas.append(faithfulness.curve_table(share, gone, come, patients).assign(method=method))
+    return pd.concat(curves, ignore_index=True), pd.concat(areas, ignore_index=True)
+
+
+def sanity(explained, count=32, seed=0):
+    """Likeness of the maps while the weights are randomised, on a seeded sample of slices."""
+    rows = np.flatnonzero(explained.cases["lesion"])
+    chosen = np.sort(np.random.default_rng(seed).permutation(rows)[:count])
+    return faithfulness.randomisation(explained.model, explained.images[chosen], 1, SANITY, seed)
+
+
+def seeds_table(study, explained, seeds):
+    """Likeness of Grad-CAM maps of networks that differ by their training seed only.
+
+    One row per other seed: mean rank correlation and overlap of the hottest tenth over the
+    lesion slices that are in both test sets; empty where only one seed was trained.
+    """
+    mine, rows = int(explained.cases["seed"].iloc[0]), []
+    for seed in [s for s in seeds if s != mine]:
+        other = load(study, explained.protocol, seed)
+        here = explained.cases["lesion"] & explained.cases["slice_id"].isin(other.cases["slice_id"])
+        place = other.cases.reset_index().set_index("slice_id")["index"]
+        there = place.loc[explained.cases["slice_id"][here]].to_numpy()
+        one = heatmaps.grad_cam(explained.model, explained.images[here.to_numpy()], 1)
+        two = heatmaps.grad_cam(other.model, other.images[there], 1)
+        alike, hot = faithfulness.likeness(one, two), faithfulness.hot_overlap(one, two)
+        row = {"seed": seed, "n": len(one), "likeness": alike.mean() if len(one) else np.nan}
+        rows.append(row | {"hot_overlap": hot.mean() if len(one) else np.nan})
+    return pd.DataFrame(rows, columns=["seed", "n", "likeness", "hot_overlap"])
+
+
+def faithfulness_table(areas, randomised, seeds, methods, draws=500):
+    """One row per method: areas under its curves with intervals, and what randomising leaves."""
+    table = localisation.summarise(areas, draws, scores=AREAS, methods=methods)
+    last = randomised[randomised["step"] == randomised["step"].max()].set_index("method")
+    table["likeness_randomised"] = table["method"].map(last["likeness"])
+    table["n_randomised"] = table["method"].map(last["n"])
+    only = table["method"] == "gradcam"
+    table["likeness_other_seeds"] = seeds["likeness"].mean() if len(seeds) else np.nan
+    table["likeness_other_seeds"] = table["likeness_other_seeds"].where(only)
+    table["seeds_compared"] = np.where(only, len(seeds), 0)
+    return table[[name for name in table if name != "note"] + ["note"]]
+
+
+def _cells(raw):
+    return f"{raw.shape[1]} x {raw.shape[2]}"
