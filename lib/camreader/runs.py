@@ -63,20 +63,32 @@ def save_checkpoint(where, tensors, facts):
     """Replace the run's checkpoint. tensors: name -> tensor; facts: a JSON-able dict."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with atomic_path(Path(where) / "checkpoint.safetensors") as temporary:
-        save_file(tensors, temporary, metadata={"facts": json.dumps(facts)})
+        about = {"facts": json.dumps(facts), "sha256": _digest(tensors)}
+        save_file(tensors, temporary, metadata=about)
 
 
 def load_checkpoint(where, mark):
-    """(tensors, facts) of a checkpoint with fingerprint `mark`, or (None, None): start anew."""
+    """(tensors, facts) of an undamaged checkpoint with fingerprint `mark`, or (None, None)."""
     path = Path(where) / "checkpoint.safetensors"
     try:
         with safe_open(path, framework="pt") as handle:
-            facts = json.loads(handle.metadata()["facts"])
-            if facts["fingerprint"] != mark:
-                return None, None
-            return {name: handle.get_tensor(name) for name in handle.keys()}, facts  # noqa: SIM118
+            about = handle.metadata() or {}
+            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
     except (FileNotFoundError, SafetensorError):
         return None, None
+    if about.get("sha256") != _digest(tensors):
+        return None, None
+    facts = json.loads(about["facts"])
+    return (tensors, facts) if facts["fingerprint"] == mark else (None, None)
+
+
+def _digest(tensors):
+    """SHA-256 over named tensors, as hex text."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].numpy().tobytes())
+    return digest.hexdigest()
 
 
 def finish(where, weights, history, predictions, record):
@@ -96,8 +108,13 @@ def load_model(where, device="cpu"):
     """(network in evaluation mode, the contents of its model.json) of a finished run."""
     record = _finished_record(where)
     network = build(record["architecture"], record["image_size"])
-    with safe_open(Path(where) / "model.safetensors", framework="pt", device=device) as handle:
-        network.load_state_dict({name: handle.get_tensor(name) for name in handle.keys()})  # noqa: SIM118
+    path = Path(where) / "model.safetensors"
+    try:
+        with safe_open(path, framework="pt", device=device) as handle:
+            network.load_state_dict({name: handle.get_tensor(name) for name in handle.keys()})  # noqa: SIM118
+    except (FileNotFoundError, SafetensorError) as error:
+        words = f"Weights cannot be read: {error}; `make report` trains them again"
+        raise DataError(words, file=path) from None
     return network.to(device).eval(), record
 
 
