@@ -18,6 +18,7 @@ DIAGNOSES = ("tumor", "no tumor", "other")
 CODES = {"tumor": "1", "no tumor": "0", "other": "other"}  # as tables write a diagnosis
 CONFIDENCES = (1, 2, 3, 4, 5)
 HELPFULNESS = ("yes", "some", "no")
+SHOWN = ("diagnosis", "confidence", "helpfulness", "comment")  # of an answer, in a reader's list
 HISTORY = ("window_centre", "window_width", "opacity", "threshold", "show_heat")
 DESIGNS = ("sequential", "crossover")
 LONGEST_NAME, LONGEST_COMMENT, LONGEST_HISTORY = 60, 2000, 5000
@@ -182,6 +183,14 @@ def _check_number(name, value, low, high):
         raise Refused(f"{name} must be a number between {low:g} and {high:g}")
 
 
+def _check_pause(payload):
+    """{"reason": text, "idle_ms": number}, both optional."""
+    if set(payload) - {"reason", "idle_ms"}:
+        raise Refused("A pause has a reason and the milliseconds without a movement")
+    _check_text(payload.get("reason", ""))
+    _check_number("idle_ms", payload.get("idle_ms", 0), 0, DAY_MS)
+
+
 def _check_history(history):
     """[[milliseconds, what, value], ...]: how window and opacity moved while the case was open."""
     if not isinstance(history, list) or len(history) > LONGEST_HISTORY:
@@ -214,7 +223,8 @@ def _answered(number, step, events):
             continue
         stage = {"locked": "unaided", "revised": "aided"}.get(kind) or payload["target"]
         if stage in stages:
-            row[f"{stage} corrected" if kind == "corrected" else stage] = payload
+            shown = {name: payload[name] for name in SHOWN if name in payload}
+            row[f"{stage} corrected" if kind == "corrected" else stage] = shown
     return row
 
 
@@ -268,7 +278,9 @@ class Reading:
                 raise Refused("This answer is not for the case the log is waiting for: reload")
         elif kind == "comment":
             _check_text(payload.get("comment", ""))
-        elif kind not in ("paused", "resumed"):
+        elif kind in ("paused", "resumed"):
+            _check_pause(payload)
+        else:
             raise Refused(f"A page may not write {kind!r}")
         return log_phase(here.step, here.stage) if here.step else None
 

@@ -27,7 +27,7 @@ from camreader.reading_tables import (
     open_engine,
 )
 
-__all__ = ["KINDS", "PHASES", "LogError", "ReadingLog", "Refused", "new_id"]
+__all__ = ["KINDS", "PHASES", "LogError", "Occupied", "ReadingLog", "Refused", "new_id"]
 
 PHASES = ("training", "unaided", "aided")
 KINDS = (
@@ -48,6 +48,10 @@ LEASE_SECONDS = 20.0
 
 class Refused(RuntimeError):
     """The log is sound and says no: another session, a second answer, a wrong case."""
+
+
+class Occupied(Refused):
+    """Another session of this reader is open; it may end, so trying again makes sense."""
 
 
 def new_id():
@@ -124,7 +128,7 @@ class ReadingLog:
         return [row | {"payload": json.loads(row["payload"])} for row in rows]
 
     def claim(self, reader):
-        """Take or renew the reader's one lease; Refused, in words, while another session has it.
+        """Take or renew the reader's one lease; Occupied, in words, while another session has it.
 
         A lease runs out after LEASE_SECONDS without renewal; one whose process has died on this
         machine is taken over at once, so a killed kernel costs the reader no waiting.
@@ -143,7 +147,7 @@ class ReadingLog:
                 where=free,
             )
             if connection.execute(statement).rowcount == 0:
-                raise Refused(_occupied(self._lease(connection, reader), now))
+                raise Occupied(_occupied(self._lease(connection, reader), now))
 
     def release(self, reader):
         """Give the lease back, if it is still ours."""

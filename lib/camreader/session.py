@@ -5,6 +5,8 @@ stored log, and says "on disk" before anything moves on. It holds no truth, no n
 and no heat-map of a case until the keeper has released it after the lock.
 """
 
+import weakref
+
 import numpy as np
 import traitlets
 from anywidget import AnyWidget
@@ -12,12 +14,13 @@ from anywidget import AnyWidget
 from camreader.files import Study
 from camreader.keeper import Keeper, unpack_map
 from camreader.pixels import WINDOWS
-from camreader.reading_flow import Design, Reading
-from camreader.reading_log import LogError, ReadingLog, Refused
+from camreader.reading_flow import Design, Reading, clean_name
+from camreader.reading_log import LogError, Occupied, ReadingLog, Refused
 from camreader.viewer import SCRIPTS, _colours, pack_map, pack_slice
 from camreader.webpage import HERE, bundle
 
-PAGES = ("session_store.js", "session_page.js", "session.js")
+PAGES = ("session_store.js", "session_page.js", "session_acts.js", "session.js")
+_OPEN = weakref.WeakSet()  # sessions of this process: a cell that is run again takes over
 INTRODUCTION = (
     "Each slice comes twice: first alone, and you lock your answer; then with the answer and the "
     "heat-map of a neural network, and you answer again. The first cases are for practice."
@@ -50,6 +53,7 @@ class ReadingSession(AnyWidget):
         self.database = database or self.design.folder / "readings.sqlite"
         self.reading = self.keeper = None
         self._told, self._packed, self._practice = None, {}, None
+        _OPEN.add(self)
         card = self.design.card
         crossover = card["plan"]["design"] == "crossover"
         start = {"stage": "start", "title": card["title"], "reader": reader}
@@ -74,17 +78,16 @@ class ReadingSession(AnyWidget):
         reply = {"re": message.get("id"), "ok": True}
         try:
             self._act(message)
+        except Occupied as error:
+            reply |= {"ok": False, "words": str(error)}
         except Refused as error:
             reply |= {"ok": False, "final": True, "words": str(error)}
         except LogError as error:
             reply |= {"ok": False, "words": str(error)}
         except Exception as error:  # the page must hear of it, whatever it is
             reply |= {"ok": False, "words": f"Not stored: {error!r}"}
-        if message.get("type") == "beat":
-            if not reply["ok"]:
-                self.send({"lost": reply["words"]})
-            return
-        self.send(reply)
+        beat = message.get("type") == "beat"
+        self.send({"beat": True, "lost": reply.get("words")} if beat else reply)
 
     def _act(self, message):
         kind = message.get("type")
@@ -100,10 +103,21 @@ class ReadingSession(AnyWidget):
 
     def _begin(self, name):
         self._end()
+        self._take_over(name)
         log = ReadingLog(self.database, self.design.study, model=self.design.card["model"])
         self.reading = Reading(self.design, log, name)
         self.keeper = Keeper(self.design.folder, self.database, log.session)
         self._show()
+
+    def _take_over(self, name):
+        """Let the same reader's session in this very process go: its cell was run again."""
+        name, here = clean_name(name).casefold(), (self.design.study, str(self.database))
+        for other in list(_OPEN):
+            if other.reading is None or (other.design.study, str(other.database)) != here:
+                continue
+            if other.reading.reader.casefold() == name:
+                other._end()
+                other.state = {**other.state, "stage": "moved"}
 
     def _store(self, message):
         kind, case = message.get("kind"), message.get("case")

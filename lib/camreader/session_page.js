@@ -79,6 +79,8 @@ function networkSays(shown) {
 
 function startScreen(session) {
   const { state } = session;
+  if (session.model.offline) return messageScreen("Reading session", state.title || "", "This page is the record of a run; " +
+    "no program stands behind it. To read, start the session with: make read");
   const name = element("input", {
     type: "text", maxLength: 60, placeholder: "Your name or code", "aria-label": "Your name or code",
     "data-lm-suppress-shortcuts": "true", className: "cr-name", value: state.reader || "", autocomplete: "off",

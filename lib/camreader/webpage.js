@@ -24,6 +24,7 @@ function savedModel({ state, buffers }) {
     off: (name, react) => heard(name).delete(react),
     save_changes() {},
     send() {},
+    offline: true, // no kernel will ever answer
   };
 }
 
