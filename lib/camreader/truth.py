@@ -1,7 +1,10 @@
 """Slice-level truth: the 3-D release (read without executing it), slice_truth and lesion_truth."""
 
+import io
 import pickle
+import pickletools
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -73,6 +76,13 @@ class _ArraysOnly(pickle.Unpickler):
         raise pickle.UnpicklingError("persistent reference")
 
 
+def _check_memo(data):
+    """Refuse memo numbers beyond the file's size: a few bytes would claim gigabytes of memory."""
+    for code, value, _place in pickletools.genops(data):
+        if code.name == "LONG_BINPUT" and value > len(data):
+            raise pickle.UnpicklingError(f"memo number {value}")
+
+
 def read_release(path):
     """The 3-D release as {(series, first, last): float array (boxes, 6) of x1,y1,z1,x2,y2,z2}.
 
@@ -80,8 +90,9 @@ def read_release(path):
     TMI, github.com/viggin/DeepLesion_manual_test_set. DataError where it is anything else.
     """
     try:
-        with open(path, "rb") as handle:
-            content = _ArraysOnly(handle).load()
+        data = Path(path).read_bytes()
+        _check_memo(data)
+        content = _ArraysOnly(io.BytesIO(data)).load()
     except FileNotFoundError:
         raise DataError("3-D annotation release not found", file=path) from None
     except Exception as error:  # a corrupted pickle can raise nearly anything
