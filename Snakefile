@@ -1,10 +1,11 @@
-# One rule per notebook: what it reads, what it writes, its threads and memory.
+# One rule per notebook, and one per network to be trained: what each reads, what it writes, its
+# threads and memory. On a cluster each is a job; profiles/slurm says how long it may take.
 # `make report` runs it; `snakemake -n` shows what would run and why.
 
 import json
 import os
 
-from camreader import catalogue
+from camreader import catalogue, plans
 from camreader import workflow as study  # Snakemake has a `workflow` of its own
 
 
@@ -40,8 +41,8 @@ def from_notebooks(path):
     return os.path.relpath(path, "notebooks")
 
 
-def parameters(notebook):
-    """One rule's parameters as YAML for papermill (JSON is YAML)."""
+def values(notebook):
+    """One notebook's parameters as this study sets them; what is left out keeps its default."""
     known = study.parameter_names(f"notebooks/{notebook}.ipynb")
     common = {
         "DATA": from_notebooks(DATA),
@@ -51,7 +52,46 @@ def parameters(notebook):
         "SEEDS": config["seeds"],
     }
     chosen = {name: value for name, value in common.items() if name in known}
-    return json.dumps({**chosen, **(config["parameters"].get(notebook) or {})})
+    return chosen | (config["parameters"].get(notebook) or {})
+
+
+def parameters(notebook):
+    """The same as YAML for papermill (JSON is YAML)."""
+    return json.dumps(values(notebook))
+
+
+def settled(notebook):
+    """All of a notebook's parameters, defaults included."""
+    return study.parameter_values(f"notebooks/{notebook}.ipynb") | values(notebook)
+
+
+# Which notebook asks for which networks. It finds them trained; opened alone, it trains them.
+ASKED_BY = {name: "02_train" for name in settled("02_train")["RUNS"]}
+ASKED_BY |= {name: "03_evaluate" for name in plans.LEAKAGE}
+ASKED_BY |= {name: "06_region_subexperiment" for name in plans.REGIONS}
+
+
+def trained(notebook):
+    """Stamps of the networks that a notebook asks for, one per run and seed."""
+    names = [name for name, asker in ASKED_BY.items() if asker == notebook]
+    return expand(f"{RUNS}/{{run}}-seed{{seed}}/trained", run=names, seed=settled(notebook)["SEEDS"])
+
+
+def starts_from(wildcards):
+    """The run whose weights this one goes on from, if any."""
+    start = plans.PLANS[wildcards.run].start
+    return f"{RUNS}/{start}-seed{wildcards.seed}/trained" if start in ASKED_BY else []
+
+
+def megabytes(base, cohorts):
+    """Memory of a job: `base` for the packages and so many times the cohort's pixels. A job that
+    was killed gets as much again the next time."""
+
+    def needed(wildcards, input, attempt):
+        pixels = sum(os.path.getsize(p) for p in input if p.endswith(".npy") and os.path.exists(p))
+        return attempt * int(base + cohorts * pixels / 2**20)
+
+    return needed
 
 
 # Papermill leaves a valid-looking notebook when it is killed, so it writes to another name first.
@@ -60,6 +100,16 @@ RUN = (
     " --no-progress-bar --log-output -y {params.values:q} > {log} 2>&1"
     " && mv {output.notebook}.part.ipynb {output.notebook}"
 )
+
+
+wildcard_constraints:
+    seed=r"\d+",
+
+
+localrules:
+    all,
+    claims,
+    report,
 
 
 rule all:
@@ -83,15 +133,38 @@ rule ingest:
     threads: 2
     resources:
         mem_mb=4000,
-        runtime=60,
     shell:
         RUN
+
+
+# The stamp is the output, not model.json: Snakemake deletes the outputs of a job before it runs,
+# and a network that is already trained from the same data, settings and code is kept as it is.
+rule training:
+    input:
+        code=study.modules_behind("lib/camreader/training.py"),
+        cohort=COHORT_FILES,
+        start=starts_from,
+    output:
+        f"{RUNS}/{{run}}-seed{{seed}}/trained",
+    params:
+        run=lambda wildcards: "--protocol {} --run {}".format(*plans.part_of_study(wildcards.run)),
+        settings=lambda wildcards: study.training_options(settled(ASKED_BY[wildcards.run])),
+    log:
+        f"{REPORTS}/logs/training/{{run}}-seed{{seed}}.log",
+    threads: 1
+    resources:
+        mem_mb=megabytes(2000, 6),
+    shell:
+        "OMP_NUM_THREADS={threads} python -m camreader.training --data {DATA} --cohort {COHORT}"
+        " {params.run} --seed {wildcards.seed} {params.settings} --may-refuse > {log} 2>&1"
+        " && touch {output}"
 
 
 rule train:
     input:
         code=code("02_train"),
         cohort=COHORT_FILES,
+        trained=trained("02_train"),
     output:
         notebook=f"{REPORTS}/notebooks/02_train.ipynb",
         figures=figures("02_train"),
@@ -104,7 +177,6 @@ rule train:
     threads: 1
     resources:
         mem_mb=6000,
-        runtime=120,
     shell:
         RUN
 
@@ -114,6 +186,7 @@ rule evaluate:
         code=code("03_evaluate"),
         cohort=COHORT_FILES,
         predictions=f"{RUNS}/predictions.parquet",
+        trained=trained("03_evaluate"),
     output:
         notebook=f"{REPORTS}/notebooks/03_evaluate.ipynb",
         figures=figures("03_evaluate"),
@@ -125,7 +198,6 @@ rule evaluate:
     threads: 1
     resources:
         mem_mb=6000,
-        runtime=60,
     shell:
         RUN
 
@@ -146,7 +218,6 @@ rule gradcam:
     threads: 1
     resources:
         mem_mb=8000,
-        runtime=60,
     shell:
         RUN
 
@@ -165,7 +236,6 @@ rule reader_results:
     threads: 1
     resources:
         mem_mb=2000,
-        runtime=20,
     shell:
         RUN
 
@@ -174,6 +244,7 @@ rule region_subexperiment:
     input:
         code=code("06_region_subexperiment"),
         cohort=COHORT_FILES,
+        trained=trained("06_region_subexperiment"),
     output:
         notebook=f"{REPORTS}/notebooks/06_region_subexperiment.ipynb",
         figures=figures("06_region_subexperiment"),
@@ -185,7 +256,6 @@ rule region_subexperiment:
     threads: 1
     resources:
         mem_mb=6000,
-        runtime=60,
     shell:
         RUN
 
@@ -206,7 +276,6 @@ rule reading_session:
     threads: 1
     resources:
         mem_mb=2000,
-        runtime=20,
     shell:
         RUN
 
@@ -228,7 +297,6 @@ rule reader_study:
     threads: 1
     resources:
         mem_mb=2000,
-        runtime=20,
     shell:
         RUN
 

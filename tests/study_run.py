@@ -8,10 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import yaml
 
 ROOT = Path(__file__).parents[1]
 QUICK = yaml.safe_load((ROOT / "tests" / "quick.yaml").read_text())
+MEASURED = ["seconds", "slices_per_second"]  # columns that a clock fills
 
 
 def start(checkout, *options):
@@ -78,3 +80,17 @@ def checkout_environment(checkout):
     """Environment of a process that works in a copied checkout, on that copy's package."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, "PYTHONPATH": str(checkout / "lib"), "PATH": path}
+
+
+def same_tables(one, other):
+    """Assert that two checkouts hold the same study, but for what a clock measured."""
+    tables = sorted(path.name for path in (one / "reports" / "tables").glob("*.csv"))
+    assert tables == sorted(path.name for path in (other / "reports" / "tables").glob("*.csv"))
+    for name in tables:
+        first, second = (pd.read_csv(c / "reports" / "tables" / name) for c in (one, other))
+        pd.testing.assert_frame_equal(
+            first.drop(columns=MEASURED, errors="ignore"),
+            second.drop(columns=MEASURED, errors="ignore"),
+            check_exact=True,
+            obj=name,
+        )

@@ -10,12 +10,18 @@ import fcntl
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+import time
+from dataclasses import fields
 from pathlib import Path
 
 import yaml
+
+from camreader import repair
+from camreader.plans import Settings
 
 PACKAGE = Path(__file__).parent
 # glibc hands large buffers back at every training step and faults them in again at the next;
@@ -23,13 +29,36 @@ PACKAGE = Path(__file__).parent
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
 
 
-def parameter_names(notebook):
-    """Names set in a notebook's cell tagged `parameters`, in order."""
+def _parameters(notebook):
+    """The assignments of a notebook's cell tagged `parameters`."""
     cells = json.loads(Path(notebook).read_text())["cells"]
     source = next(
         "".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", [])
     )
-    return [n.targets[0].id for n in ast.parse(source).body if isinstance(n, ast.Assign)]
+    return [n for n in ast.parse(source).body if isinstance(n, ast.Assign)]
+
+
+def parameter_names(notebook):
+    """Names set in a notebook's cell tagged `parameters`, in order."""
+    return [n.targets[0].id for n in _parameters(notebook)]
+
+
+def parameter_values(notebook):
+    """{name: value} of that cell, without running it."""
+    return {n.targets[0].id: ast.literal_eval(n.value) for n in _parameters(notebook)}
+
+
+def training_options(values):
+    """What a notebook's parameters say about training, as options of camreader.training.
+
+    values: {name: value}. The run made from the shell and the one the notebook asks for must have
+    the same settings, or the notebook would train again.
+    """
+    known = {field.name for field in fields(Settings)}
+    chosen = {name.lower(): value for name, value in values.items() if name.lower() in known}
+    return " ".join(
+        f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in chosen.items()
+    )
 
 
 def check_parameters(config, folder="notebooks"):
@@ -118,17 +147,32 @@ def snakemake_command(options, extra):
     """The command line of the run. Snakemake's own lock is left out: ours ends with the process."""
     values = [f"source={json.dumps(options.source)}"] if options.source else []
     values += [f"seeds={list(range(options.seeds))}"] if options.seeds else []
-    command = [sys.executable, "-m", "snakemake", "--cores", options.cores, "--nolock"]
-    command += ["--rerun-incomplete", "--keep-going", "--quiet", "progress", "rules"]
-    command += ["--show-failed-logs"]
-    command += ["--profile", options.profile] if options.profile else []
+    command = [sys.executable, "-m", "snakemake", "--nolock", "--rerun-incomplete", "--keep-going"]
+    command += ["--config", *values] if values else []
     command += ["--configfile", options.config] if options.config else []
-    return [*command, *(["--config", *values] if values else []), *extra]
+    if options.profile:
+        command += ["--profile", options.profile]
+    else:  # no more jobs at once than their memory allows
+        pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+        command += ["--resources", f"mem_mb={pages * size // 2**20}"]
+    if not (options.profile and options.cores == "all"):  # a cluster has more than this machine
+        command += ["--cores", options.cores]
+    return [*command, "--quiet", "progress", "rules", "--show-failed-logs", *extra]
 
 
-def reports_folder(options):
-    """Where this run writes: as the configuration says."""
-    return Path(yaml.safe_load(Path(options.config or "config.yaml").read_text())["reports"])
+def configuration(options):
+    """The study's configuration as this run has it: the file's, then the command line's."""
+    config = yaml.safe_load(Path(options.config or "config.yaml").read_text())
+    return config | ({"source": options.source} if options.source else {})
+
+
+def last_words(logs, since):
+    """(log, its last error) of every log in the folder `logs` written to after `since`."""
+    found = []
+    for path in sorted(p for p in Path(logs).rglob("*.log") if p.stat().st_mtime >= since):
+        errors = re.findall(r"^\s*([\w.]*(?:Error|Exception): .*)", path.read_text(), re.M)
+        found += [(path, errors[-1])] if errors else []
+    return found
 
 
 def parse_options():
@@ -146,17 +190,27 @@ def parse_options():
 
 
 def main():
-    """Run the study and end by saying where its report is."""
+    """Run the study and end by saying where its report is, or what kept it from being finished."""
     options = parse_options()
+    config = configuration(options)
+    repair.check_writable([".snakemake", config["data"], config["reports"]])
     lock = wait_for_turn(Path(".snakemake/camreader.lock"))
+    if not {"-n", "--dry-run"} & set(options.extra):
+        for path, why in repair.remove_damaged(config["data"], cohort_name(config)):
+            print(f"{path} is damaged and is made again ({why})", flush=True)
+    started = time.time()
     environment = {**os.environ, **ALLOCATOR, "MPLBACKEND": "agg", "PYTHONHASHSEED": "0"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     done = subprocess.run(snakemake_command(options, options.extra), env=environment)
     lock.close()
-    page = reports_folder(options) / "index.html"
+    page = Path(config["reports"]) / "index.html"
+    print("-" * min(shutil.get_terminal_size().columns, 72))
     if done.returncode == 0 and page.exists():
-        width = shutil.get_terminal_size().columns
-        print("-" * min(width, 72), f"The report: {page.resolve().as_uri()}", sep="\n")
+        print(f"The report: {page.resolve().as_uri()}")
+    elif done.returncode:
+        print("Not finished. What is done is kept; run it again after mending:")
+        for path, words in last_words(Path(config["reports"]) / "logs", started):
+            print(f"  {path}: {words}")
     sys.exit(done.returncode)
 
 
