@@ -29,6 +29,8 @@ PHASES = {  # HU without contrast agent, arterial, portal venous
     "gland": (38, 80, 85),
 }
 PHASE_SHARES = (0.12, 0.12, 0.76)
+BACK = 1.15  # the trunk's back half is this much deeper than its front
+BEND_MM = 1.6  # no organ is an ellipse: how far tissue lies from where it was drawn
 
 
 def smooth(points, rounds=2):
@@ -120,10 +122,10 @@ class Patient:
         return self.blob(name, centre[:2], cut, z, angle, rough, points)
 
     def half_width(self, z):
-        return float(np.interp(z, LEVELS, WALL_X)) * self.width
+        return np.interp(z, LEVELS, WALL_X) * self.width
 
     def half_depth(self, z):
-        return float(np.interp(z, LEVELS, WALL_Y)) * self.depth
+        return np.interp(z, LEVELS, WALL_Y) * self.depth
 
     def fat_at(self, z):
         """Thickness of the fat under the skin, mm."""
@@ -138,8 +140,9 @@ class Patient:
         """Points of the muscle wall at angles t (radians; 0 left, pi/2 back), `inset` mm in."""
         power = 2 / 2.35
         x = (self.half_width(z) - inset) * np.sign(np.cos(t)) * np.abs(np.cos(t)) ** power
-        y = (self.half_depth(z) - inset) * np.sign(np.sin(t)) * np.abs(np.sin(t)) ** power
-        furrow = 7 * np.exp(-((x / 14) ** 2)) * (y > 0)
+        deep = np.where(np.sin(t) > 0, BACK, 1) * self.half_depth(z) - inset
+        y = deep * np.sign(np.sin(t)) * np.abs(np.sin(t)) ** power
+        furrow = 6 * np.exp(-((x / 14) ** 2)) * (y > 0)
         bend = self.keep("bend", lambda rng: rng.normal(0, (0.012, 0.008, 0.008)))
         r = 1 + bend[0] * np.cos(2 * t + 1) + bend[1] * np.cos(3 * t) + bend[2] * np.sin(4 * t)
         return np.stack([x * r, y * r - furrow], 1)
@@ -160,9 +163,20 @@ class Patient:
 
     def cavity(self, z, points=72):
         """Outline of the chest or belly cavity at z: behind it lie spine and back muscles."""
-        outline = self.wall(z, 15 + 5 * float(np.interp(z, [230, 300], [1, 0])), points)
-        outline[outline[:, 1] > 0, 1] *= 0.86
+        outline = self.wall(z, 15 + 3 * float(np.interp(z, [230, 300], [1, 0])), points)
+        spine = np.exp(-((outline[:, 0] / 45) ** 4))
+        behind = outline[:, 1] > 0
+        outline[behind, 1] *= 0.93 - 0.12 * spine[behind]
         return outline
+
+    def bend(self, x, y, z):
+        """How far (dx, dy in mm) tissue drawn at x, y (arrays) lies off; nil at the skin."""
+        wave = self.keep("warp", lambda rng: rng.normal(0, (1 / 22, 1 / 22, 1 / 40, 3), (14, 4)))
+        phase = x[..., None] * wave[:, 0] + y[..., None] * wave[:, 1] + z * wave[:, 2] + wave[:, 3]
+        deep = np.where(y > 0, BACK, 1) * self.half_depth(z) + self.fat_at(z)
+        out = np.hypot(x / (self.half_width(z) + self.fat_at(z)), y / deep)
+        inside = np.clip((1 - out) / 0.15, 0, 1) * BEND_MM * np.sqrt(2 / len(wave))
+        return inside * np.sin(phase).sum(-1), inside * np.cos(phase).sum(-1)
 
 
 def new_patient(rng):
@@ -206,7 +220,7 @@ def slab(tree, z, thickness):
 def draw_tree(canvas, tree, z, hu, background, thickness=5):
     """Draw what a slice shows of a vessel tree: dots and streaks, thin ones fainter."""
     for ends, r in slab(tree, z, thickness):
-        shade = background + (hu - background) * min(1, 0.35 + 0.65 * r)
+        shade = background + (hu - background) * min(1, 0.25 + 2.4 * r / thickness)
         canvas.stroke(ends, 2 * r, shade)
         if r > 0.7:
             for x, y in ends:

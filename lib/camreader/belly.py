@@ -5,6 +5,8 @@ import numpy as np
 from camreader import chest, trunk
 from camreader.anatomy import draw_tree, grow_tree, smooth
 
+SMALL = 140  # bulges of small bowel; gas is rare in them
+
 
 def draw_slice(canvas, p, z):
     """Draw patient `p` at level z (mm): everything but table, lesions and noise."""
@@ -33,7 +35,7 @@ def dome(p, z, side):
     outline = p.cavity(z, 90)
     outline = outline[outline[:, 0] * side > -8]
     outline = outline[np.argsort(np.arctan2(outline[:, 1], outline[:, 0] * side))]
-    centre = np.array([side * 70 * p.width, -16])
+    centre = np.array([side * 60 * p.width, -52])  # the lungs reach lowest at the back
     return centre + (outline - centre) * np.sqrt(1 - (1 - t) ** 2)
 
 
@@ -175,15 +177,23 @@ def gut(p):
     """Centres and radii (n, 4) of the bowel's bulges: small bowel, then colon."""
 
     def make(rng):
-        small = rng.uniform((-82, -82, 322, 8), (82, 12, 548, 15), (95, 4)) * (p.width, 1, 1, 1)
+        small = rng.uniform((-82, -82, 322, 8), (82, 12, 548, 15), (SMALL, 4)) * (p.width, 1, 1, 1)
         ascending = [(-100 * p.width, 8, z, 19) for z in range(335, 460, 24)]
         descending = [(103 * p.width, 20, z, 14) for z in range(290, 480, 20)]
-        across = [(x, -70 + 8 * np.cos(x / 25), 318, 17) for x in range(-85, 90, 25)]
+        across = [(x, -66 + 8 * np.cos(x / 25), 318, 15) for x in range(-85, 90, 25)]
         sigmoid = [(60 - 12 * i, -20 + 12 * np.sin(i), 500 + 4 * i, 13) for i in range(6)]
         colon = np.array(ascending + descending + across + sigmoid, float)
-        return np.vstack([small, colon + rng.normal(0, (4, 4, 5, 2), colon.shape)])
+        colon += rng.normal(0, (4, 4, 5, 2), colon.shape)
+        return np.array([_within(p, *loop) for loop in np.vstack([small, colon])])
 
     return p.keep("gut", make)
+
+
+def _within(p, x, y, z, r):
+    """A loop of bowel moved inwards until it lies within the belly's wall."""
+    wide, deep = p.half_width(z) - 22 - 1.3 * r, p.half_depth(z) - 20 - 1.2 * r
+    out = ((abs(x) / wide) ** 2.35 + (abs(y) / deep) ** 2.35) ** (1 / 2.35)
+    return x / max(1, out), y / max(1, out), z, r
 
 
 def draw_gut(canvas, p, z):
@@ -193,21 +203,22 @@ def draw_gut(canvas, p, z):
         return
     for i, (x, y, level, r) in enumerate(gut(p)):
         if abs(z - level) < 1.6 * r and z < 562:
-            draw_hollow(canvas, p, f"loop{i}", (x, y, level), (r * 1.35, r, r * 1.6), z, 2.2)
+            radii = (r * 1.35, r, r * 1.6)
+            draw_hollow(canvas, p, f"loop{i}", (x, y, level), radii, z, 2.2, 0.8 * (i < SMALL))
 
 
-def draw_hollow(canvas, p, name, centre, radii, z, wall_mm):
+def draw_hollow(canvas, p, name, centre, radii, z, wall_mm, rarer_gas=0.0):
     """One bulge of gut at z; gas floats above its level, for the patient lies on the back."""
     turn, kind, fill, extra = p.keep(f"in {name}", lambda rng: rng.random(4))
-    outer = p.ball(name, centre, radii, z, 3.1 * turn, 0.12)
-    inner = p.ball(name, centre, [r - wall_mm for r in radii], z, 3.1 * turn, 0.12)
+    outer = p.ball(name, centre, radii, z, 3.1 * turn, 0.2)
+    inner = p.ball(name, centre, [r - wall_mm for r in radii], z, 3.1 * turn, 0.2)
     if not len(outer):
         return
     canvas.fill(outer, p.hu["bowel"])
     if kind < 0.3 or not len(inner):
         return  # collapsed
     canvas.fill(inner, p.oral_hu + 40 * (extra - 0.5) if kind < 0.7 else 24 + 22 * extra)
-    if kind > 0.62:
+    if kind > 0.62 + 0.38 * rarer_gas:
         surface = centre[1] + (1.6 * fill - 0.7) * radii[1]
         gas = inner[inner[:, 1] <= surface]
         canvas.fill(gas, -930)

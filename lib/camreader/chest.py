@@ -24,13 +24,12 @@ def lung_tree(p, side):
     """The lung's vessels as segments (n, 7), grown once per patient."""
 
     def grow(rng):
-        points = rng.uniform((18, -100, 8), (155, 100, 262), (2600, 3))
+        points = rng.uniform((18, -100, 8), (155, 112, 262), (5200, 3))
         narrow = np.clip(points[:, 2] / 50, 0.35, 1)
-        a = np.array([p.half_width(z) - 22 for z in points[:, 2]]) * narrow
-        b = np.array([p.half_depth(z) - 22 for z in points[:, 2]]) * narrow
-        inside = (points[:, 0] / a) ** 2 + ((points[:, 1] - 2) / b) ** 2 < 0.95
-        targets = points[inside][:1000] * (side, 1, 1)
-        return grow_tree(rng, targets, np.array([side * 30.0, 6, 108]), 0.5)
+        a, b = ((half(points[:, 2]) - 22) * narrow for half in (p.half_width, p.half_depth))
+        inside = (points[:, 0] / a) ** 2 + ((points[:, 1] - 6) / b) ** 2 < 0.95
+        targets = points[inside][:2000] * (side, 1, 1)
+        return grow_tree(rng, targets, np.array([side * 30.0, 6, 108]), 0.38, 48)
 
     return p.keep(f"lung tree {side}", grow)
 

@@ -3,13 +3,15 @@
 Tune difficulty with the constants below: sizes, contrasts, edges.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import binary_opening, distance_transform_edt
 
-from camreader.belly import dome, liver
+from camreader.belly import liver
 from camreader.chest import lung
+from camreader.lesion_sites import RANGES, place
 
 SHARES = {  # of patients, by the region of their measured lesion
     "lung": 0.27,
@@ -20,16 +22,6 @@ SHARES = {  # of patients, by the region of their measured lesion
     "soft tissue": 0.06,
     "kidney": 0.05,
     "bone": 0.02,
-}
-RANGES = {  # mm down from the lung tips: where each region's lesions may sit
-    "lung": (45, 235),
-    "liver": (222, 335),
-    "abdomen": (290, 440),
-    "mediastinum": (45, 190),
-    "pelvis": (470, 585),
-    "soft tissue": (40, 560),
-    "kidney": (300, 375),
-    "bone": (40, 430),
 }
 DIAMETER_MM, DIAMETER_SPREAD = 20.5, 0.5  # log-normal, median and spread
 DIAMETER_RANGE = (9.5, 75.0)  # mm
@@ -80,108 +72,25 @@ class Lesion:
         return np.mean(slab, axis=0)
 
     def _inside(self, x, y, z):
-        c, s = np.cos(self.angle), np.sin(self.angle)
-        dx, dy = x - self.centre[0], y - self.centre[1]
-        u, v = (c * dx + s * dy) / self.radii[0], (c * dy - s * dx) / self.radii[1]
-        w = (z - self.centre[2]) / self.radii[2]
-        theta, order = np.arctan2(v, u), np.arange(2, 7)[:, None, None]
-        amplitude, phase, drift = self.bumps.T[..., None, None]
-        bump = 1 + (amplitude * np.cos(order * theta + phase + drift * w)).sum(0)
-        depth = (1 - np.sqrt(u**2 + v**2 + w**4) / bump) * self.radii[:2].mean()
+        turn, (x0, y0, z0), (a, b, height) = (
+            float(self.angle),
+            self.centre.tolist(),
+            self.radii.tolist(),
+        )
+        c, s = math.cos(turn), math.sin(turn)  # plain floats keep float32 points float32
+        dx, dy = x - x0, y - y0
+        u, v = (c * dx + s * dy) / a, (c * dy - s * dx) / b
+        w = (float(z) - z0) / height
+        theta, bump = np.arctan2(v, u), 1
+        for order, (amplitude, phase, drift) in enumerate(self.bumps.tolist(), 2):
+            bump = bump + amplitude * np.cos(order * theta + (phase + drift * w))
+        depth = (1 - np.sqrt(u * u + v * v + w**4) / bump) * ((a + b) / 2)
         return np.clip(depth / self.edge_mm + 0.5, 0, 1), depth
 
     def tissue(self, x, y, z):
         """HU of the lesion's own tissue at each point: rim, then core."""
         inner = np.clip((self._inside(x, y, z)[1] - RIM_MM) / 0.8 + 0.5, 0, 1)
         return self.rim_hu + (self.core_hu - self.rim_hu) * inner
-
-
-def contains(outline, x, y):
-    """Whether the polygon (n, 2) holds the point: even-odd rule."""
-    if len(outline) < 3:
-        return False
-    x0, y0 = outline.T
-    x1, y1 = np.roll(outline, -1, axis=0).T
-    crosses = (y0 > y) != (y1 > y)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        left = x < (x1 - x0) * (y - y0) / (y1 - y0) + x0
-    return bool((crosses & left).sum() % 2)
-
-
-def in_organ(p, region, x, y, z):
-    """Whether a point of the patient is in lung or liver; True for regions without an outline."""
-    if region == "lung":
-        side = 1 if x > 0 else -1
-        return contains(lung(p, z, side), x, y) and not contains(dome(p, z, side), x, y)
-    if region == "liver":
-        return any(contains(lobe, x, y) for lobe in liver(p, z))
-    return True
-
-
-def place(rng, p, region, z, radius):
-    """A centre (x, y) for a lesion of `region` at level z, or None where none fits."""
-    for _ in range(60):
-        x, y = PLACES[region](rng, p, z)
-        reach = 0.75 * radius
-        around = [(x, y), (x - reach, y), (x + reach, y), (x, y - reach), (x, y + reach)]
-        if all(in_organ(p, region, *point, z) for point in around):
-            return np.array([x, y])
-    return None
-
-
-def _side(rng):
-    return 1 if rng.random() < 0.5 else -1
-
-
-def _lung(rng, p, z):
-    return _side(rng) * rng.uniform(38, 130) * p.width, rng.uniform(-80, 80)
-
-
-def _liver(rng, p, z):
-    return rng.uniform(-135, 50) * p.width, rng.uniform(-85, 70)
-
-
-def _mediastinum(rng, p, z):
-    stations = [(-20, -12), (-24, 4), (22, -6), (-4, -52), (6, 24), (-42, 14), (44, 16), (12, -48)]
-    return np.array(stations[rng.integers(len(stations))]) + rng.normal(0, 4, 2)
-
-
-def _abdomen(rng, p, z):
-    if rng.random() < 0.5:  # beside the great vessels
-        return rng.choice([-34, -6, 26]) + rng.normal(0, 4), rng.uniform(2, 26)
-    return rng.uniform(-70, 70), rng.uniform(-58, -5)
-
-
-def _pelvis(rng, p, z):
-    if rng.random() < 0.5:  # along the iliac vessels
-        return _side(rng) * rng.uniform(48, 72), rng.uniform(-15, 30)
-    return rng.uniform(-45, 45), rng.uniform(-45, 40)
-
-
-def _soft_tissue(rng, p, z):
-    outline = p.wall(z, -rng.uniform(-8, 0.8 * p.fat_mm))
-    return outline[rng.integers(len(outline))]
-
-
-def _kidney(rng, p, z):
-    turn, side = rng.uniform(0, 2 * np.pi), _side(rng)
-    return side * 62 * p.width + 17 * np.cos(turn), 42 + 20 * np.sin(turn)
-
-
-def _bone(rng, p, z):
-    return rng.uniform(-11, 11), 58 + (p.depth - 1) * 90 + rng.uniform(-8, 8)
-
-
-PLACES = {
-    "lung": _lung,
-    "liver": _liver,
-    "mediastinum": _mediastinum,
-    "abdomen": _abdomen,
-    "pelvis": _pelvis,
-    "soft tissue": _soft_tissue,
-    "kidney": _kidney,
-    "bone": _bone,
-}
 
 
 def tumor_hu(rng, p, region):
@@ -281,7 +190,7 @@ def paint(image, canvas, p, z, lesion):
     part = _part(canvas, lesion)
     if image[part].size < 9:
         return empty
-    x, y = canvas.places(*part)
+    x, y = (place.astype(np.float32) for place in canvas.places(*part))
     share = lesion.coverage(x, y, z) * _room(image, canvas, p, z, lesion.region, part)
     half = canvas.size / 2
     row, column = np.ogrid[part]

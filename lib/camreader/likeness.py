@@ -1,8 +1,7 @@
 """How much the phantom is like real CT: the same measurements on both.
 
 Real numbers were measured on DeepLesion: noise on its slices, sizes and contrast on its measured
-lesions, hidden lesions on the 1,000
-sub-volumes annotated in 3-D (github.com/viggin/DeepLesion_manual_test_set).
+lesions. How often a neighbour hides a lesion is in `labels`.
 """
 
 from pathlib import Path
@@ -11,14 +10,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from camreader.intervals import wilson
-from camreader.phantom import STEP_MM
 from camreader.schemas import DataError
 
 REAL_NOISE_SD = (7.7, 11.5, 15.6)  # HU: 5th percentile, median, 95th
 REAL_DIAMETER_MM = (7.0, 19.0, 60.0)  # long axis: 5th percentile, median, 95th
 REAL_LIVER_HU = (-52.0, -35.0, -23.0)  # lesion minus surrounding ring: quartiles
-REAL_HIDDEN = {1: 0.59, 10: 0.49, 20: 0.41, 25: 0.37, 29: 0.31}  # from this many mm to a key slice
 BLOCK = 16  # pixels a side of the blocks that noise is measured in
 
 
@@ -79,24 +75,6 @@ def read_truth(folder):
             raise DataError("The phantom's truth is missing; `make report` writes it", file=path)
         tables.append(pd.read_csv(path, keep_default_na=name != "slice_truth.csv"))
     return tables
-
-
-def hidden_share(folder):
-    """Share of non-key slices holding a lesion, by least distance to a key slice; and the real one.
-
-    One row per distance of REAL_HIDDEN: distance_mm, hidden, n, share, low, high (Wilson), real.
-    """
-    slices, lesions = read_truth(folder)
-    keys = lesions[lesions.key == 1].groupby("series")["slice"].apply(np.array)
-    gap = [np.abs(keys[a] - b).min() for a, b in zip(slices.series, slices.slice, strict=True)]
-    gap = np.array(gap) * STEP_MM
-    rows = []
-    for distance, real in REAL_HIDDEN.items():
-        far = slices.has_lesion_full_annotation.astype(int)[gap >= distance]
-        p = wilson(far.sum(), len(far))
-        rows.append((distance, p.k, p.n, p.value, p.low, p.high, real))
-    columns = ["distance_mm", "hidden", "n", "share", "low", "high", "real"]
-    return pd.DataFrame(rows, columns=columns)
 
 
 def comparison(folder, sds):

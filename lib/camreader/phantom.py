@@ -10,38 +10,24 @@ import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from scipy.spatial import ConvexHull
-from scipy.spatial.distance import cdist
 
 from camreader import scanner
-from camreader.anatomy import new_patient
+from camreader.anatomy import BACK, new_patient
 from camreader.belly import draw_slice, draw_table
-from camreader.files import write_json, write_table
-from camreader.lesions import RANGES, SHARES, contrast, new_lesions, paint
-from camreader.schemas import REGIONS, DataError
+from camreader.files import write_json
+from camreader.lesion_sites import RANGES
+from camreader.lesions import SHARES, new_lesions, paint
+from camreader.phantom_tables import STEP_MM, lesion_row, record, write_tables
+from camreader.schemas import DataError
 
-FORMAT = 1  # raise when the drawing changes, so that half-written folders are drawn anew
-STEP_MM, REACH_MM = 5, 30  # slice grid, and how far from the key slice slices are kept
+FORMAT = 2  # raise when the drawing changes, so that half-written folders are drawn anew
+REACH_MM = 30  # how far from the key slice slices are kept
 SLICES_PER_PATIENT = (3, 7)
 SPLIT_SHARES = (0.70, 0.15, 0.15)  # DeepLesion's official split: training, validation, test
-MARGIN_PX = 5  # DeepLesion's boxes reach this far beyond the measured diameters
-DL_COLUMNS = [
-    *("File_name", "Patient_index", "Study_index", "Series_ID", "Key_slice_index"),
-    *("Measurement_coordinates", "Bounding_boxes", "Lesion_diameters_Pixel_"),
-    *("Normalized_lesion_location", "Coarse_lesion_type", "Possibly_noisy", "Slice_range"),
-    *("Spacing_mm_px_", "Image_size", "DICOM_windows", "Patient_gender", "Patient_age"),
-    "Train_Val_Test",
-]
-SLICE_COLUMNS = ["series", "slice", "has_lesion_full_annotation", "n_boxes", "boxes_x1y1x2y2"]
-LESION_COLUMNS = [
-    *("series", "slice", "lesion_id", "kind", "region", "annotated", "key"),
-    *("x1", "y1", "x2", "y2", "diameter_mm", "contrast_hu", "area_px"),
-    "conspicuity",  # strength of the tumor's sign (see lesions.py); empty for cysts
-]
 
 
 @dataclass(frozen=True)
@@ -82,7 +68,7 @@ def write_phantom(folder, slices=1705, seed=0, size=512, workers=None, progress=
     todo = [plan for plan in plans if not plan.part.exists()]
     _draw_all(todo, workers, progress)
     records = [json.loads(plan.part.read_text()) for plan in plans]
-    _write_tables(folder, records)
+    write_tables(folder, records)
     card |= {"patients": len(plans), "tumor_slices": sum(r["tumor_slices"] for r in records)}
     write_json(card, folder / "phantom.json")
     shutil.rmtree(folder / ".parts")
@@ -173,8 +159,8 @@ def draw_patient(plan):
     found = []
     for level, index in levels.items():
         found += _draw_slice(plan, rng, patient, lesions, scene, level, index)
-    record = _record(plan, rng, scene, patient, lesions, found, list(levels.values()))
-    write_json(record, plan.part)
+    rows = record(plan, rng, scene, patient, lesions, found, list(levels.values()))
+    write_json(rows, plan.part)
 
 
 def _measured_lesion(plan, rng, patient):
@@ -187,7 +173,8 @@ def _measured_lesion(plan, rng, patient):
         scene = new_scene(rng, patient, lesions[0], z, plan.size)
         canvas = scene.canvas(plan.size)
         draw_slice(canvas, patient, z)
-        seen = paint(canvas.read(), canvas, patient, z, lesions[0]).sum() * scene.pixel_mm**2
+        image = canvas.read(partial(patient.bend, z=z))
+        seen = paint(image, canvas, patient, z, lesions[0]).sum() * scene.pixel_mm**2
         if seen > 0.6 * np.pi * np.prod(lesions[0].radii[:2]):
             return z, lesions, scene
 
@@ -223,7 +210,7 @@ def new_scene(rng, patient, lesion, z, size):
     if far > 0:
         centre = centre + away / np.hypot(*away) * far
     sd = float(scanner.NOISE_SD * np.exp(rng.normal(0, scanner.NOISE_SPREAD)))
-    back = patient.half_depth(z) + patient.fat_at(z) + rng.uniform(3, 14)
+    back = BACK * patient.half_depth(z) + patient.fat_at(z) + rng.uniform(3, 14)
     return Scene(field / size, tuple(centre), sd, rng.normal(0, 0.03), back, _table(rng))
 
 
@@ -241,120 +228,18 @@ def _draw_slice(plan, rng, patient, lesions, scene, z, index):
     canvas = scene.canvas(plan.size)
     draw_table(canvas, scene.table_y, scene.table)
     draw_slice(canvas, patient, z)
-    image = canvas.read()
+    image = canvas.read(partial(patient.bend, z=z))
+    wall = ~canvas.mask([patient.cavity(z)])
+    image += scanner.strands(rng, image, scene.pixel_mm, wall)
     before, ids, rows = image.copy(), np.zeros(image.shape, np.uint8), []
     for lesion in sorted(lesions, key=lambda one: one.kind):  # tumors over cysts
         mask = paint(image, canvas, patient, z, lesion)
         if lesion.kind == "tumor":
             ids[mask] = lesion.number
         rows.append((lesion, mask))
-    rows = [_row(plan, index, *row, ids, image, before, scene) for row in rows]
+    rows = [lesion_row(plan, index, *row, ids, image, before, scene) for row in rows]
     name = f"{plan.series}/{index:03d}.png"
     scanner.write_png(ids, Path(plan.folder) / "Masks_png" / name)
     hu = scanner.scan(rng, image, scene.pixel_mm, scene.sd)
     scanner.write_png(hu, Path(plan.folder) / "Images_png" / name)
     return [row for row in rows if row]
-
-
-def _row(plan, index, lesion, mask, ids, image, before, scene):
-    """A lesion's row on one slice, with its measured diameters in pixels; None where unseen."""
-    if lesion.kind == "tumor":
-        mask = ids == lesion.number
-    if mask.sum() * scene.pixel_mm**2 < 8:
-        ids[mask] = 0
-        return None
-    long_axis, short_axis = diameters(mask)
-    y, x = np.nonzero(mask)
-    lengths = [float(np.hypot(*(axis[1] - axis[0]))) for axis in (long_axis, short_axis)]
-    return {
-        "series": plan.series,
-        "slice": index,
-        "lesion_id": lesion.number,
-        "kind": lesion.kind,
-        "region": lesion.region,
-        "x1": int(x.min()),
-        "y1": int(y.min()),
-        "x2": int(x.max()),
-        "y2": int(y.max()),
-        "diameter_mm": round(lengths[0] * scene.pixel_mm, 2),
-        "contrast_hu": round(contrast(image, before, mask, scene.pixel_mm), 1),
-        "area_px": int(mask.sum()),
-        "conspicuity": None if lesion.kind == "cyst" else round(lesion.strength, 3),
-        "axes": [long_axis.tolist(), short_axis.tolist()],
-        "lengths": lengths,
-    }
-
-
-def diameters(mask):
-    """RECIST diameters of a mask: two (2, 2) arrays of x, y ends, the longest line and the
-    longest one across it (Eisenhauer 2009, Eur J Cancer 45:228)."""
-    points = np.argwhere(mask)[:, ::-1].astype(float)
-    hull = points[ConvexHull(points, qhull_options="QJ").vertices]
-    i, j = np.unravel_index(np.argmax(cdist(hull, hull)), (len(hull), len(hull)))
-    long_axis = hull[[i, j]]
-    along = (long_axis[1] - long_axis[0]) / np.hypot(*(long_axis[1] - long_axis[0]))
-    across = np.array([-along[1], along[0]])
-    s, t = points @ along, points @ across
-    bins = np.rint(s).astype(int)
-    width = {b: np.ptp(t[bins == b]) for b in np.unique(bins)}
-    best = np.flatnonzero(bins == max(width, key=width.get))
-    return long_axis, points[[best[np.argmin(t[best])], best[np.argmax(t[best])]]]
-
-
-def _record(plan, rng, scene, patient, lesions, found, indices):
-    """All table rows of one patient, ready for JSON."""
-    keys = {}
-    for lesion in lesions:
-        mine = [row for row in found if row["lesion_id"] == lesion.number]
-        if lesion.annotated and mine:
-            keys[lesion.number] = max(mine, key=lambda row: row["area_px"])["slice"]
-    for row in found:
-        row["annotated"] = int(row["lesion_id"] in keys)
-        row["key"] = int(keys.get(row["lesion_id"]) == row["slice"])
-    truth = []
-    for index in indices:
-        boxes = [r for r in found if r["slice"] == index and r["kind"] == "tumor"]
-        text = ";".join("{x1} {y1} {x2} {y2}".format(**box) for box in boxes)
-        truth.append([plan.series, index, int(bool(boxes)), len(boxes), text])
-    age = "" if rng.random() < 0.02 else int(np.clip(rng.normal(60, 14), 18, 90))
-    ranges = [(key - 6, key + 6) for key in keys.values()]
-    span = min(a for a, _ in ranges), max(b for _, b in ranges)
-    about = {"scene": scene, "sex": patient.sex, "age": age, "span": span, "top": plan.size}
-    return {
-        "info": [_info(plan, row, about) for row in found if row["key"]],
-        "slices": truth,
-        "lesions": [[row[name] for name in LESION_COLUMNS] for row in found],
-        "tumor_slices": sum(row[2] for row in truth),
-        "noise_sd": scene.sd,
-    }
-
-
-def _text(*values):
-    return ", ".join(f"{value:.6g}" for value in values)
-
-
-def _info(plan, row, about):
-    """One row of DL_info.csv, coordinates counted from 1 as DeepLesion does."""
-    ends = np.array(row["axes"]).reshape(4, 2) + 1
-    low, high = ends.min(0) - MARGIN_PX, ends.max(0) + MARGIN_PX
-    middle = np.clip((low + high) / 2 / plan.size, 0, 1)
-    depth = np.clip((row["slice"] - 8) / 130, 0, 1)
-    region = REGIONS.index(row["region"]) + 1 if plan.split != 1 else -1
-    pixel = about["scene"].pixel_mm
-    window = "-1500, 500" if row["region"] == "lung" else "-175, 275"
-    return [
-        f"{plan.series}_{row['slice']:03d}.png", plan.number, 1, 1, row["slice"],
-        _text(*ends.ravel()), _text(*low, *high), _text(*row["lengths"]),
-        _text(*middle, depth), region, 0, _text(*about["span"]), _text(pixel, pixel, STEP_MM),
-        _text(plan.size, plan.size), window, about["sex"], about["age"], plan.split,
-    ]  # fmt: skip
-
-
-def _write_tables(folder, records):
-    for name, key, columns in (
-        ("lesion_truth.csv", "lesions", LESION_COLUMNS),
-        ("slice_truth.csv", "slices", SLICE_COLUMNS),
-        ("DL_info.csv", "info", DL_COLUMNS),
-    ):
-        rows = [row for record in records for row in record[key]]
-        write_table(pd.DataFrame(rows, columns=columns), folder / name)

@@ -6,20 +6,23 @@ as the slice, then averaged down, so that edges are partial-volume edges.
 
 from functools import lru_cache
 
+import cv2
 import numpy as np
 import scipy.fft
 from PIL import Image, ImageDraw
-from scipy.ndimage import gaussian_filter
 
 AIR, OUTSIDE = -1000.0, -1024.0  # HU of room air, and of pixels the scanner did not see
 RUN_LENGTHS = 3  # zlib's Z_RLE: for noisy pixels smaller and faster than its default
 FINE = 2  # canvas pixels per slice pixel
+BEND_GRID = 40  # displacements are worked out on a grid of so many points a side
 NOISE_SD, NOISE_SPREAD = 11.5, 0.2  # median HU inside the body; log-normal spread over patients
 BLUR_MM = 0.6  # point spread, standard deviation
 HU = np.arange(-1024, 3072, dtype=np.float32)
 GRAIN_HU = np.interp(  # texture by HU of the tissue: lung, fat, organs, spongy bone
     HU, [-1000, -900, -700, -130, -60, 20, 120, 250, 900], [0, 16, 16, 7, 10, 5, 3, 35, 60]
 ).astype(np.float32)
+SPECK = 9.0  # how much the lung's finest vessels stand out of its texture
+STRAND_HU, PLANE_HU = 55, 75  # lines in fat, lines of fat in muscle, at their strongest
 DOSE = np.interp(HU, [-1000, -850, -200, 0], [0.55, 0.8, 0.95, 1]).astype(np.float32)
 CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 20, endpoint=False)) for f in (np.cos, np.sin)], 1)
 
@@ -70,9 +73,26 @@ class Canvas:
         place = np.stack(np.meshgrid(x, y), -1) @ self.turn.T
         return place[..., 0], place[..., 1]
 
-    def read(self):
-        """The slice so far: float32 HU (size, size)."""
-        return np.asarray(self.image.reduce(FINE), np.float32).copy()
+    def read(self, bend=None):
+        """The slice so far: float32 HU (size, size).
+
+        bend: function of x and y (mm) that says how far (dx, dy in mm) tissue is displaced there.
+        """
+        image = np.asarray(self.image.reduce(FINE), np.float32)
+        if bend is None:
+            return image.copy()
+        middle = (np.arange(BEND_GRID) + 0.5) * self.size / BEND_GRID - 0.5
+        x, y = np.meshgrid(*(self.corner[i] + (middle + 0.5) * self.pixel_mm for i in (0, 1)))
+        place = np.stack([x, y], -1) @ self.turn.T
+        apart = np.stack(bend(place[..., 0], place[..., 1]), -1) @ self.turn / self.pixel_mm
+        apart = cv2.resize(apart.astype(np.float32), (self.size, self.size))
+        return cv2.remap(image, apart + _grid(self.size), None, cv2.INTER_LINEAR)
+
+
+@lru_cache(maxsize=4)
+def _grid(size):
+    """x and y of every pixel, float32 (size, size, 2)."""
+    return np.stack(np.meshgrid(*[np.arange(size, dtype=np.float32)] * 2), -1)
 
 
 @lru_cache(maxsize=4)
@@ -106,21 +126,39 @@ def by_hu(table, image):
     return table[np.clip(image, HU[0], HU[-1]).astype(np.int16) - int(HU[0])]
 
 
+def _rough(rng, size, step, spread):
+    """Smooth noise of unit variance, float32 (size, size): one value per `step` pixels, blurred."""
+    coarse = rng.standard_normal((size // step, size // step), dtype=np.float32)
+    coarse = cv2.GaussianBlur(coarse, (0, 0), spread)
+    return cv2.resize(coarse / coarse.std(), (size, size))
+
+
 def grain(rng, image):
     """Texture that tissue itself has (trabeculae, fat strands): float32 HU, by tissue."""
-    size = image.shape[0]
-    coarse = rng.standard_normal((size // 2, size // 2), dtype=np.float32)
-    coarse = gaussian_filter(coarse, 0.8, mode="wrap")
-    coarse /= coarse.std()
-    field = np.asarray(Image.fromarray(coarse).resize((size, size), Image.BILINEAR))
+    field = _rough(rng, image.shape[0], 2, 0.8)
+    field += np.maximum(field - 1.8, 0) * np.float32(SPECK) * (image < -700) * (image > -930)
     return field * by_hu(GRAIN_HU, image)
+
+
+def strands(rng, image, pixel_mm, wall):
+    """Septa and small vessels in fat, fat planes in the muscles of `wall` (bool): float32 HU.
+
+    A line runs where smooth noise passes zero, broken off where a second noise is low.
+    """
+    size = image.shape[0]
+    step = max(2, round(2.4 / pixel_mm))
+    line = np.exp(-((_rough(rng, size, step, 1.7) / 0.13) ** 2))
+    line *= np.clip(_rough(rng, size, 2 * step, 1.5) * 1.2 + 0.5, 0, 1)
+    fat = (image > -140) & (image < -70)
+    muscle = wall & (image > 25) & (image < 80)
+    return line * (fat * np.float32(STRAND_HU) - muscle * np.float32(PLANE_HU))
 
 
 def scan(rng, image, pixel_mm, sd):
     """From drawn HU (size, size) to what a scanner stores: int16, blurred, noisy, circular."""
     size = image.shape[0]
     image = image + grain(rng, image)
-    image = gaussian_filter(image, BLUR_MM / pixel_mm, truncate=3)
+    image = cv2.GaussianBlur(image, (0, 0), BLUR_MM / pixel_mm)
     dose, outside = _field(size)
     image += noise(rng, size) * dose * by_hu(DOSE, image) * np.float32(sd)
     image[outside] = OUTSIDE

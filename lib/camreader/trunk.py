@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from camreader.anatomy import ellipse, smooth
+from camreader.anatomy import BACK, ellipse, smooth
 
 CORTEX, SPONGE = 520, 200  # HU of compact and of spongy bone
 
@@ -43,11 +43,11 @@ def draw_chest_muscles(canvas, p, z, side):
     canvas.fill(p.strip(z, side, 48, 89, 9 * bulk, 0), muscle)
     if z < 120:
         a = p.half_width(z) * side
-        under = (0.74 * a, 66 * p.depth)
+        under = (0.74 * a, 73 * p.depth)
         canvas.fill(p.blob(f"sub{side}", under, (28, 8 + 9 * up), z, -side * 0.7, 0.08), muscle)
-        over = (0.86 * a, 74 * p.depth)
+        over = (0.86 * a, 82 * p.depth)
         canvas.fill(p.blob(f"infra{side}", over, (26, 6 + 7 * up), z, -side * 0.8, 0.08), muscle)
-        blade = np.array([(0.62, 84), (0.74, 77), (0.86, 63), (0.93, 48)]) * (a, p.depth)
+        blade = np.array([(0.62, 94), (0.74, 87), (0.86, 71), (0.93, 53)]) * (a, p.depth)
         canvas.stroke(blade, 5, CORTEX)
         canvas.stroke(blade[1:], 1.8, SPONGE)
 
@@ -62,8 +62,6 @@ def draw_belly_muscles(canvas, p, z, side):
     canvas.stroke(p.strip(z, side, -66, -52, 1, 8)[:14], 2.5, muscle - 10)
     if z < 450:
         canvas.fill(p.strip(z, side, 48, 88, 8, 1), muscle - 4)
-    fascia = p.wall(z, 15)
-    canvas.stroke(np.vstack([fascia, fascia[:1]]), 1.6, muscle - 25)
 
 
 def draw_breasts(canvas, p, z, fat):
@@ -96,7 +94,7 @@ def draw_arms(canvas, p, z):
 def draw_ribs(canvas, p, z):
     """Ribs slope down towards the front, so a slice meets each over a few centimetres."""
     a, b = p.half_width(z) - 15, p.half_depth(z) - 15
-    shift, slope = p.number("ribs", 0, 24), p.number("slope", 90, 125)
+    shift, slope = p.number("ribs", 0, 24), p.number("slope", 125, 165)
     for side in (-1, 1):
         for number, first in enumerate(np.arange(-110 + shift, 250, 24)):
             middle = (z - first) / slope  # 0 at the spine, 1 at the breastbone
@@ -116,7 +114,7 @@ def draw_ribs(canvas, p, z):
 
 def draw_rib(canvas, p, side, radii, middle, name):
     """A rib's cut: a lens along the chest wall, bony behind, cartilage in front."""
-    half = p.number(name, 0.035, 0.065) * (1.5 if middle < 0.3 else 1)
+    half = p.number(name, 0.028, 0.05) * (1.5 if middle < 0.3 else 1)
     u = np.linspace(-1, 1, 11)
     t = np.pi / 2 - np.pi * (middle + half * u)
     arc = np.stack([side * np.cos(t), np.sin(t) * np.where(np.sin(t) > 0, 0.93, 1)], 1)
@@ -136,8 +134,9 @@ def draw_back(canvas, p, z):
     muscle = p.hu["muscle"]
     for side in (-1, 1):
         if z < 480:
-            for i, (x, y, rx, ry) in enumerate([(20, 94, 15, 15), (45, 91, 19, 13)]):
-                at = side * x, y + p.back
+            behind = BACK * p.half_depth(z) - 16
+            for i, (x, y, rx, ry) in enumerate([(20, 0, 16, 15), (45, -4, 19, 13)]):
+                at = side * x, behind + y
                 canvas.fill(p.blob(f"back{i}{side}", at, (rx, ry), z, side * 0.12, 0.07), muscle)
         if z > 300:
             r = float(np.interp(z, [300, 330, 440, 500, 560], [4, 11, 22, 22, 15]))
@@ -154,7 +153,7 @@ def draw_vertebra(canvas, p, z, y):
     size = float(np.interp(z, [0, 430], [0.82, 1.15])) * p.number("spine", 0.93, 1.07)
     spongy = p.number("bone", 130, 240)
     level = (z + p.number("discs", 0, 30)) % 30
-    half = [(13, 8), (17, 20), (24, 22), (34, 25), (35, 29), (23, 31), (9, 38), (4, 47), (4, 60)]
+    half = [(13, 8), (17, 20), (24, 22), (34, 25), (35, 29), (23, 31), (9, 36), (4, 43), (3.5, 53)]
     arch = np.array(half) * size
     if level > 14:  # between the transverse processes: joints only
         arch[3:5, 0] *= 0.62
@@ -163,7 +162,7 @@ def draw_vertebra(canvas, p, z, y):
     for side in (-1, 1):
         canvas.stroke(arch[[1, 2, 3]] * (side * 0.9, 1) + (0, y + 4), 3, spongy)
         canvas.stroke(arch[[5, 6]] * (side * 0.9, 1) + (0, y), 2.5, spongy)
-    canvas.stroke([(0, y + 44 * size), (0, y + 56 * size)], 3.5, spongy)
+    canvas.stroke([(0, y + 40 * size), (0, y + 50 * size)], 3.5, spongy)
     disc = level < 5
     body, inner = np.array([21, 16]) * size, np.array([21, 16]) * size - 1.5
     canvas.fill(p.blob("vertebra", (0, y), body, rough=0.025), 95 if disc else CORTEX - 30)

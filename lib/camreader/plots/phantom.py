@@ -135,25 +135,3 @@ def _band(ax, quantiles, label):
     low, middle, high = quantiles
     ax.axvspan(low, high, color=REAL, alpha=0.12, lw=0)
     ax.axvline(middle, color=REAL, lw=1.5, label=label)
-
-
-def hidden_lesions(study):
-    """Share of "no tumor" neighbours that hold a lesion, phantom against real: figure and table."""
-    folder = source(study)
-    if folder is None:
-        return style.refusal("This cohort is real: there is no phantom to compare"), None
-    table = likeness.hidden_share(folder)
-    figure, ax = plt.subplots(figsize=(5.6, 3.6))
-    error = np.stack([table.share - table.low, table.high - table.share]) * 100
-    x = np.arange(len(table))
-    ax.errorbar(
-        x - 0.08, table.share * 100, error, fmt="o", color=PHANTOM, capsize=3, label="phantom"
-    )
-    ax.plot(x + 0.08, table.real * 100, "s", color=REAL, label="real (1,000 sub-volumes)")
-    names = ["any non-key"] + [f"≥ {d} mm" for d in table.distance_mm[1:]]
-    ax.set_xticks(x, [f"{a}\nn = {n}" for a, n in zip(names, table.n, strict=True)])
-    ax.set(
-        xlabel="distance to the nearest key slice", ylabel="slices hiding a lesion, %", ylim=(0, 75)
-    )
-    ax.legend(frameon=False)
-    return figure, table
