@@ -1,0 +1,186 @@
+"""What the whole of DeepLesion would take on a cluster, from rates measured on this machine.
+
+Measured, on one core: slices ingested, slices trained on, heat-maps, and the memory that a
+training needs as its cohort grows. Counted: jobs, hours, memory and disk for 928,000 slices.
+Run on a node of your own cluster, the page shows its rates and its hours.
+"""
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from camreader import cohort, files, heatmaps, network, phantom, pixels, plans, runs
+from camreader.fitting import Fit, progress
+from camreader.schemas import Cohort
+
+ROOT = Path(__file__).parents[2]
+SLICES = 928_000  # all of DeepLesion: 32,120 key slices and what lies within 30 mm of them
+IMAGES_GB = 220
+TEST_SHARE = 0.2
+SEEDS = 5
+# Shares of the slices that a run is about: regions are known for a part, the truth for 43,295.
+SHARES = {"main": 1.0, "lung": 2394 / 32120, "liver": 1284 / 32120, "leakage": 43_295 / SLICES}
+ROW_BYTES = 128 * 128 * 2  # int16 pixels, and float16 heat-maps
+SIZES = (2_000, 8_000, 16_000)  # slices, for the memory
+
+
+def best(action, repeats=3):
+    """Seconds of the quickest of `repeats` calls."""
+    times = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def ingest_rate(folder):
+    """Slices a second through decoding, checking and shrinking, one thread."""
+    phantom.write_phantom(folder / "source", 120, workers=1, progress=False)
+    frame, card = cohort.load(folder / "source", "auto", 10.0, 0, 120, 0.2)
+    target = folder / "pixels.npy"
+
+    def once():
+        for path in folder.glob("*pixels.npy*"):
+            path.unlink()
+        pixels.ingest(frame, card["source"], target, 128, workers=1, progress=False)
+
+    return len(frame) / best(once), frame
+
+
+def training_rate():
+    """Slices trained on per second, augmented, watched part included, one thread."""
+    rng = np.random.default_rng(0)
+    count = 1280
+    frame = pd.DataFrame({"slice_id": np.arange(count).astype(str)})
+    frame["label"] = rng.integers(0, 2, count)
+    frame["split_patient"] = np.repeat(["train", "validation", "test"], [1024, 128, 128])
+    images = torch.from_numpy(rng.random((count, 1, 128, 128), np.float32))
+    fit = Fit(frame, images, plans.PLANS["sound-final"], plans.Settings(), 0)
+    with progress(fit) as bar:
+        return 1024 / best(lambda: fit.run_epoch(bar))
+
+
+def map_rate():
+    """Grad-CAM maps per second, 128 x 128, one thread."""
+    model, images = network.GenericCNN(), torch.rand(341, 1, 128, 128)
+    return len(images) / best(lambda: heatmaps.grad_cam(model, images))
+
+
+def memory_rows(folder, frame):
+    """Peak memory of a training that has loaded its slices, for several sizes of cohort."""
+    rows = []
+    for count in SIZES:
+        study = files.Study(str(folder / str(count)), "c")
+        many = pd.concat([frame] * (count // len(frame) + 1), ignore_index=True)[:count]
+        many["slice_id"] = [f"{i:06d}" for i in range(count)]
+        files.write_table(many, study.cohort_table, Cohort)
+        np.save(study.pixels, np.zeros((count, 128, 128), np.int16))
+        command = [sys.executable, __file__, "--load", study.data]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        rows.append({"slices": count, "peak_mb": int(done.stdout)})
+    return rows
+
+
+def load(data):
+    """Load a cohort as a training does and print this process's peak memory in MB."""
+    from camreader import training
+
+    plan = plans.PLANS["sound-final"]
+    frame, images = training.load_slices(files.Study(data, "c"), plan)
+    runs.fingerprint({}, frame[["slice_id", "label", plan.split]], images)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+
+
+def measure():
+    """The rates of this machine, one core."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        ingested, frame = ingest_rate(Path(name))
+        memory = memory_rows(Path(name), frame)
+    slope = np.polyfit([r["slices"] for r in memory], [r["peak_mb"] for r in memory], 1)
+    rates = {
+        "ingest, slices per second and core": ingested,
+        "training, slices per second": training_rate(),
+        "heat-maps per second": map_rate(),
+        "memory of a training, MB": float(slope[1]),
+        "and per 1,000 slices, MB": float(1000 * slope[0]),
+    }
+    return rates, memory
+
+
+def training_hours(name, per_second):
+    """Hours of one run at most: every epoch of every draw that its plan allows."""
+    settings, plan = plans.Settings(), plans.PLANS[name]
+    draws = settings.resamples if plan.stop == "test accuracy" else 1
+    slices = SLICES * SHARES.get(name.split("-")[0], 1.0) * (1 - TEST_SHARE)
+    return slices * settings.epochs * draws / per_second / 3600
+
+
+def plan(rates, seeds=SEEDS):
+    """One row per kind of job: how many, hours each at most, in all, cores, memory in GB."""
+    ingest, training, maps, base, per_thousand = rates.values()
+    rows = [{"job": "ingest", "jobs": 1, "hours each": SLICES / ingest / 16 / 3600, "cores": 16}]
+    rows[0]["memory_gb"] = 4.0
+    for title, names in (
+        ("training, whole cohort", plans.MAIN),
+        ("training, label experiment", plans.LEAKAGE),
+        ("training, lung and liver", plans.REGIONS),
+    ):
+        hours = [training_hours(name, training) for name in names]
+        share = max(SHARES.get(name.split("-")[0], 1.0) for name in names)
+        row = {"job": title, "jobs": len(names) * seeds, "hours each": max(hours), "cores": 1}
+        row["memory_gb"] = (base + per_thousand * share * SLICES / 1000) / 1024
+        rows.append(row | {"core_hours": sum(hours) * seeds})
+    hours = SLICES * TEST_SHARE / maps / 3600
+    memory = (base + per_thousand * TEST_SHARE * SLICES / 1000) / 1024
+    rows.append({"job": "heat-maps of the test slices", "jobs": 1, "hours each": hours})
+    rows[-1] |= {"cores": 1, "memory_gb": memory}
+    for row in rows:
+        row.setdefault("core_hours", row["jobs"] * row["hours each"] * row["cores"])
+    return rows
+
+
+def disk():
+    """GB on disk, by what lies there."""
+    tested = SLICES * TEST_SHARE
+    return {
+        "images, unpacked (the zips, as much again, can go part by part)": IMAGES_GB,
+        "pixels.npy": SLICES * ROW_BYTES / 1e9,
+        "Grad-CAM maps of the test slices": tested * ROW_BYTES / 1e9,
+    }
+
+
+def main():
+    """Measure, count, print and write reports/benchmarks/cluster.json."""
+    rates, memory = measure()
+    rows = plan(rates)
+    result = {
+        "title": f"Plan for the full data set: {SLICES:,} slices, {SEEDS} seeds",
+        "about": "Hours are at most: every epoch of every draw, on one core of this machine unless "
+        "the row says otherwise, from the rates below, which were measured in this run.",
+        "rates": rates,
+        "plan": rows,
+        "jobs": sum(row["jobs"] for row in rows),
+        "core hours": sum(row["core_hours"] for row in rows),
+        "disk, GB": disk(),
+        "memory of a training by size of the cohort": memory,
+    }
+    files.write_json(result, ROOT / "reports" / "benchmarks" / "cluster.json")
+    for row in rows:
+        print("{job:30} {jobs:4} x {hours each:7.1f} h, {memory_gb:6.1f} GB".format(**row))
+    for name, value in rates.items():
+        print(f"{name:40} {value:10.1f}")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    load(sys.argv[2]) if sys.argv[1:2] == ["--load"] else main()
