@@ -78,11 +78,13 @@ PARTS = {
             "04_errors_sheet": "Every false positive and false negative with its map.",
             "04_localisation": "Does the map point at the lesion? Every method and two baselines.",
             "04_faithfulness": "Is the map faithful? Deletion, insertion and randomised weights.",
+            "04_dicom": "An overlay for the reading room, read back from its DICOM file.",
         },
         {
             "04_localisation": "Localisation by method, with n and 95 % interval.",
             "04_faithfulness": "Faithfulness by method.",
             "04_maps": "The maps: layer, explained class, blank maps.",
+            "04_dicom": "The overlays written as DICOM Secondary Capture.",
         },
     ),
     "05_reader_results": Part(

@@ -15,7 +15,10 @@ OUTCOMES = {(1, 1): "true positive", (0, 1): "false positive"} | {
     (0, 0): "true negative",
 }
 SLOW = ("integrated_gradients", "occlusion")  # hundreds of passes a slice: on a sample of slices
-COLUMNS = ["label", "region", "boxes", "width", "height", "diameter_mm", "patient_id", "image_path"]
+COLUMNS = [
+    *("label", "region", "boxes", "width", "height", "diameter_mm", "spacing_mm"),
+    *("patient_id", "image_path"),
+]
 PROTOCOLS = ("sound", "paper")
 
 

@@ -1,10 +1,10 @@
-"""Which test slices to show, and the viewer that shows them at full resolution."""
+"""Which test slices to show, and showing them at full resolution: viewer and DICOM export."""
 
 from pathlib import Path
 
 import numpy as np
 
-from camreader import pixels, rivals
+from camreader import pixels, rivals, secondary_capture
 from camreader.schemas import parse_boxes
 from camreader.viewer import SliceViewer
 
@@ -46,6 +46,22 @@ def title(case):
         f"{case.slice_id} · {case.region} · actual: {words[case.label]} · predicted: "
         f"{words[case.predicted]} (p = {case.probability:.2f}) · {case.outcome}"
     )
+
+
+def display_slice(study, case):
+    """A case's slice (H, W) at full resolution, in 0..1 of the window its region is read in."""
+    card = study.card
+    hu = pixels.read_hu(Path(card["source"]) / case.image_path)
+    window = pixels.WINDOWS["lung"] if case.region == "lung" else pixels.WINDOWS["soft tissue"]
+    return pixels.window(hu, *(window if card.get("hu", True) else card["window"]))
+
+
+def export_dicom(study, explained, rows, maps, layer, folder):
+    """Overlays of the cases numbered `rows` as DICOM files in `folder`; a table of the files."""
+    cases = explained.cases.iloc[rows]
+    slices = [display_slice(study, case) for case in cases.itertuples()]
+    cases = cases.assign(boxes=[parse_boxes(text) for text in cases["boxes"]])
+    return secondary_capture.export(folder, cases, slices, maps[rows], study.card, layer)
 
 
 def viewer(study, explained, rows, maps, methods=SHOWN, **traits):

@@ -1,14 +1,12 @@
 """Figures of the heat-maps: overlays, errors, localisation, faithfulness."""
 
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
-from camreader import pixels, rivals
+from camreader import rivals, showcase
 from camreader.plots.style import HEAT, NO_TUMOR, TUMOR, refusal
 from camreader.schemas import parse_boxes
 
@@ -64,7 +62,7 @@ def overlays(study, cases, maps, relative=None, columns=4):
     for axis in axes.flat:
         axis.axis("off")
     for axis, case, heat, mark in zip(axes.flat, cases.itertuples(), maps, marks, strict=False):
-        overlay(axis, full_slice(study, case), heat, parse_boxes(case.boxes))
+        overlay(axis, showcase.display_slice(study, case), heat, parse_boxes(case.boxes))
         axis.set_title(
             f"Actual: {NAMES[case.label]}\nPredicted: {NAMES[case.predicted]}"
             f" ({case.probability:.2f}){' *' if mark else ''}",
@@ -99,6 +97,15 @@ def errors_sheet(images, cases, maps, columns=8):
     false = cases["outcome"].value_counts()
     words = ", ".join(f"{false.get(f'false {x}', 0)} false {x}s (F{y})" for x, y in WORDS)
     figure.suptitle(f"{words}; map of the network's decision, lesion boxes in blue", size=9)
+    return figure
+
+
+def picture(rgb, title):
+    """A finished picture (H, W, 3) as it is, under its title."""
+    figure, axis = plt.subplots(figsize=(9, 9 * rgb.shape[0] / rgb.shape[1] + 0.5))
+    axis.imshow(rgb)
+    axis.axis("off")
+    axis.set_title(title, size=9)
     return figure
 
 
@@ -158,14 +165,6 @@ def faithfulness(curves, randomised):
     axes[2].axhline(0, color="0.7", linewidth=0.8)
     axes[2].legend(fontsize=7, frameon=False)
     return figure
-
-
-def full_slice(study, case):
-    """A case's slice (H, W) at full resolution, windowed to 0..1 for display."""
-    card = study.card
-    hu = pixels.read_hu(Path(card["source"]) / case.image_path)
-    window = pixels.WINDOWS["lung"] if case.region == "lung" else pixels.WINDOWS["soft tissue"]
-    return pixels.window(hu, *(window if card.get("hu", True) else card["window"]))
 
 
 def _forest(axis, table, score, place, colours):
