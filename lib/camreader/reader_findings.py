@@ -7,6 +7,7 @@ meets, which need recorded readings, and what is missing.
 import pandas as pd
 
 from camreader.files import read_table
+from camreader.sizing import MOST_CASES
 
 GUIDELINES = {
     "STARD-AI": "STARD-AI 2025 (its STARD 2015 items by number, its AI items by topic)",
@@ -40,7 +41,7 @@ def findings(study, compared, change, helpful, time, planning):
     if study.simulated:
         sentences.append("Nobody read these cases: what follows shows the analysis, not an effect.")
     sentences += [_accuracy(row) for row in compared.to_dict("records") if _is_main(row)]
-    sentences += _changes(change) + _helpfulness(helpful) + _time(time)
+    sentences += _changes(change) + _helpfulness(helpful) + _time(time, study)
     sentences.append(_plan(planning, max(study.size[0], 5)))
     sentences += [f"Note: {flag}." for flag in study.flags]
     return sentences
@@ -56,8 +57,9 @@ def _is_main(row):
 
 
 def _accuracy(row):
-    name = {"auc": "AUC"}.get(row["metric"], row["metric"])
-    scope = "readers and cases in general" if "readers" in str(row["random"]) else "these readers"
+    name = {"auc": "AUC"}.get(row["metric"], row["metric"].capitalize())
+    general = "readers" in str(row["random"])
+    scope = "readers and cases in general" if general else "these readers only"
     if pd.isna(row.get("low")):
         return f"{name}: no comparison ({row['flags']})"
     verdict = "no difference can be concluded"
@@ -66,7 +68,11 @@ def _accuracy(row):
     points = (100 * row[key] for key in ("difference", "low", "high"))
     change = "{:+.1f} points (95 % interval {:+.1f} to {:+.1f})".format(*points)
     start = f"{name} for {scope}, {row['compared']}: {row['first']:.3f} against {row['second']:.3f}"
-    return f"{start}, {change}, p = {row['p']:.3g}: {verdict}."
+    return f"{start}, {change}, {_p(row['p'])}: {verdict}."
+
+
+def _p(p):
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def _changes(change):
@@ -99,26 +105,48 @@ def _helpfulness(helpful):
     return [words.format(agreed["k"], agreed["n"], other["k"], other["n"])]
 
 
-def _time(time):
+def _time(time, study):
     if "refused" in time:
         return [f"Time: {time['refused'].iloc[0]}."]
-    parts = [f"{row.seconds_median:.0f} s {row.modality}" for row in time.itertuples()]
-    return [f"Median time per case: {', '.join(parts)}."]
+    rows = time.to_dict("records")
+    more = "another " if study.sequential else ""
+    parts = [
+        f"{more * (row['modality'] == 'aided')}{row['seconds_median']:.0f} s {row['modality']}"
+        for row in rows
+    ]
+    sentences = [f"Median time per case: {', '.join(parts)}."]
+    return sentences + [_session(row) for row in rows if pd.notna(row["right_change_low"])]
+
+
+def _session(row):
+    """Learning and fatigue of one modality."""
+    points = (100 * row[f"right_change{end}"] for end in ("", "_low", "_high"))
+    words = "{:+.1f} points ({:+.1f} to {:+.1f})".format(*points)
+    start = f"{row['modality'].capitalize()} diagnoses, last against first third of a session"
+    time = ""
+    if pd.notna(row["change_per_10_cases"]):
+        percents = (100 * row[f"change_{end}"] for end in ("per_10_cases", "low", "high"))
+        time = "; time per ten cases {:+.1f} % ({:+.1f} to {:+.1f})".format(*percents)
+    return f"{start}: {words} right{time}."
 
 
 def _plan(planning, readers):
-    """Cases for `readers` readers, by the first pilot and over the others."""
+    """Cases for `readers` readers, by the first pilot and over the others that have room."""
     chosen = planning[planning["readers"] == min(readers, planning["readers"].max())]
     pilot, parts = planning["pilot"].iloc[0], []
     for difference, part in chosen.groupby("difference"):
-        own, others = part[part["pilot"] == pilot]["cases"], part[part["pilot"] != pilot]["cases"]
-        ends = [f"{int(x)}" if pd.notna(x) else "more than 5,000" for x in _ends(others)]
-        count = f"{own.iloc[0]}" if own.notna().all() else "more than 5,000"
-        parts.append(f"{100 * difference:.0f} points {count} cases ({ends[0]} to {ends[1]})")
-    start = f"With {chosen['readers'].iloc[0]} readers, 80 % power needs for"
-    start = start.replace("80 %", f"{100 * planning['wanted'].iloc[0]:.0f} %")
-    range_words = "in brackets the range over four kinds of readers and cases"
-    return f"{start} {'; '.join(parts)}. First number: {pilot}; {range_words}."
+        own, others = part[part["pilot"] == pilot].iloc[0], part[part["pilot"] != pilot]
+        words = _cases(own["cases"]) if own["room"] else "no room above the pilot's AUC"
+        ends = [_cases(x) for x in _ends(others.loc[others["room"], "cases"])]
+        parts.append(f"{100 * difference:.0f} points: {words} ({ends[0]} to {ends[1]})")
+    power = f"{100 * planning['wanted'].iloc[0]:.0f} %"
+    start = f"Cases for {power} power with {chosen['readers'].iloc[0]} readers: {'; '.join(parts)}."
+    range_words = "in brackets the range over simulated kinds of readers and cases"
+    return f"{start} First by {pilot}; {range_words}."
+
+
+def _cases(count):
+    return f"{int(count)}" if pd.notna(count) else f"more than {MOST_CASES:,}"
 
 
 def _ends(cases):

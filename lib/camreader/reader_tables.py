@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from camreader import roemetz, sizing
 from camreader.agreement import mcnemar
 from camreader.intervals import cluster_bootstrap, wilson
 from camreader.mrmc import obuchowski_rockette
@@ -17,16 +16,6 @@ from camreader.study_readings import HELPFULNESS, MODALITIES
 from camreader.ustatistics import u_statistics
 
 NO_LOG = "the file has scores only: no diagnoses, times or CNN answers were recorded"
-POINTS = (0.05, 0.10, 0.15)
-STRUCTURES = {
-    "HL": "scores much alike, readers much alike",
-    "HH": "scores much alike, readers differ",
-    "LL": "scores differ, readers much alike",
-    "LH": "scores differ, readers differ",
-}
-MOSTLY_CROSSED = (
-    0.9  # share of readings made; below it a study cannot be the pilot of a crossed one
-)
 
 
 def refused(words):
@@ -35,28 +24,46 @@ def refused(words):
 
 
 def readers_table(study):
-    """Per reader and treatment: AUC (DeLong interval over cases), sensitivity and specificity
-    (Wilson), each with its n. One row per reader and treatment."""
+    """One row per reader and treatment, each value with its n: AUC (DeLong interval over cases),
+    sensitivity and specificity (Wilson). `note` says why an AUC or its interval is empty."""
+    keys, scores = ["reader", "modality"], study.scores.rename(columns={"treatment": "modality"})
+    groups = scores.groupby(keys, sort=False)["truth"]
+    table = pd.DataFrame({"diseased": groups.sum(), "without_disease": groups.count()})
+    table["without_disease"] -= table["diseased"]
+    found, why = _own_auc(study)
+    table = found.reindex(table.index).join(table)
+    no_width = (table["auc_high"] - table["auc_low"]).abs() < 1e-12
+    table["note"] = np.where(no_width, "no variance: the interval has no width", "")
+    table.loc[table["auc"].isna(), "note"] = why
+    if study.readings is not None:
+        marks = study.marks().rename(columns={"treatment": "modality"})
+        for name, truth in (("sensitivity", 1), ("specificity", 0)):
+            table = table.join(_shares(marks[marks["truth"] == truth], name, truth, keys))
+    rank = {name: k for k, name in enumerate(dict.fromkeys(scores["reader"]))}
+    table = table.reset_index().sort_values("reader", key=lambda x: x.map(rank), kind="stable")
+    return table[[c for c in table if c != "note"] + ["note"]].reset_index(drop=True)
+
+
+def _own_auc(study):
+    """Each reader's AUC by reader and modality, and words for those without one."""
+    names = {"value": "auc", "low": "auc_low", "high": "auc_high", "treatment": "modality"}
     try:
-        table = obuchowski_rockette(study.scores, "delong", *_roles(study)).readers
+        found = obuchowski_rockette(study.scores, "delong", *_roles(study)).readers
     except DataError as error:
-        return refused(str(error))
-    names = {"value": "auc", "low": "auc_low", "high": "auc_high"}
-    table = table.rename(columns={**names, "treatment": "modality"})
-    if study.readings is None:
-        return table
-    marks = study.marks().rename(columns={"treatment": "modality"})
-    for name, truth in (("sensitivity", 1), ("specificity", 0)):
-        part = marks[marks["truth"] == truth]
-        right = (part["score"] == truth).groupby([part["reader"], part["modality"]])
-        shares = [wilson(k, n) for k, n in zip(right.sum(), right.count(), strict=True)]
-        columns = {f"{name}{end}": [getattr(s, x) for s in shares] for end, x in _ENDS.items()}
-        more = pd.DataFrame(columns, index=right.sum().index)
-        table = table.join(more, on=["reader", "modality"])
-    return table
+        found, why = pd.DataFrame(columns=["reader", *names], dtype=float), str(error)
+    else:
+        why = "fewer than two cases of a class under a modality: no AUC"
+    found = found.rename(columns=names).set_index(["reader", "modality"])
+    return found[["auc", "auc_low", "auc_high"]], why
 
 
-_ENDS = {"": "value", "_low": "low", "_high": "high"}
+def _shares(marks, name, truth, keys):
+    """Share of marks that say the truth, per reader and modality, with Wilson's interval."""
+    groups = (marks["score"] == truth).groupby([marks[key] for key in keys])
+    shares = [wilson(k, n) for k, n in zip(groups.sum(), groups.count(), strict=True)]
+    ends = {"": "value", "_low": "low", "_high": "high"}
+    columns = {f"{name}{end}": [getattr(s, x) for s in shares] for end, x in ends.items()}
+    return pd.DataFrame(columns, index=groups.sum().index)
 
 
 def comparison_table(study):
@@ -167,10 +174,10 @@ def helpfulness_table(study):
     if study.readings is None:
         return refused(NO_LOG)
     table = paired(study)
-    said = table["helpfulness_aided"]
-    table, said = table[said != ""], said[said != ""]
+    table = table[(table["helpfulness_aided"] != "") & table["cnn"].notna()]
     if table.empty:
-        return refused("no reading says whether the heat-map helped")
+        return refused("no reading says whether the heat-map helped, and what the CNN had said")
+    said = table["helpfulness_aided"]
     agrees = (table["diagnosis_unaided"] == "tumor") == (table["cnn"] == 1)
     groups = {
         "CNN agreed with the unaided answer": agrees,
@@ -221,70 +228,24 @@ def _trend(part):
 
 
 def _thirds(part):
-    """Share of right diagnoses in the first and last third of each reader's session."""
+    """Share of right diagnoses in the first and last third of each reader's session, and the
+    last minus the first with an interval that resamples cases."""
     last = part.groupby("reader")["order"].transform("max")
-    right = (part["diagnosis"] == "tumor") == (part["truth"] == 1)
-    row = {}
-    for name, chosen in (
-        ("first", part["order"] <= last / 3),
-        ("last", part["order"] > last / 1.5),
-    ):
+    right = ((part["diagnosis"] == "tumor") == (part["truth"] == 1)).to_numpy()
+    thirds = {"first": part["order"] <= last / 3, "last": part["order"] > last / 1.5}
+    thirds, row = {name: chosen.to_numpy() for name, chosen in thirds.items()}, {}
+    for name, chosen in thirds.items():
         share = wilson(right[chosen].sum(), chosen.sum())
         row |= {f"right_{name}_third": share.value, f"{name}_n": share.n}
         row |= {f"right_{name}_low": share.low, f"right_{name}_high": share.high}
-    return row
 
+    def change(rows):
+        parts = [right[rows][thirds[name][rows]] for name in ("last", "first")]
+        return np.nan if min(map(len, parts)) == 0 else parts[0].mean() - parts[1].mean()
 
-def planning_table(study, differences=POINTS, readers=range(3, 21), wanted=0.8):
-    """Cases needed per number of readers until each difference in AUC shows, for several pilots.
-
-    First a real study of three readers or more that read (nearly) everything, if this is one;
-    else the published Van Dyke study. Then the four Roe-Metz structures at an AUC of 0.855, for
-    the range that readers and cases of other kinds would need.
-    """
-    tables = []
-    for words, parts, cases, lower in [_pilot(study), *_structures()]:
-        table = sizing.plan(parts, cases, differences, readers, wanted)
-        notes = [_plan_note(row, lower) for row in table.itertuples()]
-        tables.append(table.assign(pilot=words, pilot_auc=lower, note=notes))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _plan_note(row, lower):
-    if lower + row.difference > 1:
-        return f"no room for this difference above the pilot's AUC of {lower:.2f}"
-    if pd.isna(row.cases):
-        return f"not within {sizing.MOST_CASES} cases"
-    least = row.cases <= sizing.FEWEST_CASES
-    return "the least that these large-sample formulas can plan" if least else ""
-
-
-def _pilot(study):
-    """(words, components, cases, mean AUC of the lower treatment)."""
-    readers, cases, _ = study.size
-    words = "Van Dyke et al. 1993 (published: 5 readers, 114 cases)"
-    published = (words, sizing.VAN_DYKE, sizing.VAN_DYKE_CASES, sizing.VAN_DYKE_AUC)
-    complete = len(study.scores) >= MOSTLY_CROSSED * len(study.treatments) * readers * cases
-    if study.simulated or readers < 3 or len(study.treatments) != 2 or not complete:
-        return published
-    try:
-        result = obuchowski_rockette(study.scores)
-    except DataError:
-        return published
-    part = result.components
-    if part.var - part.cov1 <= 0:
-        return published
-    words = f"this study ({readers} readers, {cases} cases)"
-    return words, part, cases, result.treatments["value"].min()
-
-
-def _structures():
-    """The Roe-Metz structures as pilots: components averaged over 300 simulated studies."""
-    for name, words in STRUCTURES.items():
-        variances = roemetz.structure(name)
-        blocks = roemetz.simulate(300, 5, 50, 50, variances=variances, seed=0)
-        auc = roemetz.expected_auc(1.5, variances)
-        yield f"Roe-Metz {name}: {words}", roemetz.average_components(*blocks), 100, auc
+    low, high = cluster_bootstrap(change, part["case"].to_numpy())
+    row |= {"right_change": change(np.arange(len(part)))}
+    return row | {"right_change_low": low, "right_change_high": high}
 
 
 def _roles(study):

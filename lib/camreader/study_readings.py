@@ -4,7 +4,7 @@
 reading log exists, the paired readings without and with the heat-map.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -47,6 +47,18 @@ class ReaderStudy:
         cases = self.scores.drop_duplicates("case")
         return self.scores["reader"].nunique(), len(cases), int((cases["truth"] == 1).sum())
 
+    @property
+    def cases_each(self):
+        """Cases that a reader read under a treatment: the median."""
+        return int(self.scores.groupby(["reader", "treatment"]).size().median())
+
+    @property
+    def sequential(self):
+        """True where the heat-map followed the unaided answer at once: one order for both."""
+        orders = self.readings.set_index(["reader", "case", "modality"])["order"].unstack()
+        both = orders.reindex(columns=MODALITIES).dropna()
+        return bool(len(both)) and (both["aided"] == both["unaided"]).mean() > 0.5
+
     def marks(self):
         """Scores table whose score is 1 where the reader said tumor; "other" is no tumor."""
         said = (self.readings["diagnosis"] == "tumor").astype(int)
@@ -61,17 +73,21 @@ def load(path, study, readers=6, cases=60, seed=0):
     trained network has predicted them. DataError names what is broken.
     """
     if not path:
-        return _cohort_log(study) or _simulated(study, readers, cases, seed)
+        found, flags = _cohort_log(study)
+        found = found or _simulated(study, readers, cases, seed)
+        return replace(found, flags=[*flags, *found.flags])
     path = str(path)
     if "://" in path or path.endswith((".sqlite", ".db")):
         folder = study.readings if "://" in path else None
-        return _from_log(load_tidy(path, folder), path if "://" not in path else "database", path)
+        name = "database" if folder else Path(path).name
+        own = folder or Path(path).resolve().parent == study.readings.resolve()
+        return _from_log(load_tidy(path, folder), _of_cohort(study, name) if own else name, path)
     if not Path(path).exists():
         raise DataError("File of readings not found", file=path)
     if path.endswith(".csv") and "diagnosis" in _header(path):
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
         frame.index = frame.index + 2  # the header is line 1
-        return _from_log(frame, path, path)
+        return _from_log(frame, Path(path).name, path)
     scores = read_scores(path)
     source = f"Scores from {Path(path).name}: {_words(scores)}"
     return ReaderStudy(scores, None, source, False, list(scores.attrs["flags"]))
@@ -127,7 +143,7 @@ def _from_log(frame, name, path):
     kept = kept.assign(truth=pd.to_numeric(kept["truth"]), score=pd.to_numeric(kept["score"]))
     simulated = bool(kept["simulated"].any())
     start = "SIMULATED readings, no person read anything" if simulated else "Recorded readings"
-    source = f"{start}: {_words(scores)}" + (f" ({Path(name).name})" if name else "")
+    source = f"{start}: {_words(scores)}" + (f" ({name})" if name else "")
     flags = list(scores.attrs["flags"])
     scores, kept = (x.reset_index(drop=True) for x in (scores, kept))
     return ReaderStudy(scores, kept, source, simulated, flags)
@@ -141,7 +157,9 @@ def _scores(frame, path=None):
 
 def _words(scores):
     readers, cases = scores["reader"].nunique(), scores["case"].nunique()
-    return f"{readers} reader{'s' * (readers != 1)} × {cases} cases"
+    full = readers * cases * scores["treatment"].nunique() == len(scores)
+    words = f"{readers} reader{'s' * (readers != 1)} × {cases} case{'s' * (cases != 1)}"
+    return words if full else f"{words}, not all read by all"
 
 
 def _header(path):
@@ -152,18 +170,29 @@ def _header(path):
 
 
 def _cohort_log(study):
-    """The readings of this cohort's own session; None where none holds an answer."""
+    """(readings of this cohort's own session or None, flags for logs without an answer)."""
+    flags = []
     for name in LOGS:
         path = study.readings / name
-        frame = load_tidy(path) if path.exists() else ()
+        if not path.exists():
+            continue
+        frame = load_tidy(path)
         if len(frame):
-            return _from_log(frame, name, path)
-    return None
+            return _from_log(frame, _of_cohort(study, name), path), flags
+        flags.append(f"{name} holds no answer yet")
+    return None, flags
+
+
+def _of_cohort(study, name=""):
+    """The cohort's title, which says where slices are synthetic, and the log's name."""
+    title = study.card["title"] if (study.cohort_folder / "cohort.json").exists() else study.cohort
+    return f"{title}; {name}" if name else title
 
 
 def _simulated(study, readers, cases, seed):
-    frame = simulate_readings(readers, cases, seed, _predictions(study))
-    return _from_log(frame, "", None)
+    known = _predictions(study)
+    frame = simulate_readings(readers, cases, seed, known)
+    return _from_log(frame, "made-up cases" if known is None else _of_cohort(study), None)
 
 
 def _predictions(study):

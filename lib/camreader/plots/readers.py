@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
-from camreader.auc import roc_points
+from camreader.auc import estimate, kernel, roc_points
 from camreader.plots.style import NO_TUMOR, SOUND, TUMOR, refusal, save
 from camreader.scores import arms
 from camreader.sizing import FEWEST_CASES, MOST_CASES
@@ -38,11 +38,19 @@ def colours(reader_study):
     return {name: palette[k % len(palette)] for k, name in enumerate(names)}
 
 
+def named(treatment):
+    """A treatment as the figures call it; a bare number alone would not say what it is."""
+    return f"treatment {treatment}" if str(treatment).isdigit() else str(treatment)
+
+
 def draw_auc_dots(reader_study, table):
     """Each reader's AUC under both treatments, joined; table from `readers_table`."""
     names = reader_study.treatments[:2][::-1]
-    if "refused" in table or len(names) < 2:
-        return refusal(_why(table, "one treatment: no pair of dots to join"))
+    if len(names) < 2:
+        return refusal("Not drawn: one treatment, no pair of dots to join")
+    table = table[table["auc"].notna().groupby(table["reader"]).transform("all")]
+    if table.empty:
+        return refusal("Not drawn: no reader has an AUC under both treatments")
     wide = table.pivot(index="reader", columns="modality", values=["auc", "auc_low", "auc_high"])
     wide = wide.sort_values(("auc", names[0]))
     figure, axes = plt.subplots(figsize=(6.5, 1.4 + 0.32 * len(wide)))
@@ -52,7 +60,7 @@ def draw_auc_dots(reader_study, table):
     for offset, name in zip((-0.13, 0.13), names, strict=True):
         value = wide["auc", name]
         reach = [value - wide["auc_low", name], wide["auc_high", name] - value]
-        style = {"fmt": "o", "ms": 6, "lw": 1, "color": palette[name], "label": str(name)}
+        style = {"fmt": "o", "ms": 6, "lw": 1, "color": palette[name], "label": named(name)}
         axes.errorbar(value, rows + offset, xerr=reach, **style)
     axes.set_yticks(rows, [f"{reader}" for reader in wide.index])
     axes.set(xlabel="AUC with its 95 % interval over cases", ylabel="reader")
@@ -65,7 +73,8 @@ def draw_roc(reader_study):
     """Empirical ROC per treatment: each reader thin, the mean over readers thick."""
     names, palette = reader_study.treatments, colours(reader_study)
     scores = arms(reader_study.scores)
-    figure, axes = plt.subplots(1, len(names), figsize=(3.5 * len(names), 4.1), sharey=True)
+    figure, axes = plt.subplots(1, len(names), figsize=(3.5 * len(names), 4.5), sharey=True)
+    aucs = estimate(*kernel(scores.positives, scores.negatives))
     axes = np.atleast_1d(axes)
     grid = np.linspace(0, 1, 201)
     for k, (ax, name) in enumerate(zip(axes[::-1], names, strict=True)):
@@ -79,7 +88,9 @@ def draw_roc(reader_study):
         if means:
             ax.plot(grid, np.mean(means, 0), color=palette[name], lw=2.5)
         ax.plot([0, 1], [0, 1], color="0.8", lw=0.8, ls=":")
-        ax.set(title=f"{name}: {len(means)} readers and their mean", xlabel="1 − specificity")
+        auc = f"mean AUC {np.nanmean(aucs[k]):.3f}" if means else "no AUC: one class only"
+        words = f"{named(name)}, {len(means)} reader{'s' * (len(means) != 1)}\n{auc}"
+        ax.set(title=words, xlabel="1 − specificity", aspect="equal")
     axes[0].set_ylabel("sensitivity")
     return figure
 
@@ -88,13 +99,18 @@ def draw_flow(reader_study, table):
     """How answers moved from unaided to aided, for cases with and without a tumor."""
     if "refused" in table:
         return refusal(_why(table))
-    figure, axes = plt.subplots(1, 2, figsize=(9, 4.2))
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.4))
     for ax, truth, words in zip(axes, (1, 0), ("Tumor present", "No tumor present"), strict=True):
         part = table[table["truth"] == truth]
         ax.set_title(f"{words} ({part['readings'].sum()} readings)")
         ax.axis("off")
         if len(part):
             _draw_bands(ax, part, right={"tumor"} if truth else {"no tumor", "other"})
+    bands = {"became right": BENEFIT, "became wrong": HARM, "neither": "0.8"}
+    handles = [
+        Rectangle((0, 0), 1, 1, color=colour, label=words) for words, colour in bands.items()
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False)
     return figure
 
 
@@ -222,18 +238,28 @@ def draw_planning(reader_study, table):
     own = table["pilot"] == table["pilot"].iloc[0]
     groups = zip(DIFFERENCE_COLOURS * 3, table.groupby("difference"), strict=False)
     for colour, (difference, part) in groups:
-        line = part[own.loc[part.index]].dropna(subset="cases")
+        line = part[own.loc[part.index] & part["room"]].dropna(subset="cases")
         style = {"ms": 4, "color": colour, "label": f"{100 * difference:.0f} points of AUC"}
+        if not part.loc[own.loc[part.index], "room"].all():
+            style["label"] += f"\n(no room above {part['pilot_auc'].iloc[0]:.2f}: band only)"
         axes.plot(line["readers"], line["cases"].astype(float), "o-", **style)
-        span = part[~own.loc[part.index]].astype({"cases": float}).fillna({"cases": MOST_CASES})
-        span = span.groupby("readers")["cases"].agg(["min", "max"])
+        span = part[~own.loc[part.index] & part["room"]].astype({"cases": float})
+        span = span.fillna({"cases": MOST_CASES}).groupby("readers")["cases"].agg(["min", "max"])
         axes.fill_between(span.index, span["min"], span["max"], color=colour, alpha=0.13, lw=0)
-    readers, cases, _ = reader_study.size
-    words = "this simulated study" if reader_study.simulated else "this study"
-    axes.plot(*PAPER_SIZE, "k*", ms=12, label="the paper: 1 reader, 16 cases", ls="")
-    axes.plot(readers, cases, "ks", ms=7, label=f"{words}: {readers} readers, {cases} cases", ls="")
-    _planning_axes(axes, table, max(21, readers + 1))
+    _draw_studies(axes, reader_study)
+    _planning_axes(axes, table, max(21, reader_study.size[0] + 1))
     return figure
+
+
+def _draw_studies(axes, reader_study):
+    """The paper's study and this one as points: how far from the lines are they?"""
+    readers, cases, _ = reader_study.size
+    each = reader_study.cases_each
+    words = "this simulated study" if reader_study.simulated else "this study"
+    words += f": {readers} reader{'s' * (readers != 1)}, {each} cases"
+    words += f" each\n(of {cases})" if each != cases else ""
+    axes.plot(*PAPER_SIZE, "k*", ms=12, label="the paper: 1 reader, 16 cases,\naided only", ls="")
+    axes.plot(readers, each, "ks", ms=7, label=words, ls="")
 
 
 def _planning_axes(axes, table, most_readers):
@@ -244,16 +270,16 @@ def _planning_axes(axes, table, most_readers):
     axes.set_xticks(range(0, most_readers, 2))
     axes.set_ylim(10, MOST_CASES * 1.1)
     power, pilot = 100 * table["wanted"].iloc[0], table["pilot"].iloc[0]
-    axes.set_title(f"Until a difference shows with {power:.0f} % power\nline: {pilot}")
+    axes.set_title(f"Until a difference shows with {power:.0f} % power\nlines: {pilot}")
     axes.axhline(FEWEST_CASES, color="0.7", lw=0.8, ls=":", zorder=0)
     words = "below 20 cases these formulas do not hold"
-    axes.text(most_readers - 0.8, 18, words, size=7, va="top", ha="right", color="0.4")
+    axes.text(most_readers - 0.8, 15, words, size=7, va="top", ha="right", color="0.4")
     handles, labels = axes.get_legend_handles_labels()
     handles.append(Rectangle((0, 0), 1, 1, color="0.6", alpha=0.3, lw=0))
-    labels.append("range over four kinds of\nreaders and cases (Roe-Metz)")
+    labels.append("band: range over simulated\nkinds of readers and cases")
     place = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
     axes.legend(handles, labels, frameon=False, fontsize=8, **place)
 
 
-def _why(table, otherwise=""):
-    return f"Not drawn: {table['refused'].iloc[0]}" if "refused" in table else otherwise
+def _why(table):
+    return f"Not drawn: {table['refused'].iloc[0]}"
