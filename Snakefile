@@ -153,7 +153,7 @@ rule training:
         f"{REPORTS}/logs/training/{{run}}-seed{{seed}}.log",
     threads: 1
     resources:
-        mem_mb=megabytes(2000, 6),
+        mem_mb=megabytes(1500, 4),
     shell:
         "OMP_NUM_THREADS={threads} python -m camreader.training --data {DATA} --cohort {COHORT}"
         " {params.run} --seed {wildcards.seed} {params.settings} --may-refuse > {log} 2>&1"
@@ -176,7 +176,7 @@ rule train:
         f"{REPORTS}/logs/02_train.log",
     threads: 1
     resources:
-        mem_mb=6000,
+        mem_mb=megabytes(2000, 4),
     shell:
         RUN
 
@@ -197,7 +197,7 @@ rule evaluate:
         f"{REPORTS}/logs/03_evaluate.log",
     threads: 1
     resources:
-        mem_mb=6000,
+        mem_mb=megabytes(3000, 4),
     shell:
         RUN
 
@@ -217,7 +217,7 @@ rule gradcam:
         f"{REPORTS}/logs/04_gradcam.log",
     threads: 1
     resources:
-        mem_mb=8000,
+        mem_mb=megabytes(6000, 2),
     shell:
         RUN
 
@@ -255,7 +255,7 @@ rule region_subexperiment:
         f"{REPORTS}/logs/06_region_subexperiment.log",
     threads: 1
     resources:
-        mem_mb=6000,
+        mem_mb=megabytes(2000, 4),
     shell:
         RUN
 

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from tqdm import tqdm
 
 from camreader import cohort, files, heatmaps, network, phantom, pixels, plans, runs
-from camreader.fitting import Fit, progress
+from camreader.fitting import Fit
 from camreader.schemas import Cohort
 
 ROOT = Path(__file__).parents[2]
@@ -65,8 +66,7 @@ def training_rate():
     frame["split_patient"] = np.repeat(["train", "validation", "test"], [1024, 128, 128])
     images = torch.from_numpy(rng.random((count, 1, 128, 128), np.float32))
     fit = Fit(frame, images, plans.PLANS["sound-final"], plans.Settings(), 0)
-    with progress(fit) as bar:
-        return 1024 / best(lambda: fit.run_epoch(bar))
+    return 1024 / best(lambda: fit.run_epoch(tqdm(disable=True)))
 
 
 def map_rate():
