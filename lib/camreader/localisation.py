@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import distance_transform_edt
 
-from camreader.intervals import cluster_bootstrap, wilson
+from camreader.intervals import wilson
 from camreader.schemas import DataError, parse_boxes
 
 THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2)
@@ -127,7 +127,8 @@ def compare(frame, reference="gradcam", score="hit", draws=500, seed=0):
         pairs = (wide[method] - wide[reference]).dropna()
         groups = patients.loc[pairs.index].fillna("unknown").to_numpy()
         values = pairs.to_numpy()
-        low, high = cluster_bootstrap(lambda i, x=values: x[i].mean(), groups, draws, seed)
+        low, high = patient_interval(values, groups, draws, seed)
+        low = low if values.any() else -high  # never different so far: either could be better
         rows.append({"method": method, "difference": values.mean(), "low": low, "high": high})
     return pd.DataFrame(rows, columns=["method", "difference", "low", "high"])
 
@@ -151,14 +152,22 @@ def _means(rows, draws, seed, scores):
 def patient_interval(values, groups, draws=500, seed=0):
     """95 % interval of the mean of `values` (n,) when whole patients (`groups`) are resampled.
 
-    Where every value is 0, or every one 1, resampling has nothing to vary and would claim
-    certainty; there it is Wilson's interval for that share of patients. NaN below two patients.
+    Percentiles, as in intervals.cluster_bootstrap, whose draws it repeats from per-patient sums,
+    hundreds of times quicker. Where every value is 0, or every one 1, resampling has nothing to
+    vary and would claim certainty; there it is Wilson's interval for that share of patients.
+    (NaN, NaN) below two patients.
     """
-    patients = len(set(groups))
-    if patients > 1 and len(set(values)) == 1 and values[0] in (0, 1):
-        same = wilson(values[0] * patients, patients)
+    codes, names = pd.factorize(np.asarray(groups))
+    if len(names) < 2:
+        return float("nan"), float("nan")
+    if len(set(values)) == 1 and values[0] in (0, 1):
+        same = wilson(values[0] * len(names), len(names))
         return same.low, same.high
-    return cluster_bootstrap(lambda rows: values[rows].mean(), groups, draws, seed)
+    picks = np.random.default_rng(seed).integers(len(names), size=(draws, len(names)))
+    sums, counts = np.bincount(codes, values), np.bincount(codes)
+    means = sums[picks].sum(1) / counts[picks].sum(1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def _pointing(maps, masks):
