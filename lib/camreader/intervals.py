@@ -29,7 +29,8 @@ def wilson(k, n, level=0.95):
     if n == 0:
         return Proportion(0, 0, float("nan"), float("nan"), float("nan"))
     low, high = proportion_confint(k, n, alpha=1 - level, method="wilson")
-    return Proportion(k, n, k / n, float(low), float(high))
+    low, high = (0.0 if k == 0 else float(low)), (1.0 if k == n else float(high))  # not 6e-17
+    return Proportion(k, n, k / n, low, high)
 
 
 def cluster_bootstrap(statistic, groups, draws=1000, seed=0, level=0.95):
