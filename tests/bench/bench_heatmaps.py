@@ -1,0 +1,194 @@
+"""Maps per second of Grad-CAM: ours, the bare forward pass, captum, grad-cam and torchcam.
+
+One process, the same network, images, threads and allocator for all. The rounds are interleaved,
+so that a machine that slows down slows all of them; the page quotes medians and ratios. Every
+peer explains the positive logit and delivers what ours does: maps (N, S, S) in 0..1.
+"""
+
+import gc
+import os
+import statistics
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+import torch.nn.functional as F
+
+from camreader import heatmaps
+from camreader.files import write_json
+from camreader.network import GenericCNN, GrayscaleResNet18
+from camreader.workflow import ALLOCATOR
+
+ROOT = Path(__file__).parents[2]
+SLICES, ROUNDS = 341, 5
+PEER_BATCH = 32  # of captum, grad-cam and torchcam: the usual size, and their quickest here
+WANTED = {"grad-cam": 3.8, "captum": 1.7}
+SLOWEST, HELD_MB = 1.2, 20
+
+
+def finished(raw, size):
+    """A peer's raw maps (N, h, w) as maps in 0..1: ReLU, upsampling, division by the maximum."""
+    maps = F.interpolate(raw.relu()[:, None], size, mode="bilinear")[:, 0]
+    return (maps / maps.amax((1, 2), keepdim=True).clamp_min(1e-12)).numpy()
+
+
+def batches(images, length=PEER_BATCH):
+    return [images[start : start + length] for start in range(0, len(images), length)]
+
+
+def ours(model, images):
+    return heatmaps.grad_cam(model, images, 1)
+
+
+@torch.no_grad()
+def forward(model, images):
+    """The floor: the same channels_last batches, forward only, with nothing made of them."""
+    like = heatmaps.device_of(model)
+    step = heatmaps.batch_length(images, 64, like)
+    return [model(heatmaps.channels_last(batch, like)) for batch in batches(images, step)]
+
+
+def captum(model, images):
+    from captum.attr import LayerGradCam
+
+    method = LayerGradCam(model, model.target_layer)
+    parts = [method.attribute(batch).detach()[:, 0] for batch in batches(images)]
+    return np.concatenate([finished(part, images.shape[2:]) for part in parts])
+
+
+def grad_cam(model, images):
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.model_targets import RawScoresOutputTarget
+
+    with GradCAM(model, [model.target_layer]) as method:
+        return np.concatenate(
+            [method(b, targets=[RawScoresOutputTarget()] * len(b)) for b in batches(images)]
+        )
+
+
+def torchcam(model, images):
+    from torchcam.methods import GradCAM
+
+    parts = []
+    with GradCAM(model, target_layer=model.target_layer) as method:
+        for batch in batches(images):
+            scores = model(batch.requires_grad_())[:, None]
+            parts.append(method(0, scores, normalized=False)[0].detach())
+    return np.concatenate([finished(part, images.shape[2:]) for part in parts])
+
+
+METHODS = {
+    "ours": ours,
+    "bare forward": forward,
+    "captum": captum,
+    "grad-cam": grad_cam,
+    "torchcam": torchcam,
+}
+
+
+def seconds(run, model, images):
+    gc.collect()
+    start = time.perf_counter()
+    run(model, images)
+    return time.perf_counter() - start
+
+
+def measure(name, model, images, rounds=ROUNDS):
+    """One row per method: maps per second (median of interleaved rounds) and ours against it."""
+    times = {method: [] for method in METHODS}
+    for run in METHODS.values():
+        run(model, images[:64])  # warm
+    for _ in range(rounds):
+        for method, run in METHODS.items():
+            times[method].append(seconds(run, model, images))
+    middle = {method: statistics.median(values) for method, values in times.items()}
+    return [
+        {
+            "network": name,
+            "size": images.shape[-1],
+            "method": method,
+            "maps_per_second": round(len(images) / middle[method], 1),
+            "times_ours": round(middle[method] / middle["ours"], 2),
+        }
+        for method in METHODS
+    ]
+
+
+def held_mb(model, images):
+    """MB of resident memory beyond the result at the peak of a call, sampled every millisecond."""
+    import threading
+
+    process, peak, stop = psutil.Process(), [0], threading.Event()
+
+    def watch():
+        while not stop.wait(0.001):
+            peak[0] = max(peak[0], process.memory_info().rss)
+
+    heatmaps.grad_cam(model, images[:64], 1)
+    gc.collect()
+    before, thread = process.memory_info().rss, threading.Thread(target=watch)
+    thread.start()
+    maps = heatmaps.grad_cam(model, images, 1)
+    stop.set()
+    thread.join()
+    after = process.memory_info().rss
+    return {
+        "size": images.shape[-1],
+        "held_after_mb": round((after - before - maps.nbytes) / 1e6, 1),
+        "peak_mb": round((peak[0] - before - maps.nbytes) / 1e6, 1),
+        "result_mb": round(maps.nbytes / 1e6, 1),
+    }
+
+
+def agreement(model, images):
+    """Largest difference of a peer's maps from ours, given the same layer and class."""
+    mine = ours(model, images)
+    return {name: float(np.abs(METHODS[name](model, images) - mine).max()) for name in ("captum",)}
+
+
+def main():
+    """Measure, print and write reports/benchmarks/heatmaps.json."""
+    warnings.simplefilter("ignore")
+    torch.manual_seed(0)
+    rows, memory = [], []
+    for size in (128, 256):
+        model = GenericCNN(size).eval().to(memory_format=torch.channels_last)
+        images = torch.rand(SLICES, 1, size, size)
+        memory.append(held_mb(model, images))
+        rows += measure("generic", model, images)
+    closest = agreement(model, images[:32])
+    resnet = GrayscaleResNet18().eval().to(memory_format=torch.channels_last)
+    rows += measure("ResNet-18", resnet, torch.rand(64, 1, 224, 224), rounds=3)
+    line = "{network:9} {size:3} {method:13} {maps_per_second:8} maps/s  x{times_ours}"
+    for row in rows:
+        print(line.format(**row))
+    generic = [row for row in rows if row["network"] == "generic"]
+    least = {
+        name: min(row["times_ours"] for row in generic if row["method"] == name) for name in METHODS
+    }
+    held = max(row["held_after_mb"] for row in memory)
+    within = all(least[name] >= limit for name, limit in WANTED.items())
+    within = within and 1 / least["bare forward"] <= SLOWEST and held <= HELD_MB
+    tuned = all(os.environ.get(name) == value for name, value in ALLOCATOR.items())
+    summary = {
+        "slices": SLICES,
+        "threads": torch.get_num_threads(),
+        "allocator": "tuned as in make report" if tuned else "default",
+        "maps per second": rows,
+        "least times faster than": least,
+        "time over the bare forward pass": round(1 / least["bare forward"], 3),
+        "memory beyond the result": memory,
+        "largest difference from captum": closest["captum"],
+        "within_limits": within,
+    }
+    print({name: value for name, value in summary.items() if name != "maps per second"})
+    write_json(summary, ROOT / "reports" / "benchmarks" / "heatmaps.json")
+    return summary
+
+
+if __name__ == "__main__":
+    sys.exit(0 if main()["within_limits"] else 1)
