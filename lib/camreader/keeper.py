@@ -193,4 +193,7 @@ def unpack_map(content):
 
 
 if __name__ == "__main__":
-    serve(*sys.argv[1:4])
+    try:
+        serve(*sys.argv[1:4])
+    except BrokenPipeError:  # the session was killed while it asked
+        os._exit(0)

@@ -49,9 +49,9 @@ class ReadingSession(AnyWidget):
     _colours = traitlets.Dict().tag(sync=True)
 
     def __init__(self, folder, database="", reader="", *, idle_seconds=120, one_key=True):
+        self.reading = self.keeper = None
         self.design = Design.load(folder)
         self.database = database or self.design.folder / "readings.sqlite"
-        self.reading = self.keeper = None
         self._told, self._packed, self._practice = None, {}, None
         _OPEN.add(self)
         card = self.design.card
