@@ -127,7 +127,7 @@ def seeds_table(study, explained, seeds):
         here = explained.cases["lesion"] & explained.cases["slice_id"].isin(other.cases["slice_id"])
         place = other.cases.reset_index().set_index("slice_id")["index"]
         there = place.loc[explained.cases["slice_id"][here]].to_numpy()
-        one = heatmaps.grad_cam(explained.model, explained.images[here.to_numpy()], 1)
+        one = heatmaps.grad_cam(explained.model, explained.images[np.flatnonzero(here)], 1)
         two = heatmaps.grad_cam(other.model, other.images[there], 1)
         alike, hot = faithfulness.likeness(one, two), faithfulness.hot_overlap(one, two)
         row = {"seed": seed, "n": len(one), "likeness": alike.mean() if len(one) else np.nan}

@@ -1,0 +1,311 @@
+"""Notebook 04's tables on a small study: files like DeepLesion's, a network with random weights."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from camreader import (
+    cohort,
+    explained,
+    files,
+    heatmaps,
+    map_findings,
+    map_tables,
+    pixels,
+    rivals,
+    runs,
+    showcase,
+)
+from camreader.network import GenericCNN
+from camreader.schemas import Cohort, DataError, Heatmaps, Predictions
+from slices_fixture import write_deeplesion, write_truth
+
+torch.set_num_threads(1)
+SIZE = 64
+QUICK = ("gradcam", "hirescam", "cam", "saliency", "random", "centre")
+
+
+def write_run(study, frame, seed, split="split_patient", protocol="sound"):
+    """A finished final run of a network with random weights; returns its predictions."""
+    torch.manual_seed(seed)
+    network = GenericCNN(SIZE).eval()
+    images = torch.from_numpy(pixels.model_input(pixels.load(study.pixels), 50, 400))
+    with torch.no_grad():
+        network.head[-1].bias -= network(images).median()  # some of each answer
+        logits = network(images).numpy().astype(float)
+    table = pd.DataFrame(
+        {
+            "slice_id": frame["slice_id"],
+            "protocol": protocol,
+            "run": "final",
+            "seed": seed,
+            "split": frame[split],
+            "logit": logits,
+            "probability": 1 / (1 + np.exp(-logits)),
+            "predicted": (logits > 0).astype(int),
+        }
+    )
+    record = {"architecture": "generic", "image_size": SIZE, "window": "soft tissue"}
+    where = runs.folder(study, f"{protocol}-final", seed)
+    runs.finish(where, network.state_dict(), pd.DataFrame(), table, record)
+    return table
+
+
+def write_study(folder, patients=8, **run):
+    """A study of `patients` series whose final runs of seeds 0 and 1 are finished."""
+    source = folder / "source"
+    write_deeplesion(source, patients)
+    write_truth(source, patients)
+    study = files.Study(folder / "data", "sample", folder / "reports")
+    frame, card = cohort.load(source, "auto", 10.0, 0, 900, 0.4)
+    pixels.ingest(frame, card["source"], study.pixels, SIZE, progress=False)
+    files.write_table(frame, study.cohort_table, Cohort)
+    files.write_json(card | {"name": "sample"}, study.cohort_folder / "cohort.json")
+    tables = [write_run(study, frame, seed, **run) for seed in (0, 1)]
+    table = pd.concat(tables, ignore_index=True)
+    files.write_table(table, study.runs / "predictions.parquet", Predictions)
+    return study
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return write_study(tmp_path_factory.mktemp("study"))
+
+
+@pytest.fixture(scope="module")
+def run(study):
+    return explained.load(study)
+
+
+@pytest.fixture(scope="module")
+def found(run):
+    return explained.tumor_maps(run, QUICK)
+
+
+@pytest.fixture(scope="module")
+def table(study, run, found):
+    truths = explained.truths(study, run.cases, SIZE)
+    scored = {name: map_tables.score(run, found, truth) for name, truth in truths.items()}
+    return map_tables.localisation_table(scored, QUICK, draws=50)
+
+
+def test_only_test_slices_with_their_own_pixels(study, run):
+    cases = run.cases
+    assert run.protocol == "sound" and set(cases["split"]) == {"test"}
+    hu = pixels.load(study.pixels)
+    for k in (0, len(cases) - 1):
+        expected = pixels.window(hu[cases["row"][k]], 50, 400)
+        np.testing.assert_array_equal(run.images[k, 0], expected)
+    with torch.no_grad():
+        np.testing.assert_allclose(run.model(run.images), cases["logit"], atol=1e-5)
+    kinds = cases.groupby("outcome")[["label", "predicted"]].first()
+    assert kinds.loc["false negative"].tolist() == [1, 0]
+    assert (cases["lesion"] == (cases["label"] == 1)).all()
+
+
+def test_the_other_protocol_stands_in_where_one_was_refused(tmp_path):
+    study = write_study(tmp_path, 3, split="split_image", protocol="paper")
+    assert explained.load(study, "sound").protocol == "paper"
+    with pytest.raises(DataError, match="this seed"):
+        explained.load(study, "sound", seed=7)
+    with pytest.raises(DataError, match="make report"):
+        explained.load(files.Study(tmp_path, "none", tmp_path))
+
+
+def test_stored_maps_explain_the_decision_and_a_second_call_repeats_nothing(study, run):
+    maps, records = explained.store(study, run, progress=False)
+    expected = heatmaps.explain(run.model, run.images)
+    np.testing.assert_allclose(maps, expected.maps, atol=1e-3)  # kept as float16
+    assert records["explained_class"].tolist() == run.cases["predicted"].tolist()
+    assert (records["score"] >= 0).all() and set(records["layer"]) == {"features.10"}
+    path = study.runs / "heatmaps" / "gradcam.npy"
+    written = path.stat().st_mtime_ns
+    explained.store(study, run, progress=False)
+    assert path.stat().st_mtime_ns == written
+    other = explained.load(study, seed=1)
+    changed, _ = explained.store(study, other, progress=False)
+    assert path.stat().st_mtime_ns != written and not np.allclose(changed, expected.maps, atol=0.01)
+
+
+def test_a_killed_storing_goes_on_where_it_stopped(tmp_path, run):
+    calls = []
+
+    def read(start, stop):
+        calls.append(start)
+        if len(calls) == 4:  # the first call asks for the size
+            raise KeyboardInterrupt
+        return run.images[start:stop]
+
+    path, many = tmp_path / "maps.npy", {"count": len(run.images), "chunk": 3, "progress": False}
+    with pytest.raises(KeyboardInterrupt):
+        heatmaps.store(path, run.model, read, **many)
+    assert not path.exists()
+    maps, records = heatmaps.store(path, run.model, read, **many)
+    assert calls[4:6] == [0, 6]  # size again, then the chunk that was cut off
+    np.testing.assert_allclose(maps, heatmaps.grad_cam(run.model, run.images), atol=1e-3)
+    assert records["done"].all() and not list(tmp_path.glob(".*"))
+
+
+def test_tumor_maps_are_of_lesion_slices_and_slow_methods_see_a_sample(run):
+    maps = explained.tumor_maps(run, ("gradcam", "occlusion", "cam"), slow_slices=2)
+    assert set(maps) == {"gradcam", "occlusion"}  # CAM does not apply to this head
+    assert maps["gradcam"][0].tolist() == np.flatnonzero(run.cases["lesion"]).tolist()
+    few, drawn = maps["occlusion"]
+    assert len(few) == 2 and drawn.shape == (2, SIZE, SIZE) and set(few) <= set(maps["gradcam"][0])
+
+
+def test_maps_table_counts_what_peers_would_leave_blank(run):
+    records = heatmaps.explain(run.model, run.images)
+    frame = pd.DataFrame(
+        {name: getattr(records, name) for name in ("explained_class", "blank", "relative")}
+    ).assign(layer=records.layer)
+    table = map_tables.maps_table(run, frame).set_index("outcome")
+    positive = heatmaps.explain(run.model, run.images, 1).blank
+    for outcome, row in table.iterrows():
+        mine = (run.cases["outcome"] == outcome).to_numpy()
+        assert row["n"] == mine.sum() and row["peer_blank"] == positive[mine].sum()
+        assert row["blank"] == 0 and row["cells"] == "8 x 8"
+
+
+def test_the_first_grad_cam_row_is_the_one_claims_quote(table):
+    first = table[table["method"] == "gradcam"].iloc[0]
+    assert first["kind"] == "all" and {"hit", "hit_low", "hit_high", "n"} <= set(table)
+    assert set(table.loc[table["kind"] == "all", "method"]) == set(QUICK)
+    cam = table[table["method"] == "cam"].iloc[0]
+    assert cam["n"] == 0 and "does not apply" in cam["note"]
+    groups = table[table["kind"] != "all"]
+    assert set(groups["method"]) == {"gradcam", "random", "centre"}
+    own = groups[(groups["kind"] == "size") & (groups["method"] == "gradcam")]
+    assert own["n"].sum() == first["n"]
+
+
+def test_exact_masks_come_first_where_they_are_known(study, run, tmp_path):
+    assert list(explained.truths(study, run.cases, SIZE)) == ["box"]
+    (tmp_path / "Masks_png").mkdir()
+    known = SimpleNamespace(card={"source": str(tmp_path)})
+    assert list(explained.truths(known, run.cases, SIZE)) == ["exact mask", "box"]
+
+
+def test_heatmaps_table_keeps_its_schema_and_scores_lesions_only(study, run):
+    maps, records = explained.store(study, run, progress=False)
+    truth = explained.truths(study, run.cases, SIZE)["box"]
+    map_tables.heatmaps_table(study, run, records, maps, truth)
+    written = files.read_table(study.runs / "heatmaps" / "heatmaps.parquet", Heatmaps)
+    assert written["slice_id"].tolist() == run.cases["slice_id"].tolist()
+    assert (written["hit"].isna() == ~run.cases["lesion"]).all()
+
+
+def test_faithfulness_of_every_method_on_the_same_slices(study, run, found):
+    curves, areas = map_tables.faithfulness_curves(run, found, count=5)
+    assert areas.groupby("method").size().tolist() == [5] * len(found)
+    assert set(curves["n"]) == {5}
+    randomised = map_tables.sanity(run, count=3)
+    seeds = map_tables.seeds_table(study, run, [0, 1])
+    assert seeds["seed"].tolist() == [1] and seeds["n"][0] == run.cases["lesion"].sum()
+    assert -1 <= seeds["likeness"][0] < 0.99
+    table = map_tables.faithfulness_table(areas, randomised, seeds, found, draws=20)
+    table = table.set_index("method")
+    assert table.loc["gradcam", "likeness_other_seeds"] == seeds["likeness"][0]
+    assert table["likeness_other_seeds"].notna().sum() == 1
+    assert table.loc["gradcam", "n_randomised"] == 3
+    gain = table["insertion"] - table["deletion"]
+    np.testing.assert_allclose(gain, table["insertion_minus_deletion"], atol=1e-6)
+
+
+def test_one_seed_leaves_the_comparison_of_seeds_empty(study, run, found):
+    seeds = map_tables.seeds_table(study, run, [0])
+    assert seeds.empty
+    _, areas = map_tables.faithfulness_curves(run, found, count=2)
+    table = map_tables.faithfulness_table(areas, map_tables.sanity(run, 2), seeds, found, draws=5)
+    assert table["likeness_other_seeds"].isna().all() and (table["seeds_compared"] == 0).all()
+
+
+def test_without_a_lesion_everything_says_so(study, run):
+    cases = run.cases.assign(lesion=False)
+    empty = explained.Explained(run.protocol, run.model, run.record, cases, run.images)
+    maps = explained.tumor_maps(empty, QUICK)
+    truth = explained.truths(study, cases, SIZE)["box"]
+    scored = {"box": map_tables.score(empty, maps, truth)}
+    table = map_tables.localisation_table(scored, QUICK, draws=5)
+    assert table["method"].tolist() == list(QUICK)
+    assert set(table["note"]) == {"no test slice has a lesion"}
+    curves, areas = map_tables.faithfulness_curves(empty, maps)
+    faithful = map_tables.faithfulness_table(
+        areas, map_tables.sanity(empty), map_tables.seeds_table(study, empty, [0]), maps, 5
+    )
+    assert curves.empty and (faithful["n"] == 0).all()
+    assert "cannot be measured" in map_findings.finding(table, faithful)
+
+
+def finding_of(low, high, interval=0.1):
+    """The finding's words where HiResCAM's difference to Grad-CAM has this interval."""
+    rows = [
+        ("gradcam", 0.5, np.nan, np.nan),
+        ("hirescam", 0.6, low, high),
+        ("random", 0.0, -0.6, -0.4),
+        ("centre", 0.1, -0.5, -0.3),
+    ]
+    columns = ["method", "hit", "hit_minus_gradcam_low", "hit_minus_gradcam_high"]
+    table = pd.DataFrame(rows, columns=columns).assign(truth="box", kind="all", n=90, patients=40)
+    table["hit_low"], table["hit_high"] = table["hit"] - interval, table["hit"] + interval
+    faithful = pd.DataFrame({"method": ["gradcam"], "insertion_minus_deletion": [0.2]})
+    return map_findings.finding(table, faithful)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((0.02, 0.2), ("Better than Grad-CAM", "HiResCAM", "does not localise best")),
+        ((-0.1, 0.2), ("Not told apart: HiResCAM", "does not make it the best")),
+        ((-0.1, 0.2, np.nan), ("one patient", "nothing is concluded")),
+    ],
+)
+def test_the_finding_says_only_what_the_intervals_carry(arguments, words):
+    said = finding_of(*arguments)
+    assert all(word in said for word in words)
+    assert "90 lesion slices of 40 patients" in said and "Random map, Centre blob" in said
+
+
+# ---- which cases are shown ----
+
+
+def test_cases_are_picked_evenly_and_the_same_each_time(run):
+    rows = showcase.pick(run.cases, 8, seed=3)
+    assert rows == showcase.pick(run.cases, 8, seed=3) and len(set(rows)) == 8
+    kinds = run.cases["outcome"].iloc[rows]
+    there = run.cases["outcome"].value_counts()
+    assert all(kinds.eq(name).sum() >= min(2, there[name]) for name in there.index)
+    assert sorted(showcase.pick(run.cases, 999)) == list(range(len(run.cases)))
+    wrong = run.cases.iloc[showcase.errors(run.cases)]
+    assert (wrong["label"] != wrong["predicted"]).all()
+
+
+def test_the_slice_of_figure_2_is_a_found_lesion_where_there_is_one(run):
+    case = run.cases.iloc[showcase.clearest(run.cases)]
+    assert case["lesion"] and case["outcome"] == "true positive"
+    none = run.cases.assign(lesion=False)
+    sure = (none["probability"] - 0.5).abs()
+    assert showcase.clearest(none) == sure.to_numpy().argmax()
+
+
+def test_the_viewer_holds_full_slices_with_every_method(study, run):
+    maps = heatmaps.grad_cam(run.model, run.images)
+    rows = showcase.pick(run.cases, 4)
+    viewer = showcase.viewer(study, run, rows, maps, ("gradcam", "saliency"))
+    assert viewer.count == 4 and viewer._methods == ["Grad-CAM", "Saliency"]
+    assert np.asarray(viewer.images[0]).shape == (64, 64) and viewer.images[0].dtype == np.int16
+    titles = " ".join(viewer.titles)
+    assert "actual: tumor" in titles and run.cases["slice_id"].iloc[rows[0]] in titles
+    assert "P000" not in viewer.cohort_title and viewer.cohort_title == study.card["title"]
+
+
+def test_overlays_for_the_reading_room(study, run, tmp_path):
+    maps = heatmaps.grad_cam(run.model, run.images)
+    rows = showcase.pick(run.cases, 3)
+    table = showcase.export_dicom(study, run, rows, maps, "features.10", tmp_path)
+    assert table["slice_id"].tolist() == run.cases["slice_id"].iloc[rows].tolist()
+    assert len(list(tmp_path.glob("*.dcm"))) == 3
+    assert set(rivals.TITLES) >= set(showcase.SHOWN)
