@@ -145,7 +145,8 @@ class Keeper:
         prefix = shlex.split(os.environ.get("CAMREADER_KEEPER", ""))
         command = [*prefix, sys.executable, "-m", "camreader.keeper", *self.arguments]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self.process = subprocess.Popen(command, text=True, **pipes)
+        # A session of its own: an interrupted kernel must not take its keeper along.
+        self.process = subprocess.Popen(command, text=True, start_new_session=True, **pipes)
 
     def reveal(self, reader, case):
         """The dict of `release`; Refused before the lock, LogError if the keeper cannot answer."""

@@ -20,6 +20,7 @@ from papermill.parameterize import parameterize_notebook
 from tornado.web import HTTPError
 from traitlets.config import Config
 from voila.app import Voila
+from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 
 from camreader.files import Study
 from camreader.reading_flow import Design
@@ -81,6 +82,10 @@ def _guarded(handler):
                 raise HTTPError(403, "The address needs its token: copy it from the terminal")
             return super().prepare()
 
+    if issubclass(handler, VoilaShutdownKernelHandler):
+        # A page that closes says so without the form field against forgery; it has the cookie, and
+        # its kernel's name is a secret of its own. The reader is let go at once.
+        Guarded.check_xsrf_cookie = lambda self: None
     return Guarded
 
 
@@ -127,6 +132,8 @@ def settings(folder, options):
             "tornado_settings": {"headers": {"Content-Security-Policy": POLICY}},
         }
     )
+    # A page that was closed leaves its kernel behind; it ends when nobody came back to it.
+    config.MappingKernelManager.update({"cull_idle_timeout": 120, "cull_interval": 30})
     config.VoilaConfiguration.update(
         {"theme": "dark", "file_allowlist": [], "strip_sources": True, "show_tracebacks": False}
     )

@@ -111,7 +111,7 @@ function onMessage(session, message) {
   session.waiting = null;
   if (message.ok || message.final) session.shelf?.write(null);
   if (message.ok) say(session, null);
-  else say(session, message.words, true, message.final ? null : () => send(session, waiting));
+  else say(session, message.words, true, message.final ? null : waiting.again || (() => send(session, waiting)));
   if (message.ok && waiting.then) waiting.then();
   session.render();
 }

@@ -51,9 +51,9 @@ function actions(session) {
 }
 
 function ask(session, message) {
-  const id = newId();
+  const id = newId(), again = () => ask(session, message);
   say(session, null);
-  session.waiting = { id, timer: setInterval(() =>
+  session.waiting = { id, again, timer: setInterval(() =>
     say(session, "There is no answer from the kernel. Reload the page (in JupyterLab: Run > Run All Cells).", true), PATIENCE_MS) };
   toKernel(session, { ...message, id });
 }
