@@ -113,8 +113,8 @@ def _u_statistics(scores):
 def paired(study):
     """One row per reader and case read both ways: answers side by side, and who was right."""
     keys = ["reader", "case"]
-    sides = [study.readings[study.readings["modality"] == m].set_index(keys) for m in MODALITIES]
-    both = sides[0].join(sides[1], lsuffix="_unaided", rsuffix="_aided", how="inner").reset_index()
+    sides = [study.readings[study.readings["modality"] == m] for m in MODALITIES]
+    both = sides[0].merge(sides[1], on=keys, suffixes=[f"_{m}" for m in MODALITIES])
     truth = both["truth_aided"]
     table = both.assign(truth=truth, cnn=both["cnn_prediction_aided"])
     for modality in MODALITIES:
@@ -153,9 +153,11 @@ def _benefit_row(name, table):
     net = benefit.astype(float) - harm
     low, high = cluster_bootstrap(lambda rows: net[rows].mean(), table["case"].to_numpy())
     test = mcnemar(counts)
-    note = "" if table["case"].nunique() > 1 else "one case: no interval"
+    notes = ["one case: no interval"] * (table["case"].nunique() < 2) + [test["note"]]
+    notes += ["no unaided answer was wrong"] * bool(before.all())
+    notes += ["no unaided answer was right"] * bool(not before.any())
     row |= {"net": net.mean(), "net_low": low, "net_high": high, "p": test["p"]}
-    return row | {"note": test["note"] or note}
+    return row | {"note": "; ".join(filter(None, notes))}
 
 
 def flow_table(study):
@@ -221,7 +223,9 @@ def _trend(part):
             slopes.append(10 * stats.linregress(own["order"], np.log(own["seconds"])).slope)
     names = ("change_per_10_cases", "change_low", "change_high")
     if len(slopes) < 2:
-        return dict(zip(names, (np.nan,) * 3, strict=True)) | {"note": "fewer than two readers"}
+        return dict(zip(names, (np.nan,) * 3, strict=True)) | {
+            "note": "no trend: fewer than two readers with times"
+        }
     reach = stats.t.ppf(0.975, len(slopes) - 1) * stats.sem(slopes)
     ends = np.mean(slopes) + np.array([0, -reach, reach])
     return dict(zip(names, np.expm1(ends), strict=True)) | {"note": ""}

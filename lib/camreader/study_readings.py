@@ -103,7 +103,7 @@ def check_readings(frame, file=None):
         raise DataError("Column missing", file=file, column=missing[0], expected=NEEDED)
     frame = frame.reindex(columns=NEEDED + OPTIONAL)
     for column in ("modality", "diagnosis", "helpfulness", "simulated"):
-        frame[column] = frame[column].fillna("").astype(str).str.strip().str.lower()
+        frame[column] = frame[column].astype(object).fillna("").astype(str).str.strip().str.lower()
     frame["diagnosis"] = frame["diagnosis"].replace({code: word for word, code in CODES.items()})
     for column, values in {
         "modality": MODALITIES,
@@ -151,8 +151,8 @@ def _from_log(frame, name, path):
 
 def _scores(frame, path=None):
     """Tidy scores of a log, aided first; the index is the log's."""
-    table = frame.sort_values("modality", kind="stable")  # "aided" sorts before "unaided"
-    return tidy(table.rename(columns={"modality": "treatment"}), file=path)
+    table = tidy(frame.rename(columns={"modality": "treatment"}), file=path)
+    return table.sort_values("treatment", kind="stable")  # "aided" sorts before "unaided"
 
 
 def _words(scores):
