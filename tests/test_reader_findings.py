@@ -1,0 +1,107 @@
+"""The reader study's sentences and checklist, and its figures for every kind of input."""
+
+import matplotlib.pyplot as plt
+import pytest
+
+from camreader import reader_findings, reader_planning, reader_tables, study_readings
+from camreader.files import Study
+from camreader.plots import readers as draw
+from camreader.study_readings import ReaderStudy
+from conftest import ROOT
+from readings_fixture import readings as tidy
+
+CHECKLISTS = ROOT / "data" / "published" / "checklists.csv"
+
+
+@pytest.fixture(scope="module")
+def study():
+    return study_readings._from_log(tidy(), "by hand", None)
+
+
+@pytest.fixture(scope="module")
+def plan(study):
+    return reader_planning.planning_table(study, readers=(5, 10))
+
+
+def analysed(study, plan):
+    names = ("comparison", "benefit_harm", "helpfulness", "time")
+    return [*(getattr(reader_tables, f"{name}_table")(study) for name in names), plan]
+
+
+def test_the_sentences_say_what_the_tables_hold(study, plan):
+    words = " ".join(reader_findings.findings(study, *analysed(study, plan)))
+    for piece in (
+        "Recorded readings: 2 readers × 8 cases",
+        "Where the CNN was right, 5 of 6 wrong answers turned right and 0 of 4 right answers",
+        "Where the CNN was wrong, 0 of 1 wrong answers turned right and 2 of 5 right answers",
+        "helpful in 5 of 5 readings where the CNN agreed",
+        "and in 0 of 11 where it disagreed",
+        "14 s unaided, another 14 s aided",
+        "15 points: no room above the pilot's AUC",
+    ):
+        assert piece in words, piece
+    assert "nan" not in words.lower()
+
+
+def test_a_simulation_says_first_that_nobody_read(plan):
+    study = study_readings.load("", Study("nowhere", "none", "nowhere"), readers=3, cases=16)
+    sentences = reader_findings.findings(study, *analysed(study, plan))
+    assert sentences[0].startswith("SIMULATED") and sentences[1].startswith("Nobody read")
+
+
+def test_scores_alone_say_what_is_missing(study, plan):
+    alone = ReaderStudy(study.scores, None, "scores", False, ["a flag"])
+    words = reader_findings.findings(alone, *analysed(alone, plan))
+    assert f"Benefit and harm: {reader_tables.NO_LOG}." in words and words[-1] == "Note: a flag."
+
+
+def test_the_checklist_waits_for_real_readings(study):
+    real = reader_findings.checklist(CHECKLISTS, study)
+    alone = reader_findings.checklist(CHECKLISTS, ReaderStudy(study.scores, None, "", False))
+    assert set(real["status"]) == {"met", "partly", "missing"}
+    assert (real["status"] != "met").eq(real["missing"] != "").all()
+    waiting = alone["status"].eq("missing") & real["status"].ne("missing")
+    assert waiting.any() and alone.loc[waiting, "missing"].str.contains("scores").all()
+    counts = reader_findings.checklist_counts(real)
+    assert counts[["met", "partly", "missing"]].to_numpy().sum() == len(real)
+    assert len(counts) == 3
+
+
+def figures(study, plan):
+    compared, change = reader_tables.readers_table(study), reader_tables.benefit_harm_table(study)
+    yield draw.draw_auc_dots(study, compared)
+    yield draw.draw_roc(study)
+    yield draw.draw_flow(study, reader_tables.flow_table(study))
+    yield draw.draw_benefit_harm(study, change)
+    yield draw.draw_time(study, reader_tables.time_table(study))
+    yield draw.draw_planning(study, plan)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t,
+        lambda t: t[t["reader"] == "Ann"],
+        lambda t: t.assign(truth="1"),
+        lambda t: t.assign(score="8", diagnosis="1"),
+        lambda t: t[t["modality"] == "unaided"],
+        lambda t: t.assign(cnn_prediction="", seconds="", helpfulness=""),
+    ],
+    ids=["whole", "one reader", "one class", "all equal", "unaided only", "bare"],
+)
+def test_every_figure_is_drawn_or_refused_with_its_source(tmp_path, plan, change):
+    study = study_readings._from_log(change(tidy()), "by hand", None)
+    for k, figure in enumerate(figures(study, plan)):
+        draw.save_readers(figure, Study(reports=tmp_path), study, f"f{k}")
+        assert figure.get_supxlabel() == study.source
+        assert (tmp_path / "figures" / f"f{k}.png").stat().st_size > 3000
+    plt.close("all")
+
+
+def test_a_simulated_figure_is_marked_in_red(plan):
+    study = study_readings.load("", Study("nowhere", "none", "nowhere"), readers=2, cases=12)
+    for figure in figures(study, plan):
+        draw.label_source(figure, study)
+        assert figure.get_supxlabel().startswith("SIMULATED")
+        assert figure._supxlabel.get_color() == draw.HARM
+    plt.close("all")
