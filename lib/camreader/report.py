@@ -33,7 +33,8 @@ def number(value):
     if value is None or value is pd.NA or value != value:
         return "–"
     if isinstance(value, float):
-        return f"{value:.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.4g}"
+        whole = abs(value) < 1e15 and value == int(value)  # infinity is no integer
+    return f"{value:.0f}" if whole else f"{value:.4g}"
     return str(value)
 
 
