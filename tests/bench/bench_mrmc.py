@@ -1,0 +1,88 @@
+"""Seconds of the reader-study statistics: growth with readers x cases, a real study, type-I error.
+
+Compared in the same run: one Obuchowski-Rockette analysis per covariance and the U-statistics on
+crossed simulated studies of growing size; the whole VIPER study where it is at hand; and how
+often 2,000 simulated studies without any difference are called different.
+"""
+
+import statistics
+import time
+from pathlib import Path
+
+from camreader import mrmc, roemetz
+from camreader.files import write_json
+from camreader.intervals import wilson
+from camreader.ustatistics import u_statistics
+
+ROOT = Path(__file__).parents[2]
+VIPER = ROOT.parent / "shared" / "reader-data" / "viper_mrmc.imrmc"
+SIZES = ((3, 50), (5, 100), (10, 200), (20, 400))  # readers, cases
+STUDIES = 2000
+REPEATS = 5
+
+
+def seconds(work, repeats=REPEATS):
+    """Median wall time of `work()`."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return round(statistics.median(times), 4)
+
+
+def analyses(frame):
+    """{name: function that analyses the tidy table}."""
+    found = {"U-statistics": lambda: u_statistics(frame)}
+    for covariance in ("jackknife", "delong", "unbiased"):
+        found[covariance] = lambda c=covariance: mrmc.obuchowski_rockette(frame, covariance=c)
+    return found
+
+
+def growth():
+    """One row per size: readers, cases, readings and the seconds of every analysis."""
+    rows = []
+    for readers, cases in SIZES:
+        blocks = roemetz.simulate(1, readers, cases // 2, cases // 2, seed=0)
+        frame = roemetz.study_frame(*(block[0] for block in blocks))
+        found = {f"{name} seconds": seconds(work) for name, work in analyses(frame).items()}
+        rows.append({"cases": cases, "readers": readers, "readings": len(frame), **found})
+    return rows
+
+
+def viper():
+    """Seconds from the file to every analysis of the 20-reader study; None where it is absent."""
+    if not VIPER.exists():
+        return None
+    frame = mrmc.read_imrmc(VIPER)
+    found = {"reading the file seconds": seconds(lambda: mrmc.read_imrmc(VIPER))}
+    found |= {f"{name} seconds": seconds(work) for name, work in analyses(frame).items()}
+    return found | {"all seconds": round(sum(found.values()), 3), "limit seconds": 5}
+
+
+def type_one_error():
+    """Share of null studies rejected at 5 %, by structure, with its interval."""
+    rows = []
+    for name in ("HL", "HH", "LL", "LH"):
+        variances = roemetz.structure(name)
+        blocks = roemetz.simulate(STUDIES, 5, 25, 25, variances=variances, seed=1)
+        share = wilson(roemetz.rejections(*blocks).sum(), STUDIES)
+        shown = {"rejected %": 100 * share.value, "low": 100 * share.low, "high": 100 * share.high}
+        rows.append({"structure": name, "studies": STUDIES, **shown})
+    return rows
+
+
+def main():
+    """Write reports/benchmarks/mrmc.json and print it."""
+    result = {
+        "about": __doc__.split("\n\n")[1].replace("\n", " "),
+        "growth": growth(),
+        "viper": viper() or "the VIPER readings are not at hand (../shared/reader-data)",
+        "type I error": type_one_error(),
+    }
+    write_json(result, ROOT / "reports" / "benchmarks" / "mrmc.json")
+    print(result)
+
+
+if __name__ == "__main__":
+    main()
