@@ -34,7 +34,7 @@ def number(value):
         return "–"
     if isinstance(value, float):
         whole = abs(value) < 1e15 and value == int(value)  # infinity is no integer
-    return f"{value:.0f}" if whole else f"{value:.4g}"
+        return f"{value:.0f}" if whole else f"{value:.4g}"
     return str(value)
 
 
