@@ -1,0 +1,455 @@
+"""A reading under real fingers: 20 cases by keyboard, in JupyterLab and as the served page."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+
+import nbformat
+import numpy as np
+import psutil
+import pytest
+import yaml
+
+from browser import (
+    chromium,  # noqa: F401 (fixtures)
+    jupyterlab,  # noqa: F401
+    open_notebook,
+    requests_of,
+    run_all,
+)
+from camreader import readings
+from camreader.files import Study
+from camreader.keeper import open_all, unpack_map
+from camreader.reading_log import ReadingLog
+from camreader.readings import load_tidy
+from camreader.serve import page as served_notebook
+from camreader.viewer import pack_map
+from conftest import ROOT
+from postgres import free_port
+from reading_study import make_study
+
+TOKEN = "a-token-of-this-test"
+NASTY = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>"
+NAME = "Dr <b onmouseover=window.hacked=1>O'Neil</b>"
+GRID = {"tumor": "qwert", "no tumor": "asdfg", "other": "zxcvb"}
+HELP = {"yes": "j", "some": "k", "no": "l"}
+CASES, PRACTICE = 20, 2
+PARAMETERS = {"IDLE_SECONDS": 600}
+
+
+class Room:
+    """A reading set up in a folder of its own, as `make report` leaves it."""
+
+    def __init__(self, folder, **plan):
+        plan = {"cases": CASES, "training_cases": PRACTICE, "size": 48, **plan}
+        self.study = Study(str(folder / "data"), "tiny", str(folder / "reports"))
+        self.design = make_study(self.study.readings, **plan)
+        self.truth = open_all(self.design.folder)
+        self.database = self.study.readings / "readings.sqlite"
+        self.config = folder / "config.yaml"
+        config = {"source": "", "cohort": "tiny", "data": self.study.data}
+        config |= {"reports": self.study.reports, "parameters": {"07_reading_session": PARAMETERS}}
+        self.config.write_text(yaml.safe_dump(config))
+
+    def events(self, **wanted):
+        return ReadingLog(self.database, self.design.study, readonly=True).events(**wanted)
+
+    def notebook(self):
+        return served_notebook(self.study, PARAMETERS, ROOT / "notebooks/07_reading_session.ipynb")
+
+
+@contextlib.contextmanager
+def serving(room, *options):
+    """`make read` for a room; yields its address with the token."""
+    port, log = free_port(), room.config.with_suffix(".log")
+    command = [sys.executable, "-m", "camreader.serve", "--config", str(room.config)]
+    command += ["--port", str(port), "--token", TOKEN, "--no-browser", *options]
+    with open(log, "w") as out:
+        server = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
+    try:
+        for _ in range(600):
+            if "Reading session: http" in log.read_text() and _answers(port):
+                break
+            assert server.poll() is None, log.read_text()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(0.1)
+        yield f"http://127.0.0.1:{port}/?token={TOKEN}"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _answers(port):
+    with contextlib.suppress(urllib.error.HTTPError):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2)
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
+    return True
+
+
+class Traffic:
+    """Everything that came to the page: websocket frames and bodies of answers."""
+
+    def __init__(self, page):
+        self.frames, self.asked = [], requests_of(page)
+        page.on("websocket", lambda socket: socket.on("framereceived", self._take))
+
+    def _take(self, frame):
+        self.frames.append(frame if isinstance(frame, bytes) else frame.encode())
+
+    @property
+    def received(self):
+        return b"\n".join(self.frames)
+
+
+@pytest.fixture
+def open_page(chromium):  # noqa: F811
+    """A browser of its own, with its storage and its traffic."""
+    contexts = []
+
+    def open_(width=1280, height=800, context=None):
+        if context is None:
+            context = chromium.new_context(viewport={"width": width, "height": height})
+            contexts.append(context)
+        page = context.new_page()
+        page.traffic, page.errors = Traffic(page), []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+
+
+def begin(page, name="Ann"):
+    page.wait_for_selector(".cr-start input.cr-name", timeout=90_000)
+    page.locator(".cr-name").fill(name)
+    page.locator(".cr-name").press("Enter")
+
+
+def wait_for(page, stage, case=None):
+    place = f'.cr-session[data-stage="{stage}"][data-waiting="false"]'
+    page.wait_for_selector(f'{place}[data-case="{case}"]' if case else place, timeout=60_000)
+
+
+def said(page):
+    return page.locator(".cr-said").inner_text()
+
+
+# ---- the whole reading ----
+
+
+def plan_of_answers(design, seed):
+    """What the reader will say: [(case, (diagnosis, confidence), (…, …, helpfulness), comment)]."""
+    rng = np.random.default_rng(seed)
+    say = lambda: (str(rng.choice(list(GRID))), int(rng.integers(1, 6)))  # noqa: E731
+    rows = []
+    for turn, step in enumerate(design.steps(1)):
+        comment = f"{NASTY} {turn}" if turn % 7 == 3 else ""
+        rows.append((step.case, say(), (*say(), str(rng.choice(list(HELP)))), comment))
+    return rows
+
+
+def press_answer(page, diagnosis, confidence):
+    page.keyboard.press(GRID[diagnosis][confidence - 1])
+
+
+def secrets_of(content):
+    """The score and the map of a case in every shape they could travel in."""
+    raw, shape = unpack_map(content)
+    packed = pack_map(np.frombuffer(raw, np.uint8).reshape(shape) / 255)["data"]
+    return [str(content["cnn_probability"]).encode(), content["map"].encode(), raw, packed]
+
+
+def check_nothing_is_told(page, room, case, known):
+    """Before the lock: no truth, no score and no map of the case, on the page or on its way."""
+    page_text = page.content() + page.evaluate("JSON.stringify(localStorage)")
+    for secret in secrets_of(room.truth[case]):
+        assert secret not in page.traffic.received
+        assert secret.decode("latin-1") not in page_text
+    since = b"\n".join(page.traffic.frames[known:])
+    for word in ("cnn_prediction", "cnn_probability", "truth", "label", "slice_id"):
+        assert f'"{word}"'.encode() not in since, word  # as a name in the page's data
+    assert room.truth[case]["slice_id"].encode() not in page.traffic.received
+    assert "The network says" not in page_text
+
+
+def read_everything(page, room):
+    """Twenty cases and the practice by keyboard alone; returns what was said."""
+    given, known = plan_of_answers(room.design, 5), 0
+    begin(page, NAME)
+    for turn, (case, first, second, comment) in enumerate(given):
+        wait_for(page, "unaided", case)
+        check_nothing_is_told(page, room, case, known)
+        if comment:
+            page.keyboard.press("m")
+            page.keyboard.type(comment)
+            page.keyboard.press("Escape")
+        if turn == 4:
+            use_the_tools(page)
+        press_answer(page, *first)
+        wait_for(page, "aided", case)
+        if turn == 5:
+            page.keyboard.press("ArrowUp")
+            page.keyboard.press("h")
+        press_answer(page, *second[:2])
+        known = len(page.traffic.frames)
+        page.keyboard.press(HELP[second[2]])
+    wait_for(page, "finished")
+    return given
+
+
+def use_the_tools(page):
+    """Window presets and zoom by key, a pause, and the list of answers."""
+    page.keyboard.press("3")
+    page.keyboard.press("+")
+    page.keyboard.press("p")
+    page.wait_for_selector('[data-stage="paused"]')
+    page.keyboard.press("p")
+    page.keyboard.press("u")
+    page.wait_for_selector(".cr-answers table")
+    assert page.evaluate("window.hacked") is None
+    page.keyboard.press("u")
+    page.wait_for_selector('[data-stage="unaided"]')
+
+
+def check_export(room, given, folder):
+    """The export is exactly what was answered: values, order, milliseconds."""
+    order = [step.case for step in room.design.steps(1)]
+    assert [row[0] for row in given] == order
+    assert len(given) == CASES + PRACTICE
+    rows = given[PRACTICE:]
+    frame = load_tidy(room.database)
+    for modality, place in (("unaided", 1), ("aided", 2)):
+        part = frame[frame["modality"] == modality]
+        assert part["case"].tolist() == order[PRACTICE:]
+        assert part["order"].tolist() == list(range(1, CASES + 1))
+        codes = {"1": "tumor", "0": "no tumor", "other": "other"}
+        assert part["diagnosis"].map(codes).tolist() == [row[place][0] for row in rows]
+        assert part["confidence"].tolist() == [row[place][1] for row in rows]
+        assert part["truth"].tolist() == [room.truth[row[0]]["truth"] for row in rows]
+        times = part["milliseconds"].astype(int)
+        assert (times > 0).all() and times.nunique() > 5 and times.max() < 60_000
+    aided, unaided = (frame[frame["modality"] == m] for m in ("aided", "unaided"))
+    assert aided["helpfulness"].tolist() == [row[2][2] for row in rows]
+    assert unaided["comment"].tolist() == [row[3] for row in rows]
+    assert set(frame["reader"]) == {NAME} and not frame["simulated"].any()
+    check_histories(room)
+    for name in ("t.csv", "t.json", "t.imrmc"):
+        readings.main(["export", "--folder", str(room.design.folder), str(folder / name)])
+    back = load_tidy(folder / "t.csv")
+    assert back["comment"].tolist() == frame["comment"].tolist()
+    assert len(json.loads((folder / "t.json").read_text())) == len(room.events())
+
+
+def check_histories(room):
+    """Window, opacity and the pause are in the log with their milliseconds."""
+    kinds = [event["kind"] for event in room.events()]
+    assert kinds.count("paused") == kinds.count("resumed") == 2
+    locked = room.events(kind="locked")[4]["payload"]
+    assert locked["window"] == [60, 160]  # the third preset, liver
+    assert [
+        next(v for _, what, v in reversed(locked["history"]) if what == name)
+        for name in ("window_centre", "window_width")
+    ] == [60, 160]
+    way = [(what, v) for _, what, v in room.events(kind="revised")[5]["payload"]["history"]]
+    assert ("opacity", 0.55) in way and ("show_heat", False) in way
+
+
+def check_order_of_events(room):
+    """Each case: shown, locked, only then revealed, revised; one at a time."""
+    kinds = ("started", "locked", "revealed", "revised")
+    story = [(e["case_id"], e["kind"]) for e in room.events() if e["kind"] in kinds]
+    cases = [step.case for step in room.design.steps(1)]
+    expected = ("started", "locked", "started", "revealed", "revised")
+    assert story == [(case, kind) for case in cases for kind in expected]
+
+
+@pytest.fixture
+def room(tmp_path):
+    return Room(tmp_path)
+
+
+def test_twenty_cases_by_keyboard_in_the_served_page(open_page, room, tmp_path):
+    with serving(room) as address:
+        page = open_page()
+        page.goto(address)
+        given = read_everything(page, room)
+        assert page.evaluate("window.hacked") is None and page.errors == []
+        host = address.split("/?")[0]
+        answered = [u for u in page.traffic.asked if not u.startswith((host, "blob:", "data:"))]
+        assert all("cdn.jsdelivr.net" in url for url in answered)  # refused by the page's policy
+        assert b"<code" not in page.content().encode()  # no code is shown
+    check_export(room, given, tmp_path)
+    check_order_of_events(room)
+
+
+def test_twenty_cases_by_keyboard_in_jupyterlab(open_page, jupyterlab, tmp_path):  # noqa: F811
+    room = Room(tmp_path)
+    nbformat.write(room.notebook(), jupyterlab.folder / "reading.ipynb")
+    page = open_page(1400, 1000)
+    open_notebook(page, jupyterlab, "reading.ipynb")
+    run_all(page)
+    given = read_everything(page, room)
+    assert page.evaluate("window.hacked") is None
+    check_export(room, given, tmp_path)
+    check_order_of_events(room)
+    page.close()
+
+
+# ---- doors ----
+
+
+def fetch(url):
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def test_doors_of_the_served_page(open_page, tmp_path):
+    """No token, nothing; two sessions of one reader refused in words; a reload goes on."""
+    room = Room(tmp_path, cases=4, training_cases=1)
+    with serving(room) as address:
+        host = address.split("/?")[0]
+        for path in (
+            "/",
+            "/?token=wrong",
+            "/voila/static/voila.js",
+            "/voila/files/reading.ipynb",
+            "/api/kernels",
+            "/voila/labextensions/x",
+            "/login?next=/",
+        ):
+            status, body = fetch(host + path)
+            assert status in (403, 404) and b"Phantom" not in body and b"cr-session" not in body
+        assert fetch(f"{host}/voila/files/reading.ipynb?token={TOKEN}")[0] == 403
+        first = open_page()
+        first.goto(address)
+        begin(first, "Ann")
+        wait_for(first, "unaided")
+        case = first.locator(".cr-session").get_attribute("data-case")
+        second = open_page()
+        second.goto(address)
+        begin(second, "ann")
+        second.wait_for_selector(".cr-said.cr-bad")
+        assert "Another session of this reader is open" in said(second)
+        second.close()
+        press_answer(first, "tumor", 3)
+        wait_for(first, "aided", case)
+        first.reload()
+        begin(first, "Ann")
+        wait_for(first, "aided", case)
+
+
+# ---- trouble ----
+
+
+def kernels_of(pid):
+    children = psutil.Process(pid).children(recursive=True)
+    return [child for child in children if "ipykernel_launcher" in " ".join(child.cmdline())]
+
+
+def test_a_killed_kernel_loses_nothing(open_page, jupyterlab, tmp_path):  # noqa: F811
+    """kill -9 of the true kernel: said on the page, and the answer arrives with the next one."""
+    room = Room(tmp_path, cases=6, training_cases=1)
+    nbformat.write(room.notebook(), jupyterlab.folder / "killed.ipynb")
+    page = open_page(1400, 1000)
+    open_notebook(page, jupyterlab, "killed.ipynb")
+    run_all(page)
+    begin(page)
+    stage, cases = "unaided", [step.case for step in room.design.steps(1)]
+    for turn in range(3):
+        case = cases[turn // 2]
+        wait_for(page, stage, case)
+        for kernel in kernels_of(jupyterlab.process.pid):
+            os.kill(kernel.pid, signal.SIGKILL)
+        press_answer(page, "other", 2)
+        if stage == "aided":
+            page.keyboard.press("k")
+        page.wait_for_selector(".cr-said.cr-bad")
+        assert "Not stored yet" in said(page) and "stays on this page" in said(page)
+        page.wait_for_function(
+            "jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'",
+            timeout=60_000,
+        )
+        page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
+        begin(page)
+        stage = "aided" if stage == "unaided" else "unaided"
+    wait_for(page, stage, cases[1])
+    answers = [e for e in room.events() if e["kind"] in ("locked", "revised")]
+    assert [(e["case_id"], e["kind"]) for e in answers] == [
+        (cases[0], "locked"),
+        (cases[0], "revised"),
+        (cases[1], "locked"),
+    ]
+    page.close()
+
+
+def mount(*arguments):
+    return subprocess.run(["mount", *map(str, arguments)], capture_output=True).returncode == 0
+
+
+def test_a_full_disk_and_a_read_only_folder_are_said_at_once(open_page, tmp_path):
+    """The answer stays on the page and is stored as soon as it can be."""
+    room = Room(tmp_path, cases=4, training_cases=1)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if not mount("-t", "tmpfs", "-o", "size=2m", "tmpfs", disk):
+        pytest.skip("a small disk needs a mount, which needs root")
+    try:
+        room.database = disk / "readings.sqlite"
+        room.config.write_text(
+            room.config.read_text().replace("IDLE_SECONDS: 600", f"DATABASE: {room.database}")
+        )
+        with serving(room) as address:
+            page = open_page()
+            page.goto(address)
+            begin(page)
+            cases = [step.case for step in room.design.steps(1)]
+            wait_for(page, "unaided", cases[0])
+            filler = disk / "filler"
+            fill(filler)
+            press_answer(page, "tumor", 5)
+            check_refused_and_kept(page, "disk", cases[0], "unaided")
+            assert not room.events(kind="locked")
+            filler.unlink()
+            page.keyboard.press("Enter")
+            wait_for(page, "aided", cases[0])
+            assert mount("-o", "remount,ro", disk)
+            press_answer(page, "tumor", 4)
+            page.keyboard.press("j")
+            check_refused_and_kept(page, "read-only", cases[0], "aided")
+            assert mount("-o", "remount,rw", disk)
+            page.keyboard.press("Enter")
+            wait_for(page, "unaided", cases[1])
+            stored = [e["payload"] for e in room.events() if e["kind"] in ("locked", "revised")]
+            assert [p["confidence"] for p in stored] == [5, 4]
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def fill(path):
+    with contextlib.suppress(OSError), open(path, "wb", buffering=0) as handle:
+        while True:
+            handle.write(b"x" * 1024)
+
+
+def check_refused_and_kept(page, words, case, stage):
+    page.wait_for_selector(".cr-said.cr-bad", timeout=20_000)
+    assert words in said(page) and "Try again" in said(page)
+    session = page.locator(".cr-session")
+    assert (session.get_attribute("data-stage"), session.get_attribute("data-case")) == (
+        stage,
+        case,
+    )
+    assert page.locator('.cr-grid button[aria-pressed="true"]').count() == 1
