@@ -126,7 +126,7 @@ def seeds_table(study, explained, seeds):
         other = load(study, explained.protocol, seed)
         here = explained.cases["lesion"] & explained.cases["slice_id"].isin(other.cases["slice_id"])
         place = other.cases.reset_index().set_index("slice_id")["index"]
-    XX
+        there = place.loc[explained.cases["slice_id"][here]].to_numpy(copy=True)
         one = heatmaps.grad_cam(explained.model, explained.images[np.flatnonzero(here)], 1)
         two = heatmaps.grad_cam(other.model, other.images[there], 1)
         alike, hot = faithfulness.likeness(one, two), faithfulness.hot_overlap(one, two)
