@@ -28,9 +28,10 @@ DIAMETER_RANGE = (9.5, 75.0)  # mm
 LARGEST_MM = {"kidney": 45, "mediastinum": 45, "bone": 26, "soft tissue": 50}
 # A tumor enhances at its rim and has died inside: the one sign that no normal tissue shows.
 RIM_MM = 2.8
-RIM_STEP, CORE_STEP = 36.0, -86.0  # HU against the organ: liver, kidney
+RIM_STEP, CORE_STEP = 34.0, -102.0  # HU against the organ: liver, kidney
 RIM_HU, CORE_HU = 135.0, 12.0  # elsewhere: lung, nodes, soft tissue
 BONE_RIM_HU = 650.0
+LOWEST_HU = 4.0  # dead tissue is watery, not fat
 PLAIN_STEP, PLAIN_HU = -20.0, 60.0  # what rim and core fade into where the sign is faint
 CONSPICUITY, CONSPICUITY_SPREAD = 1.0, 0.33  # log-normal factor on the sign's strength
 CONSPICUITY_RANGE = (0.15, 1.6)
@@ -39,7 +40,7 @@ EDGE_MM = (0.8, 2.0)  # width of a tumor's edge; a cyst's is CYST_EDGE_MM
 CYST_EDGE_MM, CYST_HU = 0.7, (0, 15)
 CYST_RIM_SHARE, CYST_RIM_STEP = 0.2, 25.0  # some cysts have a faint rim
 CYSTS = {"liver": 0.45, "kidney": 0.55}  # chance of one to three cysts
-OTHERS = (0.26, 0.15, 0.15, 0.15, 0.14, 0.15)  # chance of 0, 1, 2, .. further tumors near the first
+OTHERS = (0.10, 0.14, 0.17, 0.18, 0.20, 0.21)  # chance of 0, 1, 2, .. further tumors near the first
 OTHERS_SAME_REGION = 0.75
 OTHERS_MM = 45.0  # how far along z they are spread
 ANNOTATED_SHARE = 0.12  # of the further tumors are measured too
@@ -105,7 +106,7 @@ def tumor_hu(rng, p, region):
     if region == "bone":
         rim = BONE_RIM_HU
     rim, core = (plain + strength * (hu - plain) + rng.normal(0, 4) for hu in (rim, core))
-    return float(rim), float(core), strength
+    return float(rim), float(max(core, LOWEST_HU)), strength
 
 
 def cyst_hu(rng, p):

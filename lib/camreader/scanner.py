@@ -15,7 +15,7 @@ AIR, OUTSIDE = -1000.0, -1024.0  # HU of room air, and of pixels the scanner did
 RUN_LENGTHS = 3  # zlib's Z_RLE: for noisy pixels smaller and faster than its default
 FINE = 2  # canvas pixels per slice pixel
 BEND_GRID = 40  # displacements are worked out on a grid of so many points a side
-NOISE_SD, NOISE_SPREAD = 11.5, 0.2  # median HU inside the body; log-normal spread over patients
+NOISE_SD, NOISE_SPREAD = 12.0, 0.22  # median HU inside the body; log-normal spread over patients
 BLUR_MM = 0.6  # point spread, standard deviation
 HU = np.arange(-1024, 3072, dtype=np.float32)
 GRAIN_HU = np.interp(  # texture by HU of the tissue: lung, fat, organs, spongy bone
