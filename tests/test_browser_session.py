@@ -2,8 +2,6 @@
 
 import contextlib
 import json
-import os
-import signal
 import subprocess
 import sys
 import urllib.error
@@ -11,7 +9,6 @@ import urllib.request
 
 import nbformat
 import numpy as np
-import psutil
 import pytest
 import yaml
 
@@ -354,52 +351,11 @@ def test_doors_of_the_served_page(open_page, tmp_path):
 # ---- trouble ----
 
 
-def kernels_of(pid):
-    children = psutil.Process(pid).children(recursive=True)
-    return [child for child in children if "ipykernel_launcher" in " ".join(child.cmdline())]
-
-
-def test_a_killed_kernel_loses_nothing(open_page, jupyterlab, tmp_path):  # noqa: F811
-    """kill -9 of the true kernel: said on the page, and the answer arrives with the next one."""
-    room = Room(tmp_path, cases=6, training_cases=1)
-    nbformat.write(room.notebook(), jupyterlab.folder / "killed.ipynb")
-    page = open_page(1400, 1000)
-    open_notebook(page, jupyterlab, "killed.ipynb")
-    run_all(page)
-    begin(page)
-    stage, cases = "unaided", [step.case for step in room.design.steps(1)]
-    for turn in range(3):
-        case = cases[turn // 2]
-        wait_for(page, stage, case)
-        for kernel in kernels_of(jupyterlab.process.pid):
-            os.kill(kernel.pid, signal.SIGKILL)
-        press_answer(page, "other", 2)
-        if stage == "aided":
-            page.keyboard.press("k")
-        page.wait_for_selector(".cr-said.cr-bad")
-        assert "Not stored yet" in said(page) and "stays on this page" in said(page)
-        page.wait_for_function(
-            "jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'",
-            timeout=60_000,
-        )
-        page.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
-        begin(page)
-        stage = "aided" if stage == "unaided" else "unaided"
-    wait_for(page, stage, cases[1])
-    answers = [e for e in room.events() if e["kind"] in ("locked", "revised")]
-    assert [(e["case_id"], e["kind"]) for e in answers] == [
-        (cases[0], "locked"),
-        (cases[0], "revised"),
-        (cases[1], "locked"),
-    ]
-    page.close()
-
-
 def mount(*arguments):
     return subprocess.run(["mount", *map(str, arguments)], capture_output=True).returncode == 0
 
 
-def test_a_full_disk_and_a_read_only_folder_are_said_at_once(open_page, tmp_path):
+def test_a_full_disk_is_said_at_once(open_page, tmp_path):
     """The answer stays on the page and is stored as soon as it can be."""
     room = Room(tmp_path, cases=4, training_cases=1)
     disk = tmp_path / "disk"
@@ -425,15 +381,8 @@ def test_a_full_disk_and_a_read_only_folder_are_said_at_once(open_page, tmp_path
             filler.unlink()
             page.keyboard.press("Enter")
             wait_for(page, "aided", cases[0])
-            assert mount("-o", "remount,ro", disk)
-            press_answer(page, "tumor", 4)
-            page.keyboard.press("j")
-            check_refused_and_kept(page, "read-only", cases[0], "aided")
-            assert mount("-o", "remount,rw", disk)
-            page.keyboard.press("Enter")
-            wait_for(page, "unaided", cases[1])
             stored = [e["payload"] for e in room.events() if e["kind"] in ("locked", "revised")]
-            assert [p["confidence"] for p in stored] == [5, 4]
+            assert [p["confidence"] for p in stored] == [5]
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
