@@ -5,7 +5,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from camreader import phantom
+from camreader import cohort, deeplesion, lesions, phantom
+from camreader.anatomy import new_patient
+from camreader.schemas import DataError
 
 SLICES, SIZE = 25, 256
 
@@ -38,3 +40,67 @@ def test_worker_count_changes_no_byte(folder, tmp_path):
     phantom.write_phantom(tmp_path, slices=SLICES, size=SIZE, workers=2, progress=False)
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes(), path
+
+
+def test_a_killed_run_draws_only_what_is_missing(folder, tmp_path, monkeypatch):
+    drawn, plain = [], phantom.draw_patient
+
+    def stop_after_two(plan):
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        drawn.append(plan.number)
+        plain(plan)
+
+    options = {"slices": SLICES, "size": SIZE, "workers": 1, "progress": False}
+    monkeypatch.setattr(phantom, "draw_patient", stop_after_two)
+    with pytest.raises(KeyboardInterrupt):
+        phantom.write_phantom(tmp_path, **options)
+    assert not (tmp_path / "phantom.json").exists()
+    again = []
+    monkeypatch.setattr(
+        phantom, "draw_patient", lambda plan: (again.append(plan.number), plain(plan))
+    )
+    phantom.write_phantom(tmp_path, **options)
+    assert not set(drawn) & set(again) and len(drawn) + len(again) == 5
+    assert (tmp_path / "DL_info.csv").read_bytes() == (folder / "DL_info.csv").read_bytes()
+    phantom.write_phantom(tmp_path, **options)
+    assert len(again) == 3  # a finished phantom is taken as it is
+
+
+def test_boxes_and_diameters_fit_the_masks(folder):
+    truth = pd.read_csv(folder / "lesion_truth.csv")
+    tumors = truth[truth["kind"] == "tumor"]
+    assert len(tumors) > 5
+    for row in tumors.itertuples():
+        mask = np.asarray(Image.open(folder / "Masks_png" / row.series / f"{row.slice:03d}.png"))
+        y, x = np.nonzero(mask == row.lesion_id)
+        assert [x.min(), y.min(), x.max(), y.max()] == [row.x1, row.y1, row.x2, row.y2]
+        assert len(x) == row.area_px
+
+
+def test_the_phantom_reads_as_deeplesion(folder):
+    info = deeplesion.read_info(folder / "DL_info.csv")
+    assert info.attrs["doubts"] == [] and info["patient_id"].nunique() == 5
+    frame, card = cohort.load(folder)
+    assert card["synthetic"] and "Phantom" in card["title"] and len(frame) == SLICES
+    assert (frame.loc[frame["label"] == 0, "label_source"] == "phantom_truth").all()
+
+
+def test_a_tumor_shows_a_rim_and_a_cyst_does_not():
+    """Drawn values, before blur and noise: a rim of RIM_MM brighter than the core."""
+    rng = np.random.default_rng(0)
+    patient = new_patient(rng)
+    for kind, shows in (("tumor", True), ("cyst", False)):
+        found = []
+        while len(found) < 5:
+            one = lesions.new_lesion(rng, patient, 1, kind, "liver", 280, False)
+            found += [one] if one is not None else []
+        brighter = [one.rim_hu > one.core_hu + 15 for one in found]
+        assert all(brighter) if shows else sum(brighter) < 4
+
+
+def test_other_data_is_never_overwritten(tmp_path):
+    (tmp_path / "DL_info.csv").write_text("real\n")
+    with pytest.raises(DataError, match="no phantom"):
+        phantom.write_phantom(tmp_path, slices=5, size=64, progress=False)
+    assert (tmp_path / "DL_info.csv").read_text() == "real\n"
