@@ -10,7 +10,6 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_effectsize
 
 from camreader.intervals import cluster_bootstrap, wilson
@@ -223,8 +222,8 @@ def compare(k1, n1, k2, n2, power=0.8):
     """Two independent proportions: difference, Newcombe's interval, Fisher's p, the n that tells.
 
     n_needed: slices per group for `power` at two-sided 5 %, if the observed difference were true
-    (Cohen's arcsine effect size); NaN where the proportions are equal or a group is empty.
-    Newcombe 1998, Stat. Med. 17:873, method 10.
+    (Cohen's arcsine effect size, normal approximation); NaN where the proportions are equal or a
+    group is empty. Newcombe 1998, Stat. Med. 17:873, method 10.
     """
     if not n1 or not n2:
         return dict.fromkeys(("difference", "low", "high", "p", "n_needed"), np.nan)
@@ -232,11 +231,12 @@ def compare(k1, n1, k2, n2, power=0.8):
     effect = abs(proportion_effectsize(k1 / n1, k2 / n2))
     needed = np.nan
     if effect:
-        needed = NormalIndPower().solve_power(effect, alpha=0.05, power=power, ratio=1)
+        reach = stats.norm.ppf(0.975) + stats.norm.ppf(power)
+        needed = float(np.ceil(2 * (reach / effect) ** 2))
     return {
         "difference": k1 / n1 - k2 / n2,
         "low": float(low),
         "high": float(high),
         "p": float(stats.fisher_exact([[k1, n1 - k1], [k2, n2 - k2]])[1]),
-        "n_needed": float(np.ceil(needed)) if effect else np.nan,
+        "n_needed": needed,
     }

@@ -1,0 +1,184 @@
+"""Metrics against scikit-learn and statsmodels on random data, and where there are none."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn import metrics as sk
+from statsmodels.stats.power import NormalIndPower
+from statsmodels.stats.proportion import proportion_confint, proportion_effectsize
+
+from camreader import evaluation
+from camreader.schemas import DataError
+
+cases = st.lists(
+    st.tuples(st.integers(0, 1), st.sampled_from(np.linspace(0, 1, 41).tolist())),
+    min_size=1,
+    max_size=60,
+)
+
+
+def table(labels, probabilities, **more):
+    return evaluation.metrics(labels, probabilities, draws=20, **more).set_index("metric")
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases)
+def test_every_metric_is_that_of_scikit_learn(pairs):
+    labels, scores = (np.array(x) for x in zip(*pairs, strict=True))
+    called = (scores >= 0.5).astype(int)
+    ours = table(labels, scores)
+    expected = {
+        "accuracy": sk.accuracy_score(labels, called),
+        "Brier score": sk.brier_score_loss(labels, scores, pos_label=1),
+    }
+    if labels.any():
+        expected["sensitivity"] = sk.recall_score(labels, called)
+    if not labels.all():
+        expected["specificity"] = sk.recall_score(labels, called, pos_label=0)
+    if called.any():
+        expected["PPV"] = sk.precision_score(labels, called)
+    if not called.all():
+        expected["NPV"] = sk.precision_score(labels, called, pos_label=0)
+    if 0 < labels.sum() < len(labels):
+        expected["AUC"] = sk.roc_auc_score(labels, scores)
+    for name, value in expected.items():
+        assert ours.loc[name, "value"] == pytest.approx(value), name
+        assert ours.loc[name, "low"] <= value + 1e-9 or np.isnan(ours.loc[name, "low"])
+    for name in set(ours.index) - set(expected) - {"calibration error"}:
+        assert np.isnan(ours.loc[name, "value"]) and ours.loc[name, "note"], name
+
+
+@settings(max_examples=40, deadline=None)
+@given(cases)
+def test_intervals_of_proportions_are_statsmodels_wilson(pairs):
+    labels, scores = (np.array(x) for x in zip(*pairs, strict=True))
+    row = table(labels, scores).loc["accuracy"]
+    right = int((labels == (scores >= 0.5)).sum())
+    expected = proportion_confint(right, len(labels), method="wilson")
+    assert (row["low"], row["high"]) == pytest.approx(expected, abs=1e-12)
+    assert (row["k"], row["n"]) == (right, len(labels))
+
+
+@settings(max_examples=40, deadline=None)
+@given(cases)
+def test_calibration_error_is_the_mean_gap_over_bins(pairs):
+    labels, scores = (np.array(x) for x in zip(*pairs, strict=True))
+    bins = np.minimum((scores * 10).astype(int), 9)
+    gaps = [abs((scores[bins == b] - labels[bins == b]).sum()) for b in range(10)]
+    assert evaluation.calibration_error(labels, scores) == pytest.approx(sum(gaps) / len(labels))
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "missing"),
+    [
+        ([1, 1, 1], [0.9, 0.2, 0.8], {"specificity": "no tumor-free slice", "AUC": "both classes"}),
+        ([0, 0], [0.1, 0.2], {"sensitivity": "no tumor slice", "PPV": "no slice was called tumor"}),
+        ([1], [0.7], {"AUC": "both classes", "NPV": "no slice was called free"}),
+        ([], [], {"accuracy": "no slice to test", "Brier score": "no slice to test"}),
+    ],
+)
+def test_what_cannot_be_computed_is_missing_and_says_why(labels, scores, missing):
+    ours = table(np.array(labels, int), np.array(scores, float))
+    for name, words in missing.items():
+        assert np.isnan(ours.loc[name, "value"]) and words in ours.loc[name, "note"]
+
+
+def test_all_correct_has_an_interval_that_is_no_point():
+    ours = table(np.array([0, 1] * 10), np.array([0.1, 0.9] * 10), patients=np.arange(20) // 2)
+    row = ours.loc["accuracy"]
+    assert row["value"] == 1 and row["high"] == 1 and row["low"] == pytest.approx(0.8389, abs=1e-4)
+    assert "degenerate" in row["note"] and ours.loc["AUC", "value"] == 1
+
+
+def test_one_slice_has_a_wilson_interval_and_no_bootstrap():
+    ours = table(np.array([1]), np.array([0.9]))
+    assert ours.loc["accuracy", "low"] == pytest.approx(0.2065, abs=1e-4)
+    assert np.isnan(ours.loc["Brier score", "low"])
+    assert "fewer than two units" in ours.loc["Brier score", "note"]
+
+
+def test_slices_of_one_patient_count_as_one():
+    """Ten identical slices per patient: the patient interval is that of the patients alone."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, 40)
+    score = np.where(rng.random(40) < 0.8, label, 1 - label).astype(float)
+    few = evaluation.metrics(label, score, patients=np.arange(40), seed=1)
+    many = evaluation.metrics(
+        np.repeat(label, 10), np.repeat(score, 10), patients=np.repeat(np.arange(40), 10), seed=1
+    )
+    for end in ("low", "high"):
+        assert many[end].iloc[0] == pytest.approx(few[end].iloc[0], abs=1e-9)
+    by_slice = evaluation.metrics(np.repeat(label, 10), np.repeat(score, 10))
+    assert np.ptp(by_slice.loc[0, ["low", "high"]]) < 0.5 * np.ptp(many.loc[0, ["low", "high"]])
+
+
+def test_lengths_must_agree():
+    with pytest.raises(DataError, match="differ in length"):
+        evaluation.metrics([1, 0], [0.5])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.data())
+def test_comparison_is_fishers_newcombes_and_statsmodels_power(n1, n2, data):
+    k1, k2 = data.draw(st.integers(0, n1)), data.draw(st.integers(0, n2))
+    ours = evaluation.compare(k1, n1, k2, n2)
+    assert ours["p"] == pytest.approx(stats.fisher_exact([[k1, n1 - k1], [k2, n2 - k2]])[1])
+    (l1, u1), (l2, u2) = (
+        proportion_confint(k, n, method="wilson") for k, n in ((k1, n1), (k2, n2))
+    )
+    p1, p2 = k1 / n1, k2 / n2  # Newcombe 1998, Stat Med 17:873, method 10, by hand
+    assert ours["low"] == pytest.approx(p1 - p2 - np.hypot(p1 - l1, u2 - p2), abs=1e-9)
+    assert ours["high"] == pytest.approx(p1 - p2 + np.hypot(u1 - p1, p2 - l2), abs=1e-9)
+    effect = abs(proportion_effectsize(p1, p2))
+    if effect:
+        n = ours["n_needed"]
+        assert NormalIndPower().power(effect, n, 0.05) >= 0.8 - 1e-9
+        assert n == 1 or NormalIndPower().power(effect, n - 1, 0.05) < 0.8 + 1e-3
+    else:
+        assert np.isnan(ours["n_needed"])
+
+
+def test_newcombes_published_example():
+    """Newcombe 1998, Stat Med 17:873, table II (a): 56/70 against 48/80, method 10."""
+    ours = evaluation.compare(56, 70, 48, 80)
+    assert (ours["low"], ours["high"]) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+
+
+def test_an_empty_group_is_compared_with_nothing():
+    assert np.isnan(list(evaluation.compare(0, 0, 3, 4).values())).all()
+
+
+def test_spread_over_seeds_is_students():
+    values = [0.90, 0.92, 0.97]
+    ours = evaluation.over_seeds(values)
+    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    assert (ours["low"], ours["high"]) == pytest.approx((low, high))
+    assert np.isnan(evaluation.over_seeds([0.9])["sd"])
+
+
+def test_groups_count_every_error_once():
+    rng = np.random.default_rng(1)
+    n = 80
+    tested = pd.DataFrame(
+        {
+            "label": rng.integers(0, 2, n),
+            "predicted": rng.integers(0, 2, n),
+            "region": rng.choice(["lung", "liver"], n),
+            "cysts": pd.array(rng.integers(0, 3, n), "Int64"),
+        }
+    )
+    tumor = tested["label"] == 1
+    tested["diameter_mm"] = np.where(tumor, rng.uniform(5, 50, n), np.nan)
+    tested["contrast_hu"] = np.where(tumor, rng.normal(0, 80, n), np.nan)
+    tested["correct"] = tested["label"] == tested["predicted"]
+    groups = evaluation.by_group(evaluation.with_groups(tested))
+    wrong = groups["missed tumors"] + groups["false alarms"]
+    assert (groups["n"] - groups["correct"] == wrong).all()
+    totals = groups.assign(wrong=wrong).groupby("by")[["n", "wrong"]].sum()
+    assert totals.loc["region", "n"] == totals.loc["cysts", "n"] == n
+    assert totals.loc["contrast", "n"] == totals.loc["lesion size", "n"] == tumor.sum()
+    missed = (tumor & ~tested["correct"]).sum()
+    assert totals.loc["contrast", "wrong"] == missed

@@ -1,0 +1,138 @@
+"""The experiment on leakage and labels, the protocols side by side, and the regions."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from camreader import leakage, plans, protocols, published, regions, runs, training
+from camreader.files import read_table
+from camreader.plans import Settings
+from camreader.schemas import Cohort
+from conftest import ROOT
+from training_fixture import make_cohort
+
+QUICK = Settings(epochs=2, batch_size=16, resamples=1)
+PAPER = published.load(ROOT / "data" / "published")
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return make_cohort(tmp_path_factory.mktemp("small"), slices=120, patients=24)
+
+
+@pytest.fixture(scope="module")
+def cohort(study):
+    return read_table(study.cohort_table, Cohort)
+
+
+@pytest.fixture(scope="module")
+def predictions(study):
+    records = training.train_all(study, plans.MAIN, (0, 1), QUICK)
+    return runs.collect(study, records)
+
+
+def test_neighbours_called_free_are_wrong_where_a_hidden_tumor_is(cohort):
+    plan = plans.PLANS["leakage-slices_neighbour"]
+    told = plans.labelled(cohort.iloc[plans.chosen(cohort, plan)], plan)
+    wrong = told[told["label"] != told["truth"]]
+    assert len(wrong) > 0 and wrong["truth"].eq(1).all()
+    assert wrong["label_source"].ne("key_slice").all() and wrong["distance_mm"].ge(10).all()
+    truth = plans.PLANS["leakage-patients_truth"]
+    assert plans.labelled(cohort, truth)["label"].eq(cohort["truth"]).all()
+
+
+def test_all_four_cells_use_the_same_slices(cohort):
+    chosen = [plans.chosen(cohort, plans.PLANS[name]) for name in plans.LEAKAGE]
+    assert all(np.array_equal(chosen[0], other) for other in chosen)
+
+
+def test_slices_of_unknown_truth_and_too_near_slices_stay_out(cohort):
+    changed = cohort.copy()
+    changed.loc[0, "truth"] = pd.NA
+    changed.loc[1, ["distance_mm", "label_source"]] = [5.0, "phantom_truth"]
+    kept = plans.chosen(changed, plans.PLANS["leakage-slices_truth"])
+    assert 0 not in kept and 1 not in kept
+
+
+def test_the_experiment_judges_all_four_by_the_truth(study):
+    table = leakage.experiment(study, (0,), QUICK)
+    assert len(table) == 4 and table["note"].isna().sum() + table["note"].eq("").sum() == 4
+    assert set(table["split"]) == {"slices", "patients"}
+    told = table[table["negatives"] == leakage.RULES["truth"]]
+    assert told["wrong train labels"].eq(0).all()
+    assert np.allclose(told["accuracy"], told["own_label_accuracy"])
+    assert (table[table["negatives"] != leakage.RULES["truth"]]["wrong train labels"] > 0).all()
+    assert (table["low"] <= table["accuracy"]).all() and (table["accuracy"] <= table["high"]).all()
+    assert set(table.query("split == 'patients'")["interval"]) <= {
+        "bootstrap by patient",
+        "Wilson by slice",
+    }
+
+
+def test_a_cell_that_cannot_be_trained_says_why(tmp_path):
+    study = make_cohort(tmp_path, patients=2)
+    table = leakage.experiment(study, (0,), QUICK).set_index("split")
+    assert table.loc["patients", "accuracy"].isna().all()
+    assert table.loc["patients", "note"].str.contains("3 patients needed, 2 found").all()
+    assert table.loc["slices", "accuracy"].notna().all()
+
+
+def test_metrics_of_both_protocols_carry_spread_over_seeds(study, cohort, predictions):
+    table = protocols.metrics_table(predictions, cohort, study.card, (0, 1), draws=30)
+    assert not table.duplicated(["metric", "protocol", "run"]).any()
+    final = table.query("run == 'final' and metric == 'accuracy'").set_index("protocol")
+    assert set(final.index) == {"paper", "sound"} and final["seeds"].eq(2).all()
+    for protocol, row in final.iterrows():
+        both = [
+            protocols.tests(predictions, cohort, study.card, seed=s)[protocol]["correct"].mean()
+            for s in (0, 1)
+        ]
+        assert row["value"] == pytest.approx(both[0]) and row["mean"] == pytest.approx(
+            sum(both) / 2
+        )
+    assert final.loc["paper", "interval"] == "Wilson by slice"
+    assert table["hidden_lesions"].eq(0).all()
+
+
+def test_a_refused_protocol_is_said_in_every_row(study, cohort, predictions):
+    card = study.card | {"refusals": {"sound": "3 patients needed, 1 found"}}
+    only_paper = predictions[predictions["protocol"] == "paper"]
+    table = protocols.metrics_table(only_paper, cohort, card, (0,), draws=30)
+    sound = table[table["protocol"] == "sound"]
+    assert len(sound) == len(protocols.METRICS) and sound["value"].isna().all()
+    assert sound["note"].str.contains("3 patients needed, 1 found").all()
+    words = list(protocols.finding(table, {}, leakage.experiment(study, (0,), QUICK), card))
+    assert any("sound protocol: refused: 3 patients needed" in sentence for sentence in words)
+
+
+def test_table_2_stands_beside_the_published_one(study, predictions):
+    table = protocols.table2(study, PAPER, 0).set_index("run")
+    assert table["test_error_percent_published"].tolist() == pytest.approx([14.586, 8.091, 4.11])
+    record = runs.record(study, "paper-first", 0)
+    here = table.loc["first run"]
+    assert here["test_error_percent_here"] == pytest.approx(100 * record["wrong_test"] / here["n"])
+    assert here["accuracy_percent_here"] == pytest.approx(100 - here["test_error_percent_here"])
+    assert (table["test_error_low"] <= table["test_error_percent_here"]).all()
+
+
+def test_regions_are_compared_and_what_is_missing_is_said(study, cohort):
+    records = training.train_all(study, plans.REGIONS, (0,), QUICK)
+    table = regions.table(study, cohort, records, PAPER)
+    rows = table.set_index(["region", "protocol"])
+    assert rows.loc[("liver", "paper"), "n"] == 30 and rows.loc[("lung", "paper"), "n"] == 0
+    assert rows.loc[("lung", "paper"), "published"] == pytest.approx(0.98126)
+    compared = regions.comparison(table)
+    assert compared["p"].isna().all() and compared["note"].str.contains("lung cohort").all()
+    assert isinstance(regions.tested(study, cohort, records, "lung"), str)
+    words = " ".join(regions.finding(table, compared))
+    assert "cannot be compared" in words and "209 test slices" in words
+
+
+def test_a_difference_of_regions_is_tested():
+    rows = [("lung", 90, 10), ("liver", 80, 30)]
+    table = pd.DataFrame(
+        [{"region": r, "protocol": "paper", "n": n, "wrong": w, "note": ""} for r, n, w in rows]
+    )
+    compared = regions.comparison(table).iloc[0]
+    assert compared["difference"] == pytest.approx(80 / 90 - 50 / 80) and compared["p"] < 0.001
+    assert "more than chance explains" in " ".join(regions.finding(table, compared.to_frame().T))

@@ -1,0 +1,196 @@
+"""Training: killed and resumed, the two protocols' rules, refusals in words, gradients."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from camreader import fitting, plans, runs, training
+from camreader.network import GenericCNN
+from camreader.plans import Settings
+from camreader.schemas import DataError
+from training_fixture import make_cohort
+
+QUICK = Settings(epochs=3, batch_size=16, resamples=2)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return make_cohort(tmp_path_factory.mktemp("small"))
+
+
+def options(data, *more):
+    """The shell's way to the paper's final run, its target out of reach: every draw is used up."""
+    command = [sys.executable, "-m", "camreader.training", "--data", str(data), "--cohort", "small"]
+    command += ["--protocol", "paper", "--run", "final", "--epochs", "14", "--resamples", "2"]
+    return [*command, "--target-accuracy", "2", *more]
+
+
+def run_and_kill(command, where, times):
+    """Start the run, kill -9 it at a random moment after each new checkpoint, `times` times."""
+    seen, killed_at, chance = 0, [], random.Random(7)
+    for _ in range(times):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        path = where / "checkpoint.safetensors"
+        while process.poll() is None:
+            if path.exists() and path.stat().st_mtime_ns > seen:
+                break
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.4))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        seen = path.stat().st_mtime_ns
+        killed_at.append(len(runs_so_far(path)))
+    return killed_at
+
+
+def runs_so_far(path):
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as handle:
+        return json.loads(handle.metadata()["facts"])["history"]
+
+
+def test_killed_three_times_it_ends_as_the_unbroken_run(tmp_path):
+    broken, whole = (make_cohort(tmp_path / name) for name in ("broken", "whole"))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(options(whole.data), check=True, capture_output=True, env=environment)
+    where = runs.folder(broken, "paper-final", 0)
+    killed_at = run_and_kill(options(broken.data), where, 3)
+    assert killed_at == sorted(killed_at) and killed_at[0] > 0 and killed_at[-1] < 28
+    subprocess.run(options(broken.data), check=True, capture_output=True, env=environment)
+    other = runs.folder(whole, "paper-final", 0)
+    mine, theirs = (load_file(f / "model.safetensors") for f in (where, other))
+    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+    for name in ("history", "predictions"):
+        tables = [pd.read_parquet(f / f"{name}.parquet") for f in (where, other)]
+        pd.testing.assert_frame_equal(*tables)
+    assert sorted(p.name for p in where.iterdir()) == sorted(p.name for p in other.iterdir())
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path):
+    studies = [make_cohort(tmp_path / name) for name in "ab"]
+    records = [training.train(s, "sound-final", 3, QUICK) for s in studies]
+    assert records[0]["wrong_test"] == records[1]["wrong_test"]
+    weights = [load_file(runs.folder(s, "sound-final", 3) / "model.safetensors") for s in studies]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    training.train(studies[0], "sound-final", 4, QUICK)
+    other = load_file(runs.folder(studies[0], "sound-final", 4) / "model.safetensors")
+    assert not torch.equal(other["head.3.weight"], weights[0]["head.3.weight"])
+
+
+def test_a_finished_run_is_not_trained_again_but_other_settings_are(study):
+    first = training.train(study, "paper-first", 0, QUICK)
+    path = runs.folder(study, "paper-first", 0) / "model.json"
+    before = path.stat().st_mtime_ns
+    assert training.train(study, "paper-first", 0, QUICK) == first
+    assert path.stat().st_mtime_ns == before
+    changed = training.train(study, "paper-first", 0, Settings(epochs=2, batch_size=16))
+    assert changed["epochs"] == 2 and path.stat().st_mtime_ns > before
+
+
+def test_the_network_learns_and_the_paper_stops_at_its_target(study):
+    settings = Settings(epochs=30, batch_size=8, target_accuracy=0.9, resamples=3)
+    record = training.train(study, "paper-final", 1, settings)
+    assert record["stopped"].startswith("reached") and record["wrong_test"] <= 0.1 * 24
+    assert record["epochs"] < 90
+    history = pd.read_parquet(runs.folder(study, "paper-final", 1) / "history.parquet")
+    assert history["watched"].eq("test").all()
+    assert history["watched_accuracy"].iloc[-1] == 1 - record["wrong_test"] / record["n_test"]
+
+
+def test_the_sound_run_never_looks_at_its_test_set(study):
+    record = training.train(study, "sound-final", 1, Settings(epochs=4, batch_size=8))
+    history = pd.read_parquet(runs.folder(study, "sound-final", 1) / "history.parquet")
+    assert history["watched"].eq("validation").all()
+    best = history.loc[history["watched_loss"].idxmin(), "epoch"]
+    assert record["kept_epoch"] == best
+
+
+def test_the_second_run_goes_on_from_the_first(tmp_path):
+    study = make_cohort(tmp_path)
+    training.train(study, "paper-second", 0, QUICK)
+    frame, images = training.load_slices(study, plans.PLANS["paper-second"])
+    weights = runs.load_model(runs.folder(study, "paper-first", 0))[0].state_dict()
+    state = fitting.Fit(frame, images, plans.PLANS["paper-second"], QUICK, 0, weights=weights)
+    assert all(torch.equal(state.network.state_dict()[n], w) for n, w in weights.items())
+
+
+def test_predictions_cover_every_slice_once_and_agree_with_the_record(study):
+    records = training.train_all(study, ["paper-first", "sound-final"], (0,), QUICK)
+    table = runs.collect(study, records)
+    assert table.groupby(["protocol", "run"])["slice_id"].nunique().eq(96).all()
+    assert ((table["probability"] >= 0.5) == (table["predicted"] == 1)).all()
+    row = records.iloc[1]
+    assert row["n_train"] + row["n_validation"] + row["n_test"] == 96
+    assert np.allclose(table["probability"], 1 / (1 + np.exp(-table["logit"])))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "words"),
+    [
+        ({"slices": 8, "patients": 4}, "paper-first", "too few slices"),
+        ({"slices": 40, "labels": np.ones(40)}, "paper-first", "too few slices in its train part"),
+        ({"patients": 2}, "sound-final", "3 patients needed, 2 found"),
+        ({}, "lung-final", "found: 0 tumor and 0 no tumor; expected: at least 4 of each"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_words(tmp_path, arguments, name, words):
+    study = make_cohort(tmp_path, **arguments)
+    with pytest.raises(DataError, match="Cannot train") as refusal:
+        training.train(study, name, 0, QUICK)
+    assert words in str(refusal.value)
+    records = training.train_all(study, [name], (0,), QUICK)
+    assert records["status"].tolist() == ["refused"] and words in records["reason"].iloc[0]
+    assert runs.summary(records)["n_test"].isna().all()
+    with pytest.raises(DataError, match="No run of this cohort can be trained"):
+        runs.collect(study, records)
+
+
+def test_a_refused_run_is_recorded_and_never_loaded(tmp_path):
+    study = make_cohort(tmp_path, patients=2)
+    command = ["--data", study.data, "--cohort", "small", "--protocol", "sound", "--may-refuse"]
+    with pytest.raises(SystemExit) as ended:
+        training.main(command)
+    assert ended.value.code == 0
+    with pytest.raises(DataError, match="3 patients needed, 2 found"):
+        runs.load_model(runs.folder(study, "sound-final", 0))
+    with pytest.raises(SystemExit) as ended:
+        training.main(command[:-1])
+    assert ended.value.code == 3
+
+
+def test_a_gradient_that_is_not_finite_stops_the_run(study):
+    with pytest.raises(FloatingPointError, match="not finite"):
+        training.train(study, "sound-final", 9, Settings(epochs=5, learning_rate=1e30))
+
+
+def test_the_gradient_of_the_network_is_that_of_finite_differences():
+    """torch.autograd.gradcheck on every weight, in double precision."""
+    torch.manual_seed(0)
+    network = GenericCNN(32, channels=(2, 2, 2, 2), hidden=3, dropout=0.0).double()
+    images = torch.rand(2, 1, 32, 32, dtype=torch.float64)
+    small = {
+        n: w.detach().requires_grad_() for n, w in network.named_parameters() if w.numel() < 80
+    }
+
+    def logits(*values):
+        chosen = dict(zip(small, values, strict=True))
+        return torch.func.functional_call(network, chosen, (images,))
+
+    assert torch.autograd.gradcheck(logits, tuple(small.values()))
+
+
+def test_every_run_of_the_study_has_a_plan_and_a_command():
+    assert set(plans.MAIN) | set(plans.REGIONS) | set(plans.LEAKAGE) == set(plans.PLANS)
+    for name in plans.PLANS:
+        assert "-".join(plans.part_of_study(name)) == name
