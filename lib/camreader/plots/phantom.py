@@ -110,7 +110,7 @@ def _noise(ax, sds, real):
     if real:
         ax.axvline(np.nanmedian(real), color=REAL, ls=":", label="these real slices: median")
     ax.set(xlabel="noise SD in the body, HU", ylabel="slices", title="Noise")
-    ax.legend(frameon=False)
+    _legend_above(ax)
 
 
 def _sizes(ax, diameters):
@@ -120,7 +120,7 @@ def _sizes(ax, diameters):
     ax.set(xscale="log", xlabel="long axis of measured lesions, mm", ylabel="lesions", title="Size")
     ax.set_xticks([7, 10, 20, 40, 60], ["7", "10", "20", "40", "60"])
     ax.minorticks_off()
-    ax.legend(frameon=False)
+    _legend_above(ax)
 
 
 def _contrasts(ax, contrast):
@@ -128,10 +128,16 @@ def _contrasts(ax, contrast):
     ax.hist(contrast, bins=bins, color=PHANTOM, alpha=0.75, label=f"phantom, n = {len(contrast)}")
     _band(ax, likeness.REAL_LIVER_HU, "real: median, quartiles")
     ax.set(xlabel="liver lesion minus ring, HU", ylabel="lesions", title="Liver lesion contrast")
-    ax.legend(frameon=False)
+    _legend_above(ax)
 
 
 def _band(ax, quantiles, label):
     low, middle, high = quantiles
     ax.axvspan(low, high, color=REAL, alpha=0.12, lw=0)
     ax.axvline(middle, color=REAL, lw=1.5, label=label)
+
+
+def _legend_above(ax):
+    """A legend in headroom of its own: over the bars it could not be read."""
+    ax.set_ylim(top=1.45 * ax.get_ylim()[1])
+    ax.legend(frameon=False, loc="upper left", fontsize=8)
