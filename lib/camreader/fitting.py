@@ -27,7 +27,7 @@ class Fit:
     """A training under way: network, optimiser, history and the best weights so far.
 
     frame: slice_id, label and the plan's split column, n rows; images: float32 (n, 1, S, S);
-    plan and settings: see training.Plan and training.Settings; rank of world: this process among
+    plan and settings: see plans.Plan and plans.Settings; rank of world: this process among
     those of torchrun; weights: a state dict to go on from, or None for a network drawn by seed.
     """
 
@@ -115,10 +115,14 @@ class Fit:
 
     def train_step(self, rows):
         """One step on the slices at `rows`; returns sums of loss, errors, gradient norm, count."""
-        labels = self.labels[rows].to(self.device)
         images = self.augment(self.images[rows].to(self.device))
+        images = images.contiguous(memory_format=torch.channels_last)
+        return self.learn(images, self.labels[rows].to(self.device))
+
+    def learn(self, images, labels):
+        """One step on images (n, 1, S, S) and labels (n,) that lie on the device."""
         with mixed_precision(self.device):
-            logits = self.stepper(images.contiguous(memory_format=torch.channels_last))
+            logits = self.stepper(images)
         loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), labels)
         self.optimizer.zero_grad()
         loss.backward()
@@ -130,7 +134,8 @@ class Fit:
             )
         self.optimizer.step()
         wrong = ((logits.detach() > 0) != (labels > 0)).sum()
-        return np.array([loss.item() * len(rows), wrong.item(), norm.item() * len(rows), len(rows)])
+        n = len(labels)
+        return np.array([loss.item() * n, wrong.item(), norm.item() * n, n])
 
     def watch(self):
         """Loss and accuracy on the part that decides when to stop (none: the test stays unseen)."""
