@@ -107,12 +107,13 @@ def lint_and_tests(command, _folder):
 
 
 def python_parses(command, _folder):
-    """python -c: the code is Python; python -m: the module answers --help."""
+    """python -c: the code is Python; python -m: the module knows the command and its options."""
     words = shlex.split(command)
     if words[1] == "-c":
         ast.parse(words[2])
         return
-    status, help_text = shell(shlex.join([*words[:3], "--help"]))
+    verb = [word for word in words[3:4] if word.isalpha()]
+    status, help_text = shell(shlex.join([*words[:3], *verb, "--help"]))
     assert status == 0, help_text
     for option in [word for word in words[3:] if word.startswith("--")]:
         assert option.split("=")[0] in help_text, option
