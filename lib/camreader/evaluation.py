@@ -156,14 +156,19 @@ def tested_slices(predictions, cohort, protocol, run, seed=0):
     return joined.assign(correct=joined["predicted"] == joined["label"])
 
 
-def with_groups(tested):
-    """Add the groups by which errors are counted: region, lesion size, contrast, cysts (text)."""
+def with_groups(tested, cohort=None):
+    """Add the groups by which errors are counted: region, lesion size, contrast, cysts (text).
+
+    Contrast is cut at the quarters of the cohort's tumor slices, so that all protocols share them.
+    """
     size = pd.cut(tested["diameter_mm"], SIZES, right=False)
     names = [f"{low}–{high} mm" for low, high in pairwise(SIZES[:-1])]
     return tested.assign(
         **{
             "lesion size": size.cat.rename_categories([*names, f"from {SIZES[-2]} mm"]),
-            "contrast": contrast_bands(tested["contrast_hu"]),
+            "contrast": contrast_bands(
+                tested["contrast_hu"], (tested if cohort is None else cohort)["contrast_hu"]
+            ),
             "cysts": tested["cysts"].map(_cysts, na_action="ignore"),
         }
     )
@@ -173,13 +178,14 @@ def _cysts(count):
     return "with cysts" if count else "without cysts"
 
 
-def contrast_bands(contrast, bands=4):
-    """Quarters of |contrast| in HU, as ordered text; missing where contrast is not known."""
-    strength = contrast.abs()
-    if strength.notna().sum() < bands or strength.nunique() < bands:
+def contrast_bands(contrast, reference, bands=4):
+    """Quarters of |reference| in HU, as ordered text; missing where contrast is not known."""
+    known = reference.abs().dropna()
+    if known.nunique() < bands:
         return pd.Series(pd.NA, index=contrast.index, dtype="object")
-    cut = pd.qcut(strength, bands, duplicates="drop")
-    return cut.cat.rename_categories(lambda band: f"{max(band.left, 0):.0f}–{band.right:.0f} HU")
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, bands + 1)))
+    names = [f"{low:.0f}–{high:.0f} HU" for low, high in pairwise(edges)]
+    return pd.cut(contrast.abs(), edges, labels=names, include_lowest=True, ordered=True)
 
 
 def by_group(tested, columns=("region", "lesion size", "contrast", "cysts")):

@@ -24,7 +24,7 @@ def tests(predictions, cohort, card, run="final", seed=0):
     for protocol in ("paper", "sound"):
         try:
             tested = tested_slices(predictions, cohort, protocol, run, seed)
-            found[protocol] = with_groups(tested)
+            found[protocol] = with_groups(tested, cohort)
         except DataError as error:
             words = card["refusals"].get(protocol)
             found[protocol] = f"refused: {words}" if words else str(error)

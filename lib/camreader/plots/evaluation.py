@@ -1,5 +1,7 @@
 """Pictures of right and wrong: outputs, confusion, curves, calibration, groups, errors."""
 
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
@@ -146,23 +148,31 @@ def by_contrast(groups):
             axis.text(0.5, 0.5, f"{column} not known", transform=axis.transAxes, ha="center")
             axis.set_xticks([])
     axes[0].set_ylabel("tumor slices found (sensitivity)")
-    axes[0].legend(frameon=False, fontsize=8, loc="lower right")
+    if groups:
+        axes[0].legend(frameon=False, fontsize=8, loc="lower right")
     return figure
 
 
 def _found(axis, groups, column):
     """Sensitivity with Wilson intervals per band, one line per protocol; whether any was drawn."""
-    drawn = False
-    for shift, (protocol, table) in zip((-0.08, 0.08), groups.items(), strict=False):
-        part = table[(table["by"] == column) & (table["tumor slices"] > 0)]
-        if part.empty:
-            continue
-        tumors = part["tumor slices"]
-        shares = [wilson(n - m, n) for m, n in zip(part["missed tumors"], tumors, strict=True)]
-        _bars(axis, np.arange(len(part)) + shift, shares, COLOURS[protocol], protocol, "o-")
-        axis.set_xticks(range(len(part)), part["group"], fontsize=8)
-        drawn = True
-    return drawn
+    parts = {
+        name: table[(table["by"] == column) & (table["tumor slices"] > 0)]
+        for name, table in groups.items()
+    }
+    bands = sorted({band for part in parts.values() for band in part["group"]}, key=_first_number)
+    for shift, (protocol, part) in zip((-0.08, 0.08), parts.items(), strict=False):
+        found, tumors = part["tumor slices"] - part["missed tumors"], part["tumor slices"]
+        shares = [wilson(k, n) for k, n in zip(found, tumors, strict=True)]
+        places = np.array([bands.index(band) for band in part["group"]]) + shift
+        if shares:
+            _bars(axis, places, shares, COLOURS[protocol], protocol, "o-")
+    axis.set_xticks(range(len(bands)), bands, fontsize=8)
+    return bool(bands)
+
+
+def _first_number(band):
+    """The first number of "10–20 mm" or "from 30 mm", to order bands by."""
+    return float(re.search(r"\d+", band)[0])
 
 
 def _bars(axis, places, shares, colour, label, form):
