@@ -112,9 +112,15 @@ localrules:
     report,
 
 
+# Not the report alone: what a notebook opened by hand reads, and what the report links to, is made
+# again as well when it is gone.
 rule all:
     input:
         f"{REPORTS}/index.html",
+        COHORT_FILES,
+        f"{RUNS}/predictions.parquet",
+        [trained(notebook) for notebook in dict.fromkeys(ASKED_BY.values())],
+        [[*figures(notebook), *tables(notebook)] for notebook in catalogue.PARTS],
 
 
 rule ingest:

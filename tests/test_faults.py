@@ -7,6 +7,7 @@ the repair are held against those of the finished study, which is the undisturbe
 import fcntl
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,7 @@ ROOT_USER = os.geteuid() == 0
 needs_mount = pytest.mark.skipif(not ROOT_USER, reason="only root can mount a small or full disk")
 COHORT = "data/cohorts/phantom"
 RUN = "data/runs/phantom/sound-final-seed0"
+READER_RESULTS = "reports/notebooks/05_reader_results.ipynb"
 
 
 def cut(path):
@@ -100,15 +102,39 @@ def test_only_what_the_study_made_is_removed(finished_copy):
     assert not (finished_copy / RUN / "model.json").exists()
 
 
-def test_damaged_tables_pixels_and_weights_are_made_again(finished, finished_copy):
+def test_damaged_pixels_and_weights_are_made_again_to_the_same_bytes(finished, finished_copy):
     for name in (f"{COHORT}/pixels.npy", f"{RUN}/model.safetensors", f"{RUN}/history.parquet"):
         cut(finished_copy / name)
     (finished_copy / RUN / "checkpoint.safetensors").write_bytes(b"\x10" + bytes(7) + b"{}" * 8)
-    status, words = run(finished_copy)
+    status, words = run(finished_copy, "--", f"{RUN}/trained")
     assert status == 0, words[-3000:]
-    assert "pixels.npy is damaged and is made again" in words
-    assert "model.safetensors is damaged and is made again" in words
-    same_tables(finished, finished_copy)
+    for name in (f"{COHORT}/pixels.npy", f"{RUN}/model.safetensors"):
+        assert f"{os.path.basename(name)} is damaged and is made again" in words
+        assert (finished_copy / name).read_bytes() == (finished / name).read_bytes()
+    same_frames(finished / RUN, finished_copy / RUN)
+
+
+def same_frames(one, other):
+    """Assert that two runs' folders hold the same history and predictions."""
+    for name in ("history.parquet", "predictions.parquet"):
+        pd.testing.assert_frame_equal(pd.read_parquet(one / name), pd.read_parquet(other / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        (f"{COHORT}/pixels.npy", "ingest"),
+        (f"{RUN}/trained", "training"),
+        ("data/runs/phantom/predictions.parquet", "train"),
+        ("reports/tables/06_regions.csv", "region_subexperiment"),
+        ("reports/figures/figure2_gradcam_steps.png", "gradcam"),
+    ],
+)
+def test_what_is_gone_is_made_again_though_the_report_stands(finished_copy, name, rule):
+    (finished_copy / name).unlink()
+    status, words = run(finished_copy, "--", "-n")
+    assert status == 0, words
+    assert re.search(rf"^ *{rule} .*1$|rule {rule}:", words, re.M), words
 
 
 def test_a_notebook_opened_alone_names_the_damaged_file(finished_copy):
@@ -158,21 +184,21 @@ def test_a_full_disk_keeps_the_old_table_and_leaves_no_scraps(tmp_path):
 
 
 @needs_mount
-def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(finished, finished_copy, disk):
-    kept = shutil.move(finished_copy / RUN, finished_copy / "kept")
+def test_a_training_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
+    finished, finished_copy, disk
+):
     where = finished_copy / RUN
+    shutil.rmtree(where)
     where.mkdir()
     disk(RUN, "-t", "tmpfs", "-o", "size=100k", "tmpfs")
-    status, words = run(finished_copy)
+    status, words = run(finished_copy, "--", f"{RUN}/trained")
     assert status != 0
-    assert "Not finished." in words and "No space left on device" in words.split("Not finished.")[1]
-    assert not [p for p in where.rglob("*") if ".tmp" in p.name]
+    assert "No space left on device" in words.split("Not finished.")[1]
+    assert not [path for path in where.rglob("*") if ".tmp" in path.name]
     subprocess.run(["mount", "-o", "remount,size=50m", where], check=True)
-    status, words = run(finished_copy)
+    status, words = run(finished_copy, "--", f"{RUN}/trained")
     assert status == 0, words[-3000:]
-    same_tables(finished, finished_copy)
-    assert (where / "predictions.parquet").read_bytes()
-    assert os.path.exists(kept)
+    same_frames(finished / RUN, where)
 
 
 @needs_mount
@@ -195,7 +221,8 @@ def test_files_from_the_future_and_from_the_past_change_no_table(finished, finis
     os.utime(finished_copy / "notebooks" / "05_reader_results.ipynb", (tomorrow, tomorrow))
     table = finished_copy / "reports" / "tables" / "06_regions.csv"
     os.utime(table, (long_ago, long_ago))
-    status, words = run(finished_copy)
+    region = "reports/notebooks/06_region_subexperiment.ipynb"
+    status, words = run(finished_copy, "--", READER_RESULTS, region)
     assert status == 0, words[-3000:]
     same_tables(finished, finished_copy)
     assert table.stat().st_mtime > long_ago
@@ -205,31 +232,34 @@ def test_files_from_the_future_and_from_the_past_change_no_table(finished, finis
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_tables(finished, finished_copy):
-    """Training runs, their table and 05 are gone; four runs are killed, the fifth is left alone."""
-    for folder in (finished_copy / "data" / "runs" / "phantom").glob("paper-*"):
-        shutil.rmtree(folder)
-    for path in (finished_copy / "reports" / "tables").glob("0[25]_*.csv"):
-        path.unlink()
+    """The paper's three networks and 05 are gone; three runs are killed, the fourth left alone."""
+    runs_of = [f"data/runs/phantom/paper-{run}-seed0" for run in ("first", "second", "final")]
+    for folder in runs_of:
+        shutil.rmtree(finished_copy / folder)
+    (finished_copy / READER_RESULTS).unlink()
+    targets = [*(f"{folder}/trained" for folder in runs_of), READER_RESULTS]
     moments = random.Random(20221112)
-    for _ in range(4):
-        process = start(finished_copy)
-        time.sleep(moments.uniform(2, 12))
+    for _ in range(3):
+        process = start(finished_copy, "--", *targets)
+        time.sleep(moments.uniform(2, 9))
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         for path in (finished_copy / "reports" / "tables").glob("*.csv"):
             pd.read_csv(path)  # whole, if there at all
-    status, words = run(finished_copy)
+    status, words = run(finished_copy, "--", *targets)
     assert status == 0, words[-3000:]
-    same_tables(finished, finished_copy)
-    assert not list((finished_copy / "data").rglob("*.tmp*"))
+    for folder in runs_of:
+        same_frames(finished / folder, finished_copy / folder)
+        assert not list((finished_copy / folder).glob("*.tmp*"))
+    same_tables(finished, finished_copy, ["05_reader_results"])
 
 
 def test_of_two_runs_the_second_waits_and_finds_nothing_to_do(finished, finished_copy):
     touch_notebook(finished_copy, "05_reader_results")
-    first = start(finished_copy)
+    first = start(finished_copy, "--", READER_RESULTS)
     lock = finished_copy / ".snakemake" / "camreader.lock"
     wait_for(lambda: is_locked(lock))
-    second = start(finished_copy)
+    second = start(finished_copy, "--", READER_RESULTS)
     second_words, _ = second.communicate(timeout=300)
     first_words, _ = first.communicate(timeout=300)
     assert first.returncode == 0, first_words[-3000:]

@@ -27,6 +27,7 @@ PACKAGE = Path(__file__).parent
 # glibc hands large buffers back at every training step and faults them in again at the next;
 # keeping them makes training and heat-maps markedly faster (measured by `make bench`).
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
+DRY = {"-n", "--dry-run"}
 
 
 def _parameters(notebook):
@@ -157,7 +158,8 @@ def snakemake_command(options, extra):
         command += ["--resources", f"mem_mb={pages * size // 2**20}"]
     if not (options.profile and options.cores == "all"):  # a cluster has more than this machine
         command += ["--cores", options.cores]
-    return [*command, "--quiet", "progress", "rules", "--show-failed-logs", *extra]
+    quiet = [] if DRY & set(extra) else ["--quiet", "progress", "rules"]  # a plan is to be read
+    return [*command, *quiet, "--show-failed-logs", *extra]
 
 
 def configuration(options):
@@ -195,7 +197,7 @@ def main():
     config = configuration(options)
     repair.check_writable([".snakemake", config["data"], config["reports"]])
     lock = wait_for_turn(Path(".snakemake/camreader.lock"))
-    if not {"-n", "--dry-run"} & set(options.extra):
+    if not DRY & set(options.extra):
         for path, why in repair.remove_damaged(config["data"], cohort_name(config)):
             print(f"{path} is damaged and is made again ({why})", flush=True)
     started = time.time()
