@@ -16,6 +16,7 @@ import torch
 from torch import distributed, nn
 from tqdm import tqdm
 
+from camreader.closeups import Closeups
 from camreader.compute import mixed_precision
 from camreader.network import build
 from camreader.splits import by_image
@@ -47,11 +48,14 @@ class Fit:
         self.split = self.split_of(draw)
         self.rows = np.flatnonzero(self.split == "train")
         self.batch = batch_size(len(self.rows), self.settings.batch_size, self.world)
+        self.closeups = Closeups(self.frame, self.images, self.rows)
+        begun = self.weights is not None and draw == 0
+        self.to_close_up = self.settings.closeups if self.closeups.found and not begun else 0
         self.seed_epoch()
         self.network = build(
             self.settings.architecture, self.images.shape[-1], dropout=self.settings.dropout
         )
-        if self.weights is not None and draw == 0:
+        if begun:
             self.network.load_state_dict(self.weights)
         self.network.to(self.device)
         self.stepper = self.network
@@ -69,7 +73,7 @@ class Fit:
 
     def seed_epoch(self):
         """Seed dropout and augmentation; return the generator of the epoch's order."""
-        where = (self.seed, self.draw, self.epoch)
+        where = (self.seed, self.draw, self.epoch, self.to_close_up)
         torch.manual_seed(int(np.random.SeedSequence((*where, self.rank)).generate_state(1)[0]))
         return np.random.default_rng(where)
 
@@ -81,13 +85,22 @@ class Fit:
         peak = self.settings.learning_rate
         if self.plan.stop == "train error":
             return peak / 2
-        return peak * min(10 * progress, 0.5 + 0.5 * np.cos(np.pi * progress))
+        return self.warm_cosine(progress)
+
+    def warm_cosine(self, progress):
+        """Peak rate, warmed up over a tenth of the way, then falling to zero at progress 1."""
+        fall = 0.5 + 0.5 * np.cos(np.pi * progress)
+        return self.settings.learning_rate * min(10 * progress, fall)
 
     def run_epoch(self, bar):
         """Train on every training slice once, look at the watched part, decide what comes next."""
         began = time.perf_counter()
-        row = {"draw": self.draw, "epoch": self.epoch + 1} | self.train_epoch(bar)
-        row |= self.watch()
+        if self.to_close_up:
+            self.history.append(self.agree_on(self.close_up_epoch()))
+            self.seconds += time.perf_counter() - began
+            return
+        row = {"draw": self.draw, "stage": "slices", "epoch": self.epoch + 1}
+        row |= self.train_epoch(bar) | self.watch()
         self.seconds += time.perf_counter() - began
         self.history.append(self.agree_on(row))
         self.epoch += 1
@@ -97,6 +110,51 @@ class Fit:
         redraw = self.plan.stop == "test accuracy" and self.draw + 1 < self.settings.resamples
         if self.stopped and not reached and redraw:
             self.begin_draw(self.draw + 1)
+
+    def close_up_epoch(self):
+        """Train on one drawing of close-ups; after the last, make the answer fit whole slices.
+
+        All processes of a run do the same steps here, so there is nothing to average.
+        """
+        planned = self.settings.closeups
+        rng = np.random.default_rng((self.seed, self.draw, self.to_close_up))
+        torch.manual_seed(int(rng.integers(2**31)))
+        images, labels = self.closeups.draw(rng)
+        small = build(self.settings.architecture, images.shape[-1], dropout=self.settings.dropout)
+        self.small = small.to(self.device).train()
+        steps, totals = max(1, len(images) // self.batch), np.zeros(4)
+        for step in range(steps):
+            part = slice(step * self.batch, (step + 1) * self.batch)
+            done = (planned - self.to_close_up + (step + 1) / steps) / planned
+            self.optimizer.param_groups[0]["lr"] = self.warm_cosine(done)
+            pieces = images[part].to(self.device).contiguous(memory_format=torch.channels_last)
+            totals += self.learn(pieces, labels[part].to(self.device), self.on_close_ups)
+        loss, wrong, norm, seen = totals
+        self.to_close_up -= 1
+        if not self.to_close_up:
+            self.balance()
+        row = {"draw": self.draw, "stage": "close-ups", "epoch": planned - self.to_close_up}
+        return row | {
+            "train_loss": loss / seen,
+            "train_error": wrong / seen,
+            "gradient": norm / seen,
+        }
+
+    def on_close_ups(self, pieces):
+        """The network's logits of close-ups: the same weights in a network of their size."""
+        values = dict(self.network.named_parameters()) | dict(self.network.named_buffers())
+        return torch.func.functional_call(self.small, values, (pieces,))
+
+    def balance(self, most=256):
+        """Move the last bias so that as many training slices are called tumor as there are.
+
+        The strongest of many places is stronger than that of a close-up's few.
+        """
+        rows = self.rows[:: max(1, len(self.rows) // most)]
+        logits = predict(self.network, self.images, rows)
+        last = [m for m in self.network.modules() if isinstance(m, nn.Linear)][-1]
+        with torch.no_grad():
+            last.bias -= torch.quantile(logits, 1 - self.labels[rows].mean()).to(self.device)
 
     def train_epoch(self, bar):
         """One pass over the training slices: mean loss, error and gradient norm."""
@@ -119,10 +177,10 @@ class Fit:
         images = images.contiguous(memory_format=torch.channels_last)
         return self.learn(images, self.labels[rows].to(self.device))
 
-    def learn(self, images, labels):
+    def learn(self, images, labels, forward=None):
         """One step on images (n, 1, S, S) and labels (n,) that lie on the device."""
         with mixed_precision(self.device):
-            logits = self.stepper(images)
+            logits = (forward or self.stepper)(images)
         loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), labels)
         self.optimizer.zero_grad()
         loss.backward()
@@ -187,23 +245,24 @@ class Fit:
     def checkpoint(self):
         """(tensors, facts): all that `resume` needs."""
         tensors = {f"model.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"best.{k}": v for k, v in self.best.items()}
+        tensors |= {f"best.{k}": v for k, v in (self.best or {}).items()}
         for number, values in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{k}": v for k, v in values.items()}
-        facts = ("draw", "epoch", "stopped", "history", "kept", "seconds")
+        facts = ("draw", "epoch", "to_close_up", "stopped", "history", "kept", "seconds")
         return tensors, {name: getattr(self, name) for name in facts}
 
     def resume(self, tensors, facts):
         """Go on from what `checkpoint` returned."""
         self.begin_draw(facts["draw"])
-        for name in ("epoch", "stopped", "history", "kept", "seconds"):
+        for name in ("epoch", "to_close_up", "stopped", "history", "kept", "seconds"):
             setattr(self, name, facts[name])
         parts = {"model": {}, "best": {}, "optimizer": {}}
         for name, value in tensors.items():
             part, rest = name.split(".", 1)
             parts[part][rest] = value
         self.network.load_state_dict(parts["model"])
-        self.best = {k: v.to(self.device) for k, v in parts["best"].items()}
+        best = {k: v.to(self.device) for k, v in parts["best"].items()}
+        self.best = best or None
         state = self.optimizer.state_dict()
         for name, value in parts["optimizer"].items():
             number, key = name.split(".", 1)
@@ -244,14 +303,17 @@ def predict(network, images, rows=None, batch=64):
 
 
 def augmentation():
-    """Light and cheap: one random flip, turn, shift and zoom for all slices of a step."""
+    """Light and cheap: one random flip and shift for all slices of a step.
+
+    Whole pixels only: turning or zooming would blur a rim that is one pixel wide.
+    """
     from torchvision.transforms import v2  # slow to import, so only where it is used
 
     return v2.Compose(
         [
             v2.RandomHorizontalFlip(),
             v2.RandomVerticalFlip(),
-            v2.RandomAffine(degrees=10, translate=(0.06, 0.06), scale=(0.9, 1.1)),
+            v2.RandomAffine(degrees=0, translate=(0.06, 0.06)),
         ]
     )
 

@@ -20,11 +20,12 @@ class GenericCNN(nn.Module):
 
     Four convolutions halve the image three times, so the last feature map, `target_layer`, which
     Grad-CAM explains, is S/8 x S/8: fine enough to point at a small lesion. The head keeps the
-    strongest response of each region (a lesion fills a small part of a slice) and weighs them.
+    strongest response of each of `regions` x `regions` parts of the image and weighs them; one
+    part, the default, means that a lesion counts the same wherever it is.
     """
 
     def __init__(
-        self, image_size=128, channels=(16, 32, 64, 64), regions=4, hidden=64, dropout=0.3
+        self, image_size=128, channels=(16, 32, 64, 64), regions=1, hidden=64, dropout=0.1
     ):
         super().__init__()
         if image_size % (8 * regions):

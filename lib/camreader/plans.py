@@ -21,7 +21,8 @@ class Settings:
     batch_size: int = 32  # smaller on small cohorts
     learning_rate: float = 2e-3  # peak
     weight_decay: float = 0.02
-    dropout: float = 0.3
+    dropout: float = 0.1
+    closeups: int = 24  # epochs of close-ups of lesions before the whole slices; 0: none
     clip: float = 1.0  # largest norm of a step's gradient
     target_error: float = 0.05  # the paper's first and second run: training error
     target_accuracy: float = 0.95  # the paper's final run: accuracy on the test set

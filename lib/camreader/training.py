@@ -94,7 +94,7 @@ def fit(frame, images, plan, settings, where, identity, weights=None):
     is, a started one is resumed, and anything else in the folder is trained anew.
     """
     identity = identity | {"settings": asdict(settings), "plan": asdict(plan)}
-    mark = runs.fingerprint(identity, frame[["slice_id", "label", plan.split]], images)
+    mark = runs.fingerprint(identity, frame[["slice_id", "label", "boxes", plan.split]], images)
     if record := runs.finished(where, mark):
         return record
     keep_buffers()
@@ -140,9 +140,10 @@ def results(state, identity, mark):
 def facts_of(state):
     """How the run went, for model.json: network, stopping, speed, machine."""
     cpu = f"CPU, {torch.get_num_threads()} threads"
-    slices = len(state.history) * len(state.rows)
     place = (state.kept["draw"], state.kept["epoch"])
-    kept = next(row for row in state.history if (row["draw"], row["epoch"]) == place)
+    whole = [row for row in state.history if row["stage"] == "slices"]
+    slices = len(whole) * len(state.rows)
+    kept = next(row for row in whole if (row["draw"], row["epoch"]) == place)
     return {
         "architecture": state.settings.architecture,
         "image_size": state.images.shape[-1],
@@ -151,7 +152,7 @@ def facts_of(state):
         "draws": state.draw + 1,
         "kept_draw": state.kept["draw"],
         "kept_epoch": state.kept["epoch"],
-        "epochs": len(state.history),
+        "epochs": len(whole),
         "stopped": state.stopped,
         "train_error": kept["train_error"],
         "seconds": state.seconds,
