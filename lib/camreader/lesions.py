@@ -31,9 +31,12 @@ RIM_MM = 2.8
 RIM_STEP, CORE_STEP = 34.0, -102.0  # HU against the organ: liver, kidney
 RIM_HU, CORE_HU = 135.0, 12.0  # elsewhere: lung, nodes, soft tissue
 BONE_RIM_HU = 650.0
+# ... and is mottled: living and dead tissue side by side. Stronger than in most real tumors, so
+# that a small network can learn the task from the paper's number of slices within minutes.
+MOTTLE_HU, MOTTLE_MM, MOTTLE_WAVES = 125.0, (7.0, 11.0), 18  # SD, wavelengths, plane waves in all
 LOWEST_HU = 4.0  # dead tissue is watery, not fat
 PLAIN_STEP, PLAIN_HU = -20.0, 60.0  # what rim and core fade into where the sign is faint
-CONSPICUITY, CONSPICUITY_SPREAD = 1.0, 0.33  # log-normal factor on the sign's strength
+CONSPICUITY, CONSPICUITY_SPREAD = 1.0, 0.3  # log-normal factor on the sign's strength
 CONSPICUITY_RANGE = (0.15, 1.6)
 WITHOUT_AGENT = 0.8  # the sign's strength where no contrast agent was given
 EDGE_MM = (0.8, 2.0)  # width of a tumor's edge; a cyst's is CYST_EDGE_MM
@@ -44,7 +47,7 @@ OTHERS = (0.10, 0.14, 0.17, 0.18, 0.20, 0.21)  # chance of 0, 1, 2, .. further t
 OTHERS_SAME_REGION = 0.75
 OTHERS_MM = 45.0  # how far along z they are spread
 ANNOTATED_SHARE = 0.12  # of the further tumors are measured too
-SMALLEST_AREA_MM2 = 45.0  # a smaller cut is not drawn
+SMALLEST_AREA_MM2 = 75.0  # a smaller cut is not drawn
 
 
 SOFTER = 2 / np.arange(2, 7)  # finer bumps of the outline are lower
@@ -66,6 +69,7 @@ class Lesion:
     edge_mm: float
     angle: float
     bumps: np.ndarray  # (5, 3): amplitude, phase, drift with z
+    waves: np.ndarray  # (n, 4): wave vector in rad/mm and phase; none in a cyst
 
     def coverage(self, x, y, z):
         """Share 0..1 of each point (arrays x, y in mm) that is lesion, in a slab round z."""
@@ -91,7 +95,16 @@ class Lesion:
     def tissue(self, x, y, z):
         """HU of the lesion's own tissue at each point: rim, then core."""
         inner = np.clip((self._inside(x, y, z)[1] - RIM_MM) / 0.8 + 0.5, 0, 1)
-        return self.rim_hu + (self.core_hu - self.rim_hu) * inner
+        return self.rim_hu + (self.core_hu - self.rim_hu) * inner + self._mottle(x, y, z)
+
+    def _mottle(self, x, y, z):
+        """Deviation in HU at each point: a sum of plane waves, so that slices fit each other."""
+        if not len(self.waves):
+            return 0.0
+        total = 0
+        for kx, ky, kz, phase in self.waves.tolist():
+            total = total + np.cos(kx * x + ky * y + (kz * float(z) + phase))
+        return MOTTLE_HU * self.strength * math.sqrt(2 / MOTTLE_WAVES) * total
 
 
 def tumor_hu(rng, p, region):
@@ -139,7 +152,16 @@ def new_lesion(rng, p, number, kind, region, z, annotated):
     edge = CYST_EDGE_MM if cyst else rng.uniform(*EDGE_MM)
     centre = np.array([*at, z + rng.uniform(-1.5, 1.5)])
     turn = rng.uniform(0, np.pi)
-    return Lesion(number, kind, region, annotated, centre, radii, *hu, edge, turn, bumps)
+    waves = mottle_waves(rng, 0 if cyst else MOTTLE_WAVES)
+    return Lesion(number, kind, region, annotated, centre, radii, *hu, edge, turn, bumps, waves)
+
+
+def mottle_waves(rng, count):
+    """Wave vectors (rad/mm) of random direction and wavelength, and phases: (count, 4)."""
+    vectors = rng.normal(size=(count, 3))
+    lengths = 2 * np.pi / rng.uniform(*MOTTLE_MM, count)
+    vectors *= (lengths / np.linalg.norm(vectors, axis=1))[:, None]
+    return np.column_stack([vectors, rng.uniform(0, 2 * np.pi, count)])
 
 
 def new_lesions(rng, p, region, z):
