@@ -23,8 +23,8 @@ SHARES = {  # of patients, by the region of their measured lesion
     "kidney": 0.05,
     "bone": 0.02,
 }
-DIAMETER_MM, DIAMETER_SPREAD = 20.5, 0.5  # log-normal, median and spread
-DIAMETER_RANGE = (9.5, 75.0)  # mm
+DIAMETER_MM, DIAMETER_SPREAD = 27.0, 0.4  # log-normal, median and spread; larger than real
+DIAMETER_RANGE = (16.0, 75.0)  # mm
 LARGEST_MM = {"kidney": 45, "mediastinum": 45, "bone": 26, "soft tissue": 50}
 # A tumor enhances at its rim and has died inside: the one sign that no normal tissue shows.
 RIM_MM = 2.8
@@ -47,7 +47,7 @@ OTHERS = (0.10, 0.14, 0.17, 0.18, 0.20, 0.21)  # chance of 0, 1, 2, .. further t
 OTHERS_SAME_REGION = 0.75
 OTHERS_MM = 45.0  # how far along z they are spread
 ANNOTATED_SHARE = 0.12  # of the further tumors are measured too
-SMALLEST_AREA_MM2 = 75.0  # a smaller cut is not drawn
+SMALLEST_AREA_MM2 = 190.0  # a smaller cut is not drawn
 
 
 SOFTER = 2 / np.arange(2, 7)  # finer bumps of the outline are lower

@@ -34,6 +34,13 @@ def curves(history, records):
 
 def _column(axes, mine, record, colour):
     epochs = mine.index + 1
+    close = mine["stage"] == "close-ups"
+    for begin in mine.index[close & ~close.shift(fill_value=False)]:
+        end = mine.index[close & (mine["draw"] == mine["draw"][begin])][-1]
+        for axis in axes:
+            axis.axvspan(begin + 0.5, end + 1.5, color="0.93", lw=0)
+    if close.any():
+        axes[0].plot([], [], color="0.93", lw=6, label="close-ups of lesions")
     label = WATCHED.get(record.plan["stop"], "")
     axes[0].plot(epochs, mine["train_loss"], color="0.45", label="training set")
     axes[1].plot(epochs, mine["train_error"], color="0.45", label="training set")
