@@ -60,7 +60,7 @@ def test_resnet_target_layer_keeps_its_output():
 
 
 def test_what_does_not_fit_is_refused_in_words():
-    with pytest.raises(DataError, match="multiple of 32"):
+    with pytest.raises(DataError, match="multiple of 8"):
         GenericCNN(image_size=100)
     with pytest.raises(DataError, match="generic or resnet18"):
         build("vgg")
