@@ -33,11 +33,11 @@ RIM_HU, CORE_HU = 135.0, 12.0  # elsewhere: lung, nodes, soft tissue
 BONE_RIM_HU = 650.0
 # ... and is mottled: living and dead tissue side by side. Stronger than in most real tumors, so
 # that a small network can learn the task from the paper's number of slices within minutes.
-MOTTLE_HU, MOTTLE_MM, MOTTLE_WAVES = 125.0, (7.0, 11.0), 18  # SD, wavelengths, plane waves in all
+MOTTLE_HU, MOTTLE_MM, MOTTLE_WAVES = 155.0, (7.0, 11.0), 18  # SD, wavelengths, plane waves in all
 LOWEST_HU = 4.0  # dead tissue is watery, not fat
 PLAIN_STEP, PLAIN_HU = -20.0, 60.0  # what rim and core fade into where the sign is faint
 CONSPICUITY, CONSPICUITY_SPREAD = 1.0, 0.3  # log-normal factor on the sign's strength
-CONSPICUITY_RANGE = (0.15, 1.6)
+CONSPICUITY_RANGE = (0.4, 1.6)
 WITHOUT_AGENT = 0.8  # the sign's strength where no contrast agent was given
 EDGE_MM = (0.8, 2.0)  # width of a tumor's edge; a cyst's is CYST_EDGE_MM
 CYST_EDGE_MM, CYST_HU = 0.7, (0, 15)

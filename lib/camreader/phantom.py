@@ -24,7 +24,7 @@ from camreader.lesions import SHARES, new_lesions, paint
 from camreader.phantom_tables import STEP_MM, lesion_row, record, write_tables
 from camreader.schemas import DataError
 
-FORMAT = 5  # raise when the drawing changes, so that half-written folders are drawn anew
+FORMAT = 6  # raise when the drawing changes, so that half-written folders are drawn anew
 REACH_MM = 30  # how far from the key slice slices are kept
 SLICES_PER_PATIENT = (3, 7)
 SPLIT_SHARES = (0.70, 0.15, 0.15)  # DeepLesion's official split: training, validation, test
