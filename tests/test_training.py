@@ -98,19 +98,27 @@ def test_a_finished_run_is_not_trained_again_but_other_settings_are(study):
     assert changed["epochs"] == 2 and path.stat().st_mtime_ns > before
 
 
+def whole_slices(study, name):
+    """History of seed 1 on whole slices; its close-ups before must have watched nothing."""
+    history = pd.read_parquet(runs.folder(study, name, 1) / "history.parquet")
+    close_ups = history["stage"] == "close-ups"
+    assert close_ups.any() and history.loc[close_ups, "watched"].isna().all()
+    return history[~close_ups]
+
+
 def test_the_network_learns_and_the_paper_stops_at_its_target(study):
     settings = Settings(epochs=30, batch_size=8, target_accuracy=0.9, resamples=3)
     record = training.train(study, "paper-final", 1, settings)
     assert record["stopped"].startswith("reached") and record["wrong_test"] <= 0.1 * 24
     assert record["epochs"] < 90
-    history = pd.read_parquet(runs.folder(study, "paper-final", 1) / "history.parquet")
+    history = whole_slices(study, "paper-final")
     assert history["watched"].eq("test").all()
     assert history["watched_accuracy"].iloc[-1] == 1 - record["wrong_test"] / record["n_test"]
 
 
 def test_the_sound_run_never_looks_at_its_test_set(study):
     record = training.train(study, "sound-final", 1, Settings(epochs=4, batch_size=8))
-    history = pd.read_parquet(runs.folder(study, "sound-final", 1) / "history.parquet")
+    history = whole_slices(study, "sound-final")
     assert history["watched"].eq("validation").all()
     best = history.loc[history["watched_loss"].idxmin(), "epoch"]
     assert record["kept_epoch"] == best
