@@ -13,6 +13,7 @@ from camreader import claims
 from camreader.claims import Measure
 from camreader.files import read_table
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 ACCURACY = {
     p: Measure("03_metrics", {"metric": "accuracy", "protocol": p, "run": "final"})
     for p in ("paper", "sound")
@@ -158,10 +159,11 @@ def _claims(study):
 
 
 def finding(study, notebook):
-    """Sentences of a notebook's last output: every notebook ends with its finding in words."""
+    """Sentences of a notebook's last output in words; a widget's is none, and is passed over."""
     path = Path(study.reports) / "notebooks" / f"{notebook}.ipynb"
     cells = nbformat.read(path, as_version=4).cells
     outputs = [c.outputs for c in cells if c.cell_type == "code" and c.outputs]
+    outputs = [one for one in outputs if not any(WIDGET in o.get("data", {}) for o in one)]
     text = "".join(_text(output) for output in outputs[-1]) if outputs else ""
     lines = [line.strip().removeprefix("- ").replace("**", "") for line in text.splitlines()]
     return [line for line in lines if line]
