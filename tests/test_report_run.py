@@ -4,7 +4,6 @@ The tests here share one finished copy of the checkout, in the order of this fil
 complete.
 """
 
-import re
 import subprocess
 import sys
 
@@ -73,14 +72,14 @@ def test_editing_05_repeats_only_05_and_the_report(finished):
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.append(nbformat.v4.new_markdown_cell("An edit."))
     nbformat.write(notebook, path)
+    executed = sorted((finished / "reports" / "notebooks").glob("*.ipynb"))
+    before = {p.stem: p.stat().st_mtime_ns for p in executed}
+    page = (finished / "reports" / "index.html").stat().st_mtime_ns
     status, words = run(finished)
     assert status == 0, words[-4000:]
-    assert set(re.findall(r"^(?:local)?rule (\w+):", words, re.M)) == {
-        "reader_results",
-        "claims",
-        "report",
-        "all",
-    }
+    again = {p.stem for p in executed if p.stat().st_mtime_ns != before[p.stem]}
+    assert again == {"05_reader_results"}
+    assert (finished / "reports" / "index.html").stat().st_mtime_ns != page
 
 
 def test_a_misspelt_parameter_stops_before_anything_runs(finished):
@@ -93,12 +92,13 @@ def test_a_misspelt_parameter_stops_before_anything_runs(finished):
 
 def test_the_notebooks_run_cell_by_cell_from_their_own_folder(finished):
     """nbval opens a kernel in notebooks/ and runs every cell, with the quick parameters."""
+    from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
     targets = []
     for name in catalogue.PARTS:
         executed = nbformat.read(finished / "reports" / "notebooks" / f"{name}.ipynb", 4)
-        source = nbformat.read(finished / "notebooks" / f"{name}.ipynb", 4)
+        source = load_notebook_node(str(finished / "notebooks" / f"{name}.ipynb"))
         values = executed.metadata["papermill"]["parameters"]
         target = finished / "notebooks" / f"quick_{name}.ipynb"
         nbformat.write(parameterize_notebook(source, values), target)
