@@ -11,7 +11,7 @@ from camreader.schemas import Cohort
 from conftest import ROOT
 from training_fixture import make_cohort
 
-QUICK = Settings(epochs=2, batch_size=16, resamples=1)
+QUICK = Settings(closeups=1, epochs=2, batch_size=16, resamples=1)
 PAPER = published.load(ROOT / "data" / "published")
 
 

@@ -20,7 +20,7 @@ from camreader.plans import Settings
 from camreader.schemas import DataError
 from training_fixture import make_cohort
 
-QUICK = Settings(epochs=3, batch_size=16, resamples=2)
+QUICK = Settings(closeups=2, epochs=3, batch_size=16, resamples=2)
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,7 @@ def options(data, *more):
     """The shell's way to the paper's final run, its target out of reach: every draw is used up."""
     command = [sys.executable, "-m", "camreader.training", "--data", str(data), "--cohort", "small"]
     command += ["--protocol", "paper", "--run", "final", "--epochs", "14", "--resamples", "2"]
+    command += ["--closeups", "8"]
     return [*command, "--target-accuracy", "2", *more]
 
 
@@ -66,7 +67,7 @@ def test_killed_three_times_it_ends_as_the_unbroken_run(tmp_path):
     subprocess.run(options(whole.data), check=True, capture_output=True, env=environment)
     where = runs.folder(broken, "paper-final", 0)
     killed_at = run_and_kill(options(broken.data), where, 3)
-    assert killed_at == sorted(killed_at) and killed_at[0] > 0 and killed_at[-1] < 28
+    assert killed_at == sorted(killed_at) and killed_at[0] > 0 and killed_at[-1] < 44
     subprocess.run(options(broken.data), check=True, capture_output=True, env=environment)
     other = runs.folder(whole, "paper-final", 0)
     mine, theirs = (load_file(f / "model.safetensors") for f in (where, other))
@@ -94,7 +95,7 @@ def test_a_finished_run_is_not_trained_again_but_other_settings_are(study):
     before = path.stat().st_mtime_ns
     assert training.train(study, "paper-first", 0, QUICK) == first
     assert path.stat().st_mtime_ns == before
-    changed = training.train(study, "paper-first", 0, Settings(epochs=2, batch_size=16))
+    changed = training.train(study, "paper-first", 0, Settings(closeups=2, epochs=2, batch_size=16))
     assert changed["epochs"] == 2 and path.stat().st_mtime_ns > before
 
 
@@ -107,7 +108,7 @@ def whole_slices(study, name):
 
 
 def test_the_network_learns_and_the_paper_stops_at_its_target(study):
-    settings = Settings(epochs=30, batch_size=8, target_accuracy=0.9, resamples=3)
+    settings = Settings(closeups=2, epochs=30, batch_size=8, target_accuracy=0.9)
     record = training.train(study, "paper-final", 1, settings)
     assert record["stopped"].startswith("reached") and record["wrong_test"] <= 0.1 * 24
     assert record["epochs"] < 90
@@ -117,7 +118,7 @@ def test_the_network_learns_and_the_paper_stops_at_its_target(study):
 
 
 def test_the_sound_run_never_looks_at_its_test_set(study):
-    record = training.train(study, "sound-final", 1, Settings(epochs=4, batch_size=8))
+    record = training.train(study, "sound-final", 1, Settings(closeups=2, epochs=4, batch_size=8))
     history = whole_slices(study, "sound-final")
     assert history["watched"].eq("validation").all()
     best = history.loc[history["watched_loss"].idxmin(), "epoch"]
@@ -179,7 +180,7 @@ def test_a_refused_run_is_recorded_and_never_loaded(tmp_path):
 
 def test_a_gradient_that_is_not_finite_stops_the_run(study):
     with pytest.raises(FloatingPointError, match="not finite"):
-        training.train(study, "sound-final", 9, Settings(epochs=5, learning_rate=1e30))
+        training.train(study, "sound-final", 9, Settings(closeups=0, epochs=5, learning_rate=1e30))
 
 
 def test_the_gradient_of_the_network_is_that_of_finite_differences():

@@ -31,6 +31,7 @@ class Closeups:
         ]
         self.free = rows[labels[rows] == 0]
         self.found = bool(self.tumors) and len(self.free) > 0
+        self.slices = 2 * len(self.tumors) // SHARE**2  # as much work as so many whole slices
 
     def _centres(self, row):
         scale = self.images.shape[-1] / row["width"]

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import distributed, nn
-from tqdm import tqdm
 
 from camreader.closeups import Closeups
 from camreader.compute import mixed_precision
 from camreader.network import build
 from camreader.splits import by_image
+from camreader.steps import augmentation, batch_size, warm_cosine
 
 WATCHED = {"train error": "test", "test accuracy": "test", "validation": "validation"}
 
@@ -78,25 +78,19 @@ class Fit:
         return np.random.default_rng(where)
 
     def learning_rate(self, progress):
-        """Warm up over a tenth of the planned epochs, then a cosine to zero; progress in 0..1.
+        """The rate on whole slices: lower where something was learned before; progress in 0..1.
 
-        Half the peak throughout where the end is not planned: until a training error is reached.
+        It stays where the end is not planned: until a training error is reached.
         """
-        peak = self.settings.learning_rate
-        if self.plan.stop == "train error":
-            return peak / 2
-        return self.warm_cosine(progress)
-
-    def warm_cosine(self, progress):
-        """Peak rate, warmed up over a tenth of the way, then falling to zero at progress 1."""
-        fall = 0.5 + 0.5 * np.cos(np.pi * progress)
-        return self.settings.learning_rate * min(10 * progress, fall)
+        knows = self.weights is not None or (self.closeups.found and self.settings.closeups)
+        peak = self.settings.slices_rate if knows else self.settings.learning_rate
+        return peak if self.plan.stop == "train error" else peak * warm_cosine(progress)
 
     def run_epoch(self, bar):
         """Train on every training slice once, look at the watched part, decide what comes next."""
         began = time.perf_counter()
         if self.to_close_up:
-            self.history.append(self.agree_on(self.close_up_epoch()))
+            self.history.append(self.agree_on(self.close_up_epoch(bar)))
             self.seconds += time.perf_counter() - began
             return
         row = {"draw": self.draw, "stage": "slices", "epoch": self.epoch + 1}
@@ -111,7 +105,7 @@ class Fit:
         if self.stopped and not reached and redraw:
             self.begin_draw(self.draw + 1)
 
-    def close_up_epoch(self):
+    def close_up_epoch(self, bar):
         """Train on one drawing of close-ups; after the last, make the answer fit whole slices.
 
         All processes of a run do the same steps here, so there is nothing to average.
@@ -126,9 +120,11 @@ class Fit:
         for step in range(steps):
             part = slice(step * self.batch, (step + 1) * self.batch)
             done = (planned - self.to_close_up + (step + 1) / steps) / planned
-            self.optimizer.param_groups[0]["lr"] = self.warm_cosine(done)
+            rate = self.settings.learning_rate * warm_cosine(done)
+            self.optimizer.param_groups[0]["lr"] = rate
             pieces = images[part].to(self.device).contiguous(memory_format=torch.channels_last)
             totals += self.learn(pieces, labels[part].to(self.device), self.on_close_ups)
+        bar.update(self.closeups.slices)
         loss, wrong, norm, seen = totals
         self.to_close_up -= 1
         if not self.to_close_up:
@@ -284,11 +280,6 @@ class Fit:
         )
 
 
-def batch_size(slices, largest, world=1):
-    """Slices a step: small cohorts take small steps, so that an epoch has about 20 of them."""
-    return max(world, min(largest, slices, max(4, slices // 20)))
-
-
 @torch.no_grad()
 def predict(network, images, rows=None, batch=64):
     """Logits (n,) on the CPU of images (N, 1, S, S) at `rows` (default all), without dropout."""
@@ -300,26 +291,3 @@ def predict(network, images, rows=None, batch=64):
         for part in rows.split(batch)
     ]
     return torch.cat(parts) if parts else torch.zeros(0)
-
-
-def augmentation():
-    """Light and cheap: one random flip and shift for all slices of a step.
-
-    Whole pixels only: turning or zooming would blur a rim that is one pixel wide.
-    """
-    from torchvision.transforms import v2  # slow to import, so only where it is used
-
-    return v2.Compose(
-        [
-            v2.RandomHorizontalFlip(),
-            v2.RandomVerticalFlip(),
-            v2.RandomAffine(degrees=0, translate=(0.06, 0.06)),
-        ]
-    )
-
-
-def progress(fit):
-    """A bar over all planned epochs of the present draw, with the time left."""
-    planned = fit.settings.epochs * (len(fit.rows) // fit.batch) * fit.batch
-    done = fit.epoch * (len(fit.rows) // fit.batch) * fit.batch
-    return tqdm(total=planned, initial=done, unit=" slices", mininterval=1, disable=fit.rank > 0)

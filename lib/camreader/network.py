@@ -25,7 +25,7 @@ class GenericCNN(nn.Module):
     """
 
     def __init__(
-        self, image_size=128, channels=(16, 32, 64, 64), regions=1, hidden=64, dropout=0.1
+        self, image_size=128, channels=(16, 32, 64, 128), regions=1, hidden=64, dropout=0.1
     ):
         super().__init__()
         if image_size % (8 * regions):

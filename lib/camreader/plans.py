@@ -17,17 +17,18 @@ class Settings:
     """How to train; the same for every run."""
 
     architecture: str = "generic"  # or "resnet18"
-    epochs: int = 24  # at most, per draw; the schedule is laid out over them
+    closeups: int = 50  # epochs of close-ups of lesions before the whole slices; 0: none
+    epochs: int = 5  # of whole slices, at most, per draw; the schedule is laid out over them
     batch_size: int = 32  # smaller on small cohorts
-    learning_rate: float = 2e-3  # peak
+    learning_rate: float = 3e-3  # peak
+    slices_rate: float = 5e-4  # peak on whole slices where close-ups, or another run, came first
     weight_decay: float = 0.02
     dropout: float = 0.1
-    closeups: int = 24  # epochs of close-ups of lesions before the whole slices; 0: none
     clip: float = 1.0  # largest norm of a step's gradient
     target_error: float = 0.05  # the paper's first and second run: training error
     target_accuracy: float = 0.95  # the paper's final run: accuracy on the test set
     resamples: int = 3  # the paper's final run: at most this many draws of the 80/20 split
-    patience: int = 8  # the sound run: epochs without a better validation loss
+    patience: int = 4  # the sound run: epochs without a better validation loss
 
 
 @dataclass(frozen=True)

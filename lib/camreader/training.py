@@ -15,10 +15,11 @@ import torch
 from camreader import pixels, plans, runs
 from camreader.compute import keep_buffers, repeatable, several_processes
 from camreader.files import Study, read_table
-from camreader.fitting import Fit, progress
+from camreader.fitting import Fit
 from camreader.plans import PLANS, Plan, Settings
 from camreader.runs import load_model
 from camreader.schemas import Cohort, DataError
+from camreader.steps import progress
 
 __all__ = ["PLANS", "Plan", "Settings", "fit", "load_model", "load_slices", "train", "train_all"]
 
