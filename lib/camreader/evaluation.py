@@ -56,17 +56,21 @@ def calibration_error(labels, probabilities, bins=10):
 
     Naeini 2015, AAAI, equation 3; a probability of exactly 1 belongs to the last bin.
     """
-    table = calibration(labels, probabilities, bins)
-    if table.empty:
+    labels, probabilities = np.asarray(labels, float), np.asarray(probabilities, float)
+    if not len(labels):
         return float("nan")
-    gaps = (table["predicted"] - table["observed"]).abs()
-    return float((gaps * table["n"]).sum() / table["n"].sum())
+    gaps = np.bincount(_bins(probabilities, bins), probabilities - labels, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def _bins(probabilities, bins):
+    return np.minimum((probabilities * bins).astype(int), bins - 1)
 
 
 def calibration(labels, probabilities, bins=10):
     """Per equal-width bin that holds slices: n, mean predicted, share observed, its interval."""
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, float)
-    bin_of = np.minimum((probabilities * bins).astype(int), bins - 1)
+    bin_of = _bins(probabilities, bins)
     rows = []
     for number in np.unique(bin_of):
         inside = bin_of == number
@@ -157,41 +161,43 @@ def tested_slices(predictions, cohort, protocol, run, seed=0):
 
 
 def with_groups(tested, cohort=None):
-    """Add the groups by which errors are counted: region, lesion size, contrast, cysts (text).
+    """Add the groups by which errors are counted, as text; missing where something is not known.
 
-    Contrast is cut at the quarters of the cohort's tumor slices, so that all protocols share them.
+    Region, lesion size, contrast, cysts and, on the phantom, sign: how strongly the tumor shows
+    what tells it from normal tissue (1 as designed). Contrast and sign are cut at the quarters of
+    the cohort's tumor slices, so that all protocols share the bands.
     """
+    reference = tested if cohort is None else cohort
     size = pd.cut(tested["diameter_mm"], SIZES, right=False)
     names = [f"{low}–{high} mm" for low, high in pairwise(SIZES[:-1])]
-    return tested.assign(
-        **{
-            "lesion size": size.cat.rename_categories([*names, f"from {SIZES[-2]} mm"]),
-            "contrast": contrast_bands(
-                tested["contrast_hu"], (tested if cohort is None else cohort)["contrast_hu"]
-            ),
-            "cysts": tested["cysts"].map(_cysts, na_action="ignore"),
-        }
-    )
+    groups = {
+        "lesion size": size.cat.rename_categories([*names, f"from {SIZES[-2]} mm"]),
+        "contrast": quarters(tested["contrast_hu"], reference["contrast_hu"], "{:.0f}–{:.0f} HU"),
+        "cysts": tested["cysts"].map(_cysts, na_action="ignore"),
+    }
+    if "conspicuity" in reference:
+        groups["sign"] = quarters(tested["conspicuity"], reference["conspicuity"], "{:.2f}–{:.2f}")
+    return tested.assign(**groups)
 
 
 def _cysts(count):
     return "with cysts" if count else "without cysts"
 
 
-def contrast_bands(contrast, reference, bands=4):
-    """Quarters of |reference| in HU, as ordered text; missing where contrast is not known."""
+def quarters(values, reference, form):
+    """The quarter of |reference| in which each |value| lies, as ordered text like form."""
     known = reference.abs().dropna()
-    if known.nunique() < bands:
-        return pd.Series(pd.NA, index=contrast.index, dtype="object")
-    edges = np.unique(np.quantile(known, np.linspace(0, 1, bands + 1)))
-    names = [f"{low:.0f}–{high:.0f} HU" for low, high in pairwise(edges)]
-    return pd.cut(contrast.abs(), edges, labels=names, include_lowest=True, ordered=True)
+    if known.nunique() < 4:
+        return pd.Series(pd.NA, index=values.index, dtype="object")
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, 5)))
+    names = [form.format(low, high) for low, high in pairwise(edges)]
+    return pd.cut(values.abs(), edges, labels=names, include_lowest=True, ordered=True)
 
 
-def by_group(tested, columns=("region", "lesion size", "contrast", "cysts")):
+def by_group(tested, columns=("region", "lesion size", "contrast", "sign", "cysts")):
     """Accuracy and both kinds of error per value of each column; missing values are left out."""
     rows = []
-    for column in columns:
+    for column in (name for name in columns if name in tested):
         for value, part in tested.groupby(column, observed=True):
             share = wilson(part["correct"].sum(), len(part))
             tumor = part["label"] == 1

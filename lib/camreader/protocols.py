@@ -4,11 +4,14 @@ The paper's protocol chooses the test set it reports on; the sound one is what a
 of new patients. Every table here has both, and says in words where one was refused.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from camreader import runs
 from camreader.evaluation import by_group, metrics, over_seeds, tested_slices, with_groups
+from camreader.files import read_table
 from camreader.intervals import wilson
 from camreader.plans import MAIN, part_of_study
 from camreader.schemas import DataError
@@ -29,6 +32,20 @@ def tests(predictions, cohort, card, run="final", seed=0):
             words = card["refusals"].get(protocol)
             found[protocol] = f"refused: {words}" if words else str(error)
     return found
+
+
+def with_conspicuity(cohort, card):
+    """The cohort with the phantom's truth on how well each slice's plainest tumor shows."""
+    path = Path(card["source"]) / "lesion_truth.csv"
+    if not path.exists():
+        return cohort
+    truth = read_table(path)
+    if "conspicuity" not in truth:
+        return cohort
+    names = truth["series"] + "_" + truth["slice"].astype(str).str.zfill(3)
+    return cohort.assign(
+        conspicuity=cohort["slice_id"].map(truth.groupby(names)["conspicuity"].max())
+    )
 
 
 def metrics_table(predictions, cohort, card, seeds=(0,), draws=1000):
@@ -148,18 +165,21 @@ def _seeds_words(row):
 
 def _contrast_words(protocol, table):
     """How the share of tumors found changes from the faintest to the strongest band."""
-    bands = table[(table["by"] == "contrast") & (table["tumor slices"] > 0)]
-    if len(bands) < 2:
-        return
-    found = [
-        wilson(r["tumor slices"] - r["missed tumors"], r["tumor slices"])
-        for _, r in bands.iterrows()
-    ]
-    names = bands["group"].tolist()
-    yield (
-        f"{protocol.capitalize()}: of the faintest tumors ({names[0]}) {found[0]} are found, of "
-        f"the strongest ({names[-1]}) {found[-1]}."
-    )
+    for column, faint, strong in (
+        ("contrast", "of the least contrast", "of the most"),
+        ("sign", "whose sign is faintest", "whose sign is strongest"),
+    ):
+        bands = table[(table["by"] == column) & (table["tumor slices"] > 0)]
+        if len(bands) < 2:
+            continue
+        first, last = (_found(bands.iloc[place]) for place in (0, -1))
+        yield f"{protocol.capitalize()}: of tumors {faint} {first} are found, {strong} {last}."
+
+
+def _found(row):
+    """Share of one band's tumors that were found, with the band's name."""
+    share = wilson(row["tumor slices"] - row["missed tumors"], row["tumor slices"])
+    return f"({row['group']}) {share}"
 
 
 def _leak_words(leaks):

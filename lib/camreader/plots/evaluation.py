@@ -13,6 +13,11 @@ from camreader.plots.style import NO_TUMOR, PAPER, SOUND, TUMOR, refusal
 from camreader.schemas import parse_boxes
 
 COLOURS = {"paper": PAPER, "sound": SOUND}
+TITLES = {
+    "contrast": "by contrast against the organ",
+    "lesion size": "by lesion size",
+    "sign": "by strength of the tumor's sign (1: as designed)",
+}
 CHOSEN = ((1, 1), (0, 0), (1, 0), (0, 1))  # label, predicted: all four outcomes
 
 
@@ -139,11 +144,17 @@ def calibration_curves(tests):
 
 
 def by_contrast(groups):
-    """Share of tumor slices found, by contrast and by size; groups: protocol -> by_group table."""
-    figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.6), sharey=True)
-    for axis, column in zip(axes, ("contrast", "lesion size"), strict=True):
+    """Share of tumor slices found by contrast, size and sign; groups: protocol -> by_group table.
+
+    The sign (how strongly the phantom's tumor shows what tells it apart) is drawn where known.
+    """
+    columns = ["contrast", "lesion size"]
+    if any("sign" in set(table["by"]) for table in groups.values()):
+        columns.append("sign")
+    figure, axes = plt.subplots(1, len(columns), figsize=(4.3 * len(columns), 3.6), sharey=True)
+    for axis, column in zip(axes, columns, strict=True):
         drawn = _found(axis, groups, column)
-        axis.set(title=f"by {column}", ylim=(0, 1.03))
+        axis.set(title=TITLES[column], ylim=(0, 1.03))
         if not drawn:
             axis.text(0.5, 0.5, f"{column} not known", transform=axis.transAxes, ha="center")
             axis.set_xticks([])
@@ -172,7 +183,7 @@ def _found(axis, groups, column):
 
 def _first_number(band):
     """The first number of "10–20 mm" or "from 30 mm", to order bands by."""
-    return float(re.search(r"\d+", band)[0])
+    return float(re.search(r"[\d.]+", band)[0])
 
 
 def _bars(axis, places, shares, colour, label, form):
