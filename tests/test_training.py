@@ -36,11 +36,12 @@ def options(data, *more):
     return [*command, "--target-accuracy", "2", *more]
 
 
-def run_and_kill(command, where, times):
+def run_and_kill(command, where, times, environment):
     """Start the run, kill -9 it at a random moment after each new checkpoint, `times` times."""
     seen, killed_at, chance = 0, [], random.Random(7)
     for _ in range(times):
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+        process = subprocess.Popen(command, env=environment, **quiet)
         path = where / "checkpoint.safetensors"
         while process.poll() is None:
             if path.exists() and path.stat().st_mtime_ns > seen:
@@ -63,10 +64,11 @@ def runs_so_far(path):
 
 def test_killed_three_times_it_ends_as_the_unbroken_run(tmp_path):
     broken, whole = (make_cohort(tmp_path / name) for name in ("broken", "whole"))
+    # one thread in every process: sums in another order would differ in their last digits
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(options(whole.data), check=True, capture_output=True, env=environment)
     where = runs.folder(broken, "paper-final", 0)
-    killed_at = run_and_kill(options(broken.data), where, 3)
+    killed_at = run_and_kill(options(broken.data), where, 3, environment)
     assert killed_at == sorted(killed_at) and killed_at[0] > 0 and killed_at[-1] < 44
     subprocess.run(options(broken.data), check=True, capture_output=True, env=environment)
     other = runs.folder(whole, "paper-final", 0)

@@ -32,7 +32,7 @@ def make_fit(size):
 
     torch.manual_seed(0)
     frame = pd.DataFrame({"label": np.arange(SLICES) % 2, "split_image": "train"})
-    frame["slice_id"] = frame.index.astype(str)
+    frame = frame.assign(slice_id=frame.index.astype(str), boxes="[]", width=size)
     fit = Fit(frame, torch.rand(SLICES, 1, size, size), PLANS["paper-final"], Settings(), seed=0)
     fit.stepper.train()
     return fit
@@ -87,7 +87,9 @@ def in_process(size, tuned, **more):
     environment = {k: v for k, v in os.environ.items() if k not in ALLOCATOR} | more
     environment |= ALLOCATOR if tuned else {}
     command = [sys.executable, __file__, str(size), str(int(tuned))]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
 
 
