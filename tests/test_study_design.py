@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from camreader import keeper, study_design
-from camreader.files import Study
+from camreader.files import Study, write_json
 from camreader.reading_flow import Design
 from camreader.reading_log import ReadingLog
 from camreader.reading_plan import Plan, choose_cases, reading_orders
@@ -150,6 +150,16 @@ def test_missing_design_and_network_are_named_with_their_command(tmp_path):
     study = Study(str(tmp_path), "none", str(tmp_path))
     with pytest.raises(DataError, match=r"could not be set up: No trained network.*make report"):
         study_design.prepare(study, Plan())
+
+
+def test_a_refused_network_is_not_read_with(tmp_path):
+    study = Study(str(tmp_path), "one_patient", str(tmp_path))
+    for run, record in (
+        ("sound-final", {"finished": False, "refused": "3 patients needed, 1 found"}),
+        ("paper-final", {"finished": True}),
+    ):
+        write_json(record, study.runs / f"{run}-seed0" / "model.json")
+    assert study_design.find_run(study) == "paper-final"
 
 
 def test_a_design_with_real_readings_stays(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from camreader import keeper, pixels
-from camreader.files import Study, atomic_path, read_table, write_json
+from camreader.files import Study, atomic_path, read_json, read_table, write_json
 from camreader.reading_flow import Design
 from camreader.reading_log import LogError, ReadingLog
 from camreader.reading_plan import Plan, choose_cases, reading_orders
@@ -91,7 +91,8 @@ def candidates(study, run, seed=0):
 def find_run(study, seed=0):
     """Name of the network to read with: the sound one, else the paper's; DataError if none."""
     for run in RUNS:
-        if (study.runs / f"{run}-seed{seed}" / "model.json").exists():
+        record = study.runs / f"{run}-seed{seed}" / "model.json"  # of a refused run there is one too
+        if record.exists() and read_json(record).get("finished"):
             return run
     raise DataError(
         "No trained network to read with; `make report` or notebook 02 trains it",
