@@ -91,7 +91,7 @@ def candidates(study, run, seed=0):
 def find_run(study, seed=0):
     """Name of the network to read with: the sound one, else the paper's; DataError if none."""
     for run in RUNS:
-        record = study.runs / f"{run}-seed{seed}" / "model.json"  # of a refused run there is one too
+        record = study.runs / f"{run}-seed{seed}" / "model.json"  # a refused run has one too
         if record.exists() and read_json(record).get("finished"):
             return run
     raise DataError(
