@@ -19,9 +19,9 @@ from tqdm.auto import tqdm
 from camreader.files import atomic_path, read_json, write_json
 from camreader.schemas import DataError
 
-# Measured with tests/bench/bench_heatmaps.py: on a CPU a batch is quickest, and holds least
-# memory, while its first activations still fit the cache.
-CPU_BATCH_PIXELS = 16 * 128 * 128
+# Measured with tests/bench/bench_heatmaps.py: on a CPU smaller batches wait for Python and larger
+# ones for memory, and hold more of it.
+CPU_BATCH_PIXELS = 32 * 128 * 128
 RECORD = np.dtype(
     [("done", "?"), ("explained_class", "i8"), ("score", "f4"), ("blank", "?"), ("relative", "?")]
 )
@@ -58,14 +58,14 @@ def explain(model, images, classes=None, batch_size=64, target_layer=None):
     if images.ndim != 4:
         raise DataError("Images must be (N, C, S, S)", found=tuple(images.shape))
     chosen = _check_classes(classes, len(images))
-    step = batch_length(images, batch_size, device_of(model))
-    maps = np.zeros((len(images), *images.shape[2:]), np.float32)
-    parts = []
+    batches = _slices(len(images), batch_length(images, batch_size, device_of(model)))
     with evaluating(model), torch.inference_mode(False):
-        for start in range(0, len(images), step):
-            rows = slice(start, start + step)
-            parts.append(_explain_batch(model, layer, images[rows], chosen, rows, maps[rows]))
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)] or [np.zeros(0)] * 5
+        parts = [_explain_batch(model, layer, images[b], chosen, b) for b in batches]
+    if not parts:
+        return Maps(np.zeros((0, *images.shape[2:]), np.float32), *[np.zeros(0)] * 5, layer="")
+    raw, classes, scores, rescue = (torch.cat(column) for column in zip(*parts, strict=True))
+    maps, flags = _scaled(raw, images.shape[2:], rescue)
+    columns = [column.cpu().numpy() for column in (raw, classes, scores, *flags)]
     return Maps(maps, *columns, layer=layer_name(model, layer))
 
 
@@ -193,47 +193,66 @@ def class_scores(logits, classes):
     return logits.gather(1, classes[:, None])[:, 0]
 
 
-def scale(raw, size, rescue):
+def scale(raw, size, rescue, out=None):
     """Raw maps (N, h, w) -> (maps (N, S, S) in 0..1, blank (N,), relative (N,)).
 
     ReLU, bilinear upsampling (align_corners=False), division by each map's maximum, so that 0
     stays "no evidence". `rescue` (N,) marks maps that must not be blank. "No tumor" is often
     argued by absence: every place speaks against it a little and a bias decides, so the ReLU
     erases the whole map. Such a map is shown relative to its lowest value (bright = speaks least
-    against the class; even if all places are alike) and is flagged.
+    against the class; even if all places are alike) and is flagged. `out` receives the maps.
     """
     finite = raw.flatten(1).isfinite().all(1)
     raw = torch.where(finite[:, None, None], raw, 0.0)
     erased = (raw <= 0).flatten(1).all(1)
     relative = erased & rescue & finite
-    lifted = raw - raw.amin((1, 2), keepdim=True)
-    lifted = torch.where(lifted.amax((1, 2), keepdim=True) > 0, lifted, 1.0)
-    kept = torch.where(relative[:, None, None], lifted, raw.relu())
+    kept = raw.relu()
+    if relative.any():
+        kept[relative] = _lifted(raw[relative])
     maps = F.interpolate(kept[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
-    top = maps.amax((1, 2), keepdim=True)
-    maps = torch.where(top > 0, maps / top.clamp_min(torch.finfo(maps.dtype).tiny), 0.0)
+    top = maps.flatten(1).amax(1)
+    maps = torch.div(maps, torch.where(top > 0, top, 1.0)[:, None, None], out=out)
     return maps, erased & ~relative, relative
 
 
-def _explain_batch(model, layer, images, chosen, rows, target):
-    """Explain one batch; its maps go into `target`, the rest is returned as numpy columns."""
+def _lifted(raw):
+    """Maps (n, h, w) above their own lowest value; even ones are 1 everywhere."""
+    lifted = raw - raw.amin((1, 2), keepdim=True)
+    return torch.where(lifted.amax((1, 2), keepdim=True) > 0, lifted, 1.0)
+
+
+def _slices(count, step):
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
+
+
+def _explain_batch(model, layer, images, chosen, rows):
+    """(raw maps, classes explained, their scores, whether the map must not be blank), a batch's."""
     activations, logits = activations_and_logits(
         model, layer, channels_last(images, device_of(model))
     )
-    own = decisions(logits.detach())
-    classes = own if chosen is None else chosen[rows].to(own.device)
-    if int(classes.max()) >= max(2, logits.shape[1]):
+    classes = decisions(logits.detach()) if chosen is None else chosen[rows].to(logits.device)
+    if chosen is not None and int(classes.max()) >= max(2, logits.shape[1]):
         raise DataError("Class outside the network's outputs", found=int(classes.max()))
     scores = class_scores(logits, classes)
     gradient = torch.autograd.grad(scores.sum(), activations)[0]
-    raw = torch.einsum("nkhw,nk->nhw", activations.detach(), gradient.mean((2, 3))).float()
-    rescue = (gradient != 0).flatten(1).any(1) & (classes == 0)
-    if chosen is not None:  # a class asked for gets the textbook's map, blank or not
-        rescue = torch.zeros_like(rescue)
-    maps, blank, relative = scale(raw, images.shape[2:], rescue)
-    target[:] = maps.cpu().numpy()
-    columns = (raw, classes, scores.detach().float(), blank, relative)
-    return [column.cpu().numpy() for column in columns]
+    weights = gradient.mean((2, 3))[:, None]  # a row vector times a matrix: BLAS's quick case
+    raw = torch.bmm(weights, activations.detach().flatten(2)).float()
+    rescue = torch.zeros_like(classes, dtype=torch.bool)
+    if chosen is None:  # a class asked for gets the textbook's map, blank or not
+        rescue = (gradient != 0).flatten(1).any(1) & (classes == 0)
+    return raw.view(-1, *activations.shape[2:]), classes, scores.detach().float(), rescue
+
+
+def _scaled(raw, size, rescue, chunk=64):
+    """Raw maps to (maps (N, S, S) as numpy, (blank, relative)); a chunk at a time, for memory."""
+    maps, flags = np.empty((len(raw), *size), np.float32), []
+    for rows in _slices(len(raw), chunk):
+        out = torch.from_numpy(maps[rows]) if raw.device.type == "cpu" else None
+        found, *flag = scale(raw[rows], size, rescue[rows], out)
+        if out is None:
+            maps[rows] = found.cpu().numpy()
+        flags.append(flag)
+    return maps, [torch.cat(column) for column in zip(*flags, strict=True)]
 
 
 def _check_classes(classes, count):

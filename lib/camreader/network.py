@@ -8,11 +8,19 @@ stack of convolutions would be a single linear filter.
 
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from camreader.schemas import DataError
 
 ARCHITECTURES = ("generic", "resnet18")
+
+
+class ReLU(nn.ReLU):
+    """A ReLU in place where no gradient is asked for: quicker, and a third less memory held."""
+
+    def forward(self, values):
+        return F.relu(values, inplace=not torch.is_grad_enabled())
 
 
 class GenericCNN(nn.Module):
@@ -37,23 +45,23 @@ class GenericCNN(nn.Module):
         c1, c2, c3, c4 = channels
         self.features = nn.Sequential(
             nn.Conv2d(1, c1, 3, padding=1),
-            nn.ReLU(),
+            ReLU(),
             nn.AvgPool2d(2),  # averages noise away before the edges are looked for
             nn.Conv2d(c1, c2, 3, padding=1),
-            nn.ReLU(),
+            ReLU(),
             nn.MaxPool2d(2),
             nn.Conv2d(c2, c3, 3, padding=1),
-            nn.ReLU(),
+            ReLU(),
             nn.MaxPool2d(2),
             nn.Conv2d(c3, c4, 3, padding=1),
-            nn.ReLU(),
+            ReLU(),
         )
         self.head = nn.Sequential(
             nn.MaxPool2d(image_size // 8 // regions),
             nn.Flatten(),
             nn.Dropout(dropout),
             nn.Linear(c4 * regions * regions, hidden),
-            nn.ReLU(),
+            ReLU(),
             nn.Linear(hidden, 1),
         )
         self.sigmoid = nn.Sigmoid()
