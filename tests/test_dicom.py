@@ -116,7 +116,7 @@ def test_nothing_of_the_patient_is_written(tmp_path, capsys):
     frame, card = pixels.bring_in(frame, card, study.cohort_folder / "source")
     pixels.ingest(frame, card["source"], study.pixels, 16, progress=False)
     files.write_table(frame, study.cohort_table, Cohort)
-    files.write_json(card, study.cohort_folder / "cohort.json")
+    study.save_card(card)
     written = [path for path in study.cohort_folder.rglob("*") if path.is_file()]
     assert len(written) >= 12 + 3
     for path in written:

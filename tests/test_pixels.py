@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from camreader import pixels
+from camreader.files import Study
 from camreader.schemas import DataError
 from slices_fixture import slice_hu, write_png
 
@@ -150,3 +151,24 @@ def test_deeplesion_is_not_copied(tmp_path):
     cohort, card = own(tmp_path, image_path="x.png")
     assert pixels.bring_in(cohort, card, tmp_path / "in") == (cohort, card)
     assert not (tmp_path / "in").exists()
+
+
+def test_greys_are_shown_over_their_own_range_not_through_a_window_of_ct():
+    greys = {"hu": False, "window": [128, 255]}
+    assert pixels.window_for(greys, "lung") == (128, 255)
+    assert pixels.window_for({"hu": True, "window": [50, 400]}, "lung") == pixels.WINDOWS["lung"]
+    assert pixels.presets("grey", [128, 255]) == {"full range": [128, 255]}
+    assert set(pixels.presets("HU", [50, 400])) == set(pixels.WINDOWS)
+
+
+def test_a_study_that_was_moved_finds_its_own_slices(tmp_path):
+    study = Study(str(tmp_path / "here"), "own", str(tmp_path / "reports"))
+    for kept in (study.cohort_folder / "source", tmp_path / "elsewhere"):
+        kept.mkdir(parents=True)
+        study.save_card({"source": str(kept)})
+        assert study.card["source"] == str(kept)
+        (tmp_path / "here").rename(tmp_path / "there")
+        there = Study(str(tmp_path / "there"), "own", str(tmp_path / "reports"))
+        inside = kept.is_relative_to(tmp_path / "here")
+        assert there.card["source"] == str(there.cohort_folder / "source" if inside else kept)
+        (tmp_path / "there").rename(tmp_path / "here")

@@ -46,8 +46,8 @@ def load(study, protocol="sound", seed=0):
     model, record = runs.load_model(runs.folder(study, f"{trained[0]}-final", seed))
     cases = _cases(study, rows[rows["split"] == "test"])
     hu = pixels.load(study.pixels)[cases["row"].to_numpy()]
-    centre, width = pixels.WINDOWS[record["window"]]
-    images = torch.from_numpy(pixels.model_input(hu, centre, width))
+    window = pixels.window_for(study.card, record["window"])
+    images = torch.from_numpy(pixels.model_input(hu, *window))
     return Explained(trained[0], model, record, cases, images)
 
 

@@ -95,8 +95,18 @@ class Study:
 
     @property
     def card(self):
-        """What the cohort is, as a dict: name, title, synthetic, label rule, refusals, ..."""
-        return read_json(self.cohort_folder / "cohort.json")
+        """What the cohort is, as a dict: name, title, synthetic, source, label rule, ..."""
+        card = read_json(self.cohort_folder / "cohort.json")
+        if "source" in card:
+            card["source"] = str((self.cohort_folder / card["source"]).resolve())
+        return card
+
+    def save_card(self, card):
+        """Write the card; slices kept inside the study are named from there, so it can be moved."""
+        inside, source = self.cohort_folder.resolve(), Path(card["source"]).resolve()
+        if source.is_relative_to(inside):
+            card = card | {"source": str(source.relative_to(inside))}
+        write_json(card, self.cohort_folder / "cohort.json")
 
     @property
     def runs(self):

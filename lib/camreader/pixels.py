@@ -36,6 +36,16 @@ def window(hu, centre, width):
     return np.clip(scaled, 0, 1, out=scaled if scaled.ndim else None)
 
 
+def window_for(card, name):
+    """(centre, width) of the window called `name`; greys, which are not HU, have their own one."""
+    return WINDOWS[name] if card.get("hu", True) else tuple(card["window"])
+
+
+def presets(unit, window):
+    """{name: [centre, width]} a viewer offers: the windows of CT, or for greys their own one."""
+    return {k: list(v) for k, v in (WINDOWS if unit == "HU" else {"full range": window}).items()}
+
+
 def model_input(rows, centre, width):
     """HU rows (N, S, S) as the network's input: float32 (N, 1, S, S) in 0..1."""
     return window(rows, centre, width)[:, None]

@@ -13,7 +13,7 @@ from anywidget import AnyWidget
 
 from camreader.files import Study
 from camreader.keeper import Keeper, unpack_map
-from camreader.pixels import WINDOWS
+from camreader.pixels import presets
 from camreader.reading_flow import Design, Reading, clean_name
 from camreader.reading_log import LogError, Occupied, ReadingLog, Refused
 from camreader.viewer import SCRIPTS, _colours, pack_map, pack_slice
@@ -62,7 +62,7 @@ class ReadingSession(AnyWidget):
             "title": card["title"],
             "unit": card["unit"],
             "window": card["window"],
-            "presets": {name: list(pair) for name, pair in WINDOWS.items()},
+            "presets": presets(card["unit"], card["window"]),
             "idle_seconds": idle_seconds,
             "one_key": one_key,
         }

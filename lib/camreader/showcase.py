@@ -52,8 +52,8 @@ def display_slice(study, case):
     """A case's slice (H, W) at full resolution, in 0..1 of the window its region is read in."""
     card = study.card
     hu = pixels.read_hu(Path(card["source"]) / case.image_path)
-    window = pixels.WINDOWS["lung"] if case.region == "lung" else pixels.WINDOWS["soft tissue"]
-    return pixels.window(hu, *(window if card.get("hu", True) else card["window"]))
+    name = "lung" if case.region == "lung" else "soft tissue"
+    return pixels.window(hu, *pixels.window_for(card, name))
 
 
 def export_dicom(study, explained, rows, maps, layer, folder):

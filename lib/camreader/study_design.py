@@ -85,7 +85,7 @@ def candidates(study, run, seed=0):
     frame = mine[mine["split"] == "test"].merge(cohort, on="slice_id")
     frame["truth"] = frame["truth"].fillna(frame["label"]).astype(int)
     names = ["row", "slice_id", "patient_id", "image_path", "truth", "predicted", "probability"]
-    return frame[[*names, *frame.columns.intersection(["hu_offset"])]]
+    return frame[names]
 
 
 def find_run(study, seed=0):
@@ -123,22 +123,16 @@ def _draw(study, run, seed, chosen):
 
     model, record = runs.load_model(runs.folder(study, run, seed))
     rows = np.asarray(pixels.load(study.pixels)[chosen["row"].to_numpy()])
-    window = pixels.WINDOWS[record["plan"]["window"]]
+    window = pixels.window_for(study.card, record["plan"]["window"])
     return grad_cam(model, pixels.model_input(rows, *window)), record
 
 
 def _full_resolution(study, chosen, window):
     """Slices as the reader sees them, and the unit and window they open with."""
-    source = Path(study.card["source"])
-    offsets = chosen["hu_offset"] if "hu_offset" in chosen else [None] * len(chosen)
-    images = [
-        pixels.read_hu(source / path, offset)
-        for path, offset in zip(chosen["image_path"], offsets, strict=True)
-    ]
-    if all(offset is not None and np.isnan(offset) for offset in offsets):
-        top = float(max(image.max() for image in images))
-        return images, {"unit": "grey", "window": [top / 2, max(top, 1)]}
-    return images, {"unit": "HU", "window": list(pixels.WINDOWS[window])}
+    card = study.card
+    images = [pixels.read_hu(Path(card["source"]) / path) for path in chosen["image_path"]]
+    unit = "HU" if card.get("hu", True) else "grey"
+    return images, {"unit": unit, "window": list(pixels.window_for(card, window))}
 
 
 def rehearse(study, plan, seed_of_run=0):

@@ -65,7 +65,8 @@ def load_slices(study, plan):
     rows = plans.chosen(frame, plan)
     hu = pixels.load(study.pixels)[rows]
     frame = plans.labelled(frame.iloc[rows].reset_index(drop=True), plan)
-    return frame, torch.from_numpy(pixels.model_input(hu, *pixels.WINDOWS[plan.window]))
+    window = pixels.window_for(study.card, plan.window)
+    return frame, torch.from_numpy(pixels.model_input(hu, *window))
 
 
 def check_trainable(frame, plan, refusals=None):

@@ -13,7 +13,7 @@ import numpy as np
 import traitlets
 from matplotlib import colormaps
 
-from camreader.pixels import WINDOWS
+from camreader.pixels import WINDOWS, presets
 from camreader.schemas import DataError
 from camreader.webpage import HERE, bundle, write_page
 from camreader.webpage import export_notebook as export_notebook  # the report's door
@@ -123,8 +123,8 @@ class SliceViewer(anywidget.AnyWidget):
             raise DataError("No such window", found=window, expected=", ".join(WINDOWS))
         centre, width = WINDOWS[window] if isinstance(window, str) else window
         self._preload, self._images, self._maps = preload, (), {}
-        presets = {name: list(pair) for name, pair in WINDOWS.items()}
-        start = {"window_centre": centre, "window_width": width, "presets": presets}
+        offered = presets(traits.get("unit", "HU"), (centre, width))
+        start = {"window_centre": centre, "window_width": width, "presets": offered}
         super().__init__(**{**start, "_colours": _colours(), **traits})
         self.observe(self._follow_case, "case")
         self.show(images, maps, boxes, titles, case=self.case)
