@@ -1,5 +1,6 @@
 """What several test files share: the real sample where it is at hand, and a finished study."""
 
+import os
 import shutil
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from study_run import ROOT, finished_run
 
 SHARED = ROOT.parent / "shared"
+for inherited in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS"):  # a make that a test starts is its own
+    os.environ.pop(inherited, None)
 
 
 @pytest.fixture(scope="session")

@@ -114,14 +114,14 @@ def test_the_notebooks_run_cell_by_cell_from_their_own_folder(finished):
     assert done.returncode == 0, done.stdout[-4000:]
 
 
-def test_the_real_sample_goes_through_the_same_notebooks(finished, sample):
+def test_the_real_sample_goes_through_the_same_notebooks(finished_copy, sample):
     """One patient: the sound protocol is refused in words, the paper's runs."""
-    status, words = run(finished, "--source", str(sample))
+    status, words = run(finished_copy, "--source", str(sample))
     assert status == 0, words[-4000:]
-    study = Study(str(finished / "data"), "deeplesion-sample", str(finished / "reports"))
+    study = Study(str(finished_copy / "data"), "deeplesion-sample", str(finished_copy / "reports"))
     assert "3 patients needed, 1 found" in study.card["refusals"]["sound"]
     assert not study.card["synthetic"]
-    page = (finished / "reports" / "index.html").read_text()
+    page = (finished_copy / "reports" / "index.html").read_text()
     assert "3 patients needed, 1 found" in page and study.card["title"] in page
 
 

@@ -12,12 +12,16 @@ SERIES_NAME = re.compile(r"\d{6}_\d{2}_\d{2}")
 def read_rows(path, columns, what):
     """Rows of a CSV as dicts with their line numbers; DataError for whatever is not a clean CSV."""
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-        lines = list(csv.reader(text.splitlines(), strict=True))
+        reader = csv.reader(Path(path).read_bytes().decode("utf-8-sig").splitlines(), strict=True)
+        lines = list(reader)
     except FileNotFoundError:
         raise DataError(f"{what} not found", file=path) from None
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
         raise DataError(f"{what} is not a readable CSV: {error}", file=path) from None
+    except csv.Error as error:
+        raise DataError(
+            f"{what}: row is cut short or damaged: {error}", file=path, row=reader.line_num
+        ) from None
     if not lines or not any(lines[0]):
         raise DataError(f"{what} is empty", file=path, expected=", ".join(columns))
     header = [name.strip() for name in lines[0]]
