@@ -251,7 +251,13 @@ def finding_of(low, high, interval=0.1):
     ]
     columns = ["method", "hit", "hit_minus_gradcam_low", "hit_minus_gradcam_high"]
     table = pd.DataFrame(rows, columns=columns).assign(truth="box", kind="all", n=90, patients=40)
-    table["hit_low"], table["hit_high"] = table["hit"] - interval, table["hit"] + interval
+    table["hit_near"] = table["hit"] + 0.2
+    for score in ("hit", "hit_near"):
+        table[f"{score}_low"] = table[score] - interval
+        table[f"{score}_high"] = table[score] + interval
+            table[score] - interval,
+            table[score] + interval,
+        )
     faithful = pd.DataFrame({"method": ["gradcam"], "insertion_minus_deletion": [0.2]})
     return map_findings.finding(table, faithful)
 
@@ -268,6 +274,7 @@ def test_the_finding_says_only_what_the_intervals_carry(arguments, words):
     said = finding_of(*arguments)
     assert all(word in said for word in words)
     assert "90 lesion slices of 40 patients" in said and "Random map, Centre blob" in said
+    assert "Within one cell of its 16 x 16 map it lies in 70 %" in said
 
 
 # ---- which cases are shown ----

@@ -120,7 +120,7 @@ def headline(study):
         _card(
             "Grad-CAM's maximum on the lesion",
             claims.MAP_HIT.read(study.tables),
-            "test slices with a lesion",
+            f"within one cell of the map: {claims.MAP_NEAR.read(study.tables)}",
         ),
     ]
     return [*cards, _readers(study), _claims(study)]

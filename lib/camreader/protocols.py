@@ -194,7 +194,7 @@ def _leak_words(leaks):
             yield f"Not in the experiment: {note}."
     if not mean.empty:
         seeds = leaks["seed"].nunique()
-        yield f"The experiment used {seeds} seed(s); `make report SEEDS=5` gives the spread."
+        yield f"The experiment used {seeds} seed(s); “make report SEEDS=5” gives the spread."
 
 
 def hidden_words(card):
