@@ -255,9 +255,6 @@ def finding_of(low, high, interval=0.1):
     for score in ("hit", "hit_near"):
         table[f"{score}_low"] = table[score] - interval
         table[f"{score}_high"] = table[score] + interval
-            table[score] - interval,
-            table[score] + interval,
-        )
     faithful = pd.DataFrame({"method": ["gradcam"], "insertion_minus_deletion": [0.2]})
     return map_findings.finding(table, faithful)
 
