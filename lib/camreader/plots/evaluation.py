@@ -90,7 +90,7 @@ def confusion(tests):
         axis.set(xticks=(0, 1), yticks=(0, 1), xlabel="network says", ylabel="label")
         axis.set_xticklabels(["tumor", "no tumor"])
         axis.set_yticklabels(["tumor", "no tumor"], rotation=90, va="center")
-        axis.set_title(f"{protocol}: {wilson(np.trace(counts), counts.sum())}", size=9)
+        axis.set_title(f"{protocol}: {np.trace(counts)} of {counts.sum()} right", size=9)
     return figure
 
 
@@ -287,7 +287,7 @@ def comparison(table):
             axis.errorbar(
                 row.accuracy, place, xerr=gaps, fmt="o", capsize=3, color=COLOURS[row.protocol]
             )
-            axis.text(1.01, place, f"{int(row.n - row.wrong)}/{int(row.n)}", size=8, va="center")
+            axis.text(1.03, place, f"{int(row.n - row.wrong)}/{int(row.n)}", size=8, va="center")
         else:
             axis.text(0.02, place, str(row.note)[:90], size=7, va="center")
         if row.published == row.published:
