@@ -121,7 +121,7 @@ def test_stored_maps_explain_the_decision_and_a_second_call_repeats_nothing(stud
     expected = heatmaps.explain(run.model, run.images)
     np.testing.assert_allclose(maps, expected.maps, atol=1e-3)  # kept as float16
     assert records["explained_class"].tolist() == run.cases["predicted"].tolist()
-    assert (records["score"] >= 0).all() and set(records["layer"]) == {"features.10"}
+    assert (records["score"] >= 0).all() and set(records["layer"]) == {"features.9"}
     path = study.runs / "heatmaps" / "gradcam.npy"
     written = path.stat().st_mtime_ns
     explained.store(study, run, progress=False)
@@ -168,7 +168,7 @@ def test_maps_table_counts_what_peers_would_leave_blank(run):
     for outcome, row in table.iterrows():
         mine = (run.cases["outcome"] == outcome).to_numpy()
         assert row["n"] == mine.sum() and row["peer_blank"] == positive[mine].sum()
-        assert row["blank"] == 0 and row["cells"] == "8 x 8"
+        assert row["blank"] == 0 and row["cells"] == "16 x 16"
 
 
 def test_the_first_grad_cam_row_is_the_one_claims_quote(table):
@@ -271,7 +271,7 @@ def test_the_finding_says_only_what_the_intervals_carry(arguments, words):
     said = finding_of(*arguments)
     assert all(word in said for word in words)
     assert "90 lesion slices of 40 patients" in said and "Random map, Centre blob" in said
-    assert "Within one cell of its 16 x 16 map it lies in 70 %" in said
+    assert "at most 1/16 of the slice's side away in 70 %" in said
 
 
 # ---- which cases are shown ----

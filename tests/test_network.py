@@ -47,7 +47,7 @@ def test_target_layer_is_the_relu_after_the_last_convolution_and_not_in_place():
     last = max(i for i, m in enumerate(leaves) if isinstance(m, nn.Conv2d))
     assert leaves[last + 1] is network.target_layer
     assert isinstance(network.target_layer, nn.ReLU) and not network.target_layer.inplace
-    assert maps[0].shape[2:] == (16, 16)
+    assert maps[0].shape[2:] == (32, 32)
     assert maps[0].min() >= 0
 
 
@@ -60,8 +60,8 @@ def test_resnet_target_layer_keeps_its_output():
 
 
 def test_what_does_not_fit_is_refused_in_words():
-    with pytest.raises(DataError, match="multiple of 8"):
-        GenericCNN(image_size=100)
+    with pytest.raises(DataError, match="multiple of 4"):
+        GenericCNN(image_size=102)
     with pytest.raises(DataError, match="generic or resnet18"):
         build("vgg")
 

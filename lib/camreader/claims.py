@@ -113,7 +113,7 @@ def region(name):
 
 
 MAP_HIT = Measure("04_localisation", {"method": "gradcam", "kind": "all"}, "hit")
-MAP_NEAR = Measure(MAP_HIT.table, MAP_HIT.where, "hit_near")  # within one cell of the map
+MAP_NEAR = Measure(MAP_HIT.table, MAP_HIT.where, "hit_near")  # at most 1/16 of the side away
 HIDDEN = Measure("01_label_rules", {"rule": "neighbour", "distance_mm": 0.0}, "share")
 MEASURED = {  # claim -> what this run measured of the same quantity, each named in words
     "cited-ms": {"Grad-CAM on the lesion": MAP_HIT},

@@ -120,7 +120,7 @@ def headline(study):
         _card(
             "Grad-CAM's maximum on the lesion",
             claims.MAP_HIT.read(study.tables),
-            f"within one cell of the map: {claims.MAP_NEAR.read(study.tables)}",
+            f"on it or at most 1/16 of the side away: {claims.MAP_NEAR.read(study.tables)}",
         ),
     ]
     return [*cards, _readers(study), _claims(study)]

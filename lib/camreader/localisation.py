@@ -60,7 +60,7 @@ def score(maps, masks, tolerance=None):
     """Scores of maps (N, S, S) in 0..1 against lesion masks (N, S, S), one row per slice.
 
     hit        the maximum lies on the lesion (pointing game; of tied maxima, the share that does)
-    hit_near   the same within `tolerance` pixels (by default one cell of a 16 x 16 map)
+    hit_near   the same within `tolerance` pixels (by default 1/16 of the map's side)
     energy     share of the map's sum on the lesion (Wang et al. 2020, Score-CAM, section 4.2)
     iou_fixed  intersection over union of the map above 0.5 with the lesion
     iou_best   the same above the method's best threshold: the one of 0.05, 0.10, ... 0.95 with

@@ -17,8 +17,8 @@ def finding(table, faithful):
         f"On {own['n']} lesion slices of {own['patients']} patients the maximum of the Grad-CAM "
         f"map lies on the lesion ({truth}) in {_percent(own, 'hit')}; centre blob "
         f"{_percent(rows.loc['centre'], 'hit')}, random map {_percent(rows.loc['random'], 'hit')}.",
-        f"Within one cell of its 16 x 16 map it lies in {_percent(own, 'hit_near')}; centre blob "
-        f"{_percent(rows.loc['centre'], 'hit_near')}.",
+        f"It lies on it or at most 1/16 of the slice's side away in {_percent(own, 'hit_near')}; "
+        f"centre blob {_percent(rows.loc['centre'], 'hit_near')}.",
     ]
     better = rows[rows["hit_minus_gradcam_low"] > 0].index
     worse = rows[rows["hit_minus_gradcam_high"] < 0].index

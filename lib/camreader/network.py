@@ -26,21 +26,23 @@ class ReLU(nn.ReLU):
 class GenericCNN(nn.Module):
     """Is there a tumor on this slice? (N, 1, S, S) float32 in 0..1 -> (N,) logits.
 
-    Four convolutions halve the image three times, so the last feature map, `target_layer`, which
-    Grad-CAM explains, is S/8 x S/8: fine enough to point at a small lesion. The head keeps the
-    strongest response of each of `regions` x `regions` parts of the image and weighs them; one
-    part, the default, means that a lesion counts the same wherever it is.
+    The last two of four convolutions stay at a quarter of the image's side, so the last feature
+    map, `target_layer`, which Grad-CAM explains, is S/4 x S/4. With one more halving in between
+    accuracy was the same on the phantom, but the map's maximum lay beside the lesion: a cell eight
+    pixels wide answers to what is in the cells around it. The head keeps the strongest response
+    of each of `regions` x `regions` parts of the image and weighs them; one part, the default,
+    means that a lesion counts the same wherever it is.
     """
 
     def __init__(
-        self, image_size=128, channels=(16, 32, 64, 128), regions=1, hidden=64, dropout=0.1
+        self, image_size=128, channels=(16, 32, 48, 64), regions=1, hidden=64, dropout=0.1
     ):
         super().__init__()
-        if image_size % (8 * regions):
+        if image_size % (4 * regions):
             raise DataError(
                 "Image size does not fit the network",
                 found=image_size,
-                expected=f"a multiple of {8 * regions}",
+                expected=f"a multiple of {4 * regions}",
             )
         c1, c2, c3, c4 = channels
         self.features = nn.Sequential(
@@ -52,12 +54,11 @@ class GenericCNN(nn.Module):
             nn.MaxPool2d(2),
             nn.Conv2d(c2, c3, 3, padding=1),
             ReLU(),
-            nn.MaxPool2d(2),
             nn.Conv2d(c3, c4, 3, padding=1),
             ReLU(),
         )
         self.head = nn.Sequential(
-            nn.MaxPool2d(image_size // 8 // regions),
+            nn.MaxPool2d(image_size // 4 // regions),
             nn.Flatten(),
             nn.Dropout(dropout),
             nn.Linear(c4 * regions * regions, hidden),
