@@ -29,7 +29,9 @@ def forks(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", "reading_kernel"])
-    return context
+    yield context
+    for kernel in multiprocessing.active_children():  # of a test that failed
+        kernel.kill()
 
 
 class Kernel:
@@ -161,6 +163,6 @@ def test_two_hundred_kills_lose_nothing_and_store_nothing_twice(tmp_path, forks)
 
 def test_kills_with_a_keeper_of_its_own_process(tmp_path, forks):
     """As above with the real keeper: it must not survive its kernel, nor answer the next one."""
-    design = make_study(tmp_path, cases=20, training_cases=1, readers=6, size=8)
-    readers = kill_repeatedly(design, forks, KILLS_WITH_KEEPER, longest=3, own_keeper=True)
+    design = make_study(tmp_path, cases=40, training_cases=1, readers=30, size=8)
+    readers = kill_repeatedly(design, forks, KILLS_WITH_KEEPER, longest=1, own_keeper=True)
     assert sum(sum(reader.killed_at.values()) for reader in readers) >= KILLS_WITH_KEEPER
