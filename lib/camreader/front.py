@@ -117,17 +117,19 @@ def headline(study):
             study.card["refusals"].get("sound") or ACCURACY["sound"].read(study.tables),
             "patients kept apart; test set looked at once",
         ),
-        _card(
-            "Grad-CAM's maximum on the lesion",
-            claims.MAP_HIT.read(study.tables),
-            f"on it or at most 1/16 of the side away: {claims.MAP_NEAR.read(study.tables)}",
-        ),
     ]
-    return [*cards, _readers(study), _claims(study)]
+    return [*cards, _localisation(study), _readers(study), _claims(study)]
 
 
 def _card(label, value, note):
     return {"label": label, "value": value, "note": note}
+
+
+def _localisation(study):
+    value = claims.MAP_HIT.read(study.tables)
+    note = f"on it or at most 1/16 of the side away: {claims.MAP_NEAR.read(study.tables)}"
+    note = "" if value.startswith(claims.NOT_MEASURED) else note
+    return _card("Grad-CAM's maximum on the lesion", value, note)
 
 
 def _readers(study):

@@ -145,7 +145,10 @@ def _means(rows, draws, seed, scores):
         low, high = patient_interval(column, groups, draws, seed)
         mean = float(column.mean()) if len(column) else float("nan")
         out |= {name: mean, f"{name}_low": low, f"{name}_high": high}
-    missing = {0: "no test slice has a lesion", 1: "no interval: 2 patients needed, 1 found"}
+    missing = {
+        0: "no test slice has a lesion whose place is known",
+        1: "no interval: 2 patients needed, 1 found",
+    }
     return out | {"note": missing.get(patients, "")}
 
 
