@@ -9,10 +9,12 @@ import urllib.request
 
 import nbformat
 import numpy as np
+import psutil
 import pytest
 import yaml
 
 from browser import (
+    KERNEL_IDLE,
     chromium,  # noqa: F401 (fixtures)
     jupyterlab,  # noqa: F401
     open_notebook,
@@ -351,14 +353,53 @@ def test_doors_of_the_served_page(open_page, tmp_path):
 # ---- trouble ----
 
 
+def kernels_of(pid):
+    children = psutil.Process(pid).children(recursive=True)
+    return [child for child in children if "ipykernel_launcher" in " ".join(child.cmdline())]
+
+
+def test_a_killed_kernel_loses_nothing(open_page, jupyterlab, tmp_path):  # noqa: F811
+    """kill -9 of the true kernel: said on the page, and the answer arrives with the next one."""
+    room = Room(tmp_path, cases=6, training_cases=1)
+    nbformat.write(room.notebook(), jupyterlab.folder / "killed.ipynb")
+    page = open_page(1400, 1000)
+    open_notebook(page, jupyterlab, "killed.ipynb")
+    run_all(page)
+    begin(page)
+    stage, cases = "unaided", [step.case for step in room.design.steps(1)]
+    for turn in range(3):
+        case = cases[turn // 2]
+        wait_for(page, stage, case)
+        for kernel in kernels_of(jupyterlab.process.pid):
+            kernel.kill()
+        press_answer(page, "other", 2)
+        if stage == "aided":
+            page.keyboard.press("k")
+        page.wait_for_selector(".cr-said.cr-bad")
+        assert "Not stored yet" in said(page) and "stays on this page" in said(page)
+        page.locator(".jp-Dialog-button.jp-mod-accept").click()  # "Kernel Restarting": it says so
+        page.wait_for_function(KERNEL_IDLE, timeout=60_000)
+        run_all(page)
+        begin(page)
+        stage = "aided" if stage == "unaided" else "unaided"
+    wait_for(page, stage, cases[1])
+    answers = [e for e in room.events() if e["kind"] in ("locked", "revised")]
+    assert [(e["case_id"], e["kind"]) for e in answers] == [
+        (cases[0], "locked"),
+        (cases[0], "revised"),
+        (cases[1], "locked"),
+    ]
+    page.close()
+
+
 def mount(*arguments):
     return subprocess.run(["mount", *map(str, arguments)], capture_output=True).returncode == 0
 
 
-def test_a_full_disk_is_said_at_once(open_page, tmp_path):
-    """The answer stays on the page and is stored as soon as it can be."""
-    room = Room(tmp_path, cases=4, training_cases=1)
-    disk = tmp_path / "disk"
+@contextlib.contextmanager
+def small_disk(tmp_path):
+    """A room whose log is on a disk of its own, of two megabytes."""
+    room, disk = Room(tmp_path, cases=4, training_cases=1), tmp_path / "disk"
     disk.mkdir()
     if not mount("-t", "tmpfs", "-o", "size=2m", "tmpfs", disk):
         pytest.skip("a small disk needs a mount, which needs root")
@@ -367,24 +408,45 @@ def test_a_full_disk_is_said_at_once(open_page, tmp_path):
         room.config.write_text(
             room.config.read_text().replace("IDLE_SECONDS: 600", f"DATABASE: {room.database}")
         )
-        with serving(room) as address:
-            page = open_page()
-            page.goto(address)
-            begin(page)
-            cases = [step.case for step in room.design.steps(1)]
-            wait_for(page, "unaided", cases[0])
-            filler = disk / "filler"
-            fill(filler)
-            press_answer(page, "tumor", 5)
-            check_refused_and_kept(page, "disk", cases[0], "unaided")
-            assert not room.events(kind="locked")
-            filler.unlink()
-            page.keyboard.press("Enter")
-            wait_for(page, "aided", cases[0])
-            stored = [e["payload"] for e in room.events() if e["kind"] in ("locked", "revised")]
-            assert [p["confidence"] for p in stored] == [5]
+        yield room
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_full_disk_is_said_at_once(open_page, tmp_path):
+    """The answer stays on the page and is stored as soon as it can be."""
+    with small_disk(tmp_path) as room, serving(room) as address:
+        page = open_page()
+        page.goto(address)
+        begin(page)
+        cases = [step.case for step in room.design.steps(1)]
+        wait_for(page, "unaided", cases[0])
+        filler = room.database.parent / "filler"
+        fill(filler)
+        press_answer(page, "tumor", 5)
+        check_refused_and_kept(page, "disk", cases[0], "unaided")
+        assert not room.events(kind="locked")
+        filler.unlink()
+        page.keyboard.press("Enter")
+        wait_for(page, "aided", cases[0])
+        stored = [e["payload"] for e in room.events() if e["kind"] in ("locked", "revised")]
+        assert [p["confidence"] for p in stored] == [5]
+
+
+def test_a_read_only_folder_is_said_before_the_first_case(open_page, tmp_path):
+    """The name stays on the page, and reading begins once the folder can be written."""
+    with small_disk(tmp_path) as room, serving(room) as address:
+        assert mount("-o", "remount,ro", room.database.parent)
+        page = open_page()
+        page.goto(address)
+        begin(page)
+        page.wait_for_selector(".cr-said.cr-bad", timeout=20_000)
+        assert "cannot be opened for writing" in said(page)
+        assert page.locator(".cr-name").input_value() == "Ann"
+        assert mount("-o", "remount,rw", room.database.parent)
+        page.get_by_role("button", name="Try again").click()
+        wait_for(page, "unaided", room.design.steps(1)[0].case)
+        assert [e["reader"] for e in room.events(kind="enrolled")] == ["Ann"]
 
 
 def fill(path):

@@ -13,11 +13,17 @@ function send(session, answer) {
       "this browser. If this does not go away, reload the page (in JupyterLab: Run > Run All Cells).", true);
     go();
   }, PATIENCE_MS);
-  session.stops.push(() => clearInterval(timer));
-  session.waiting = { ...out, then, timer };
+  expect(session, { ...out, then, timer });
   say(session, null);
   session.render();
   go();
+}
+
+// Wait for one reply at a time: the answer of an earlier page may follow before "begin" is replied to.
+function expect(session, waiting) {
+  clearInterval(session.waiting?.timer);
+  session.stops.push(() => clearInterval(waiting.timer));
+  session.waiting = waiting;
 }
 
 // An answer that an earlier page could not store, found in this browser: send it first.
@@ -38,7 +44,7 @@ function tell(session, kind, payload) {
 function actions(session) {
   return {
     render: () => render(session),
-    begin: (name) => ask(session, { type: "begin", name }),
+    begin: (name) => ask(session, { type: "begin", name: (session.typed = name) }),
     pick: (part) => pick(session, part),
     store: () => store(session),
     pause: (reason, more) => pause(session, reason, more),
@@ -53,8 +59,8 @@ function actions(session) {
 function ask(session, message) {
   const id = newId(), again = () => ask(session, message);
   say(session, null);
-  session.waiting = { id, again, timer: setInterval(() =>
-    say(session, "There is no answer from the kernel. Reload the page (in JupyterLab: Run > Run All Cells).", true), PATIENCE_MS) };
+  expect(session, { id, again, timer: setInterval(() =>
+    say(session, "There is no answer from the kernel. Reload the page (in JupyterLab: Run > Run All Cells).", true), PATIENCE_MS) });
   toKernel(session, { ...message, id });
 }
 

@@ -83,7 +83,7 @@ function startScreen(session) {
     "no program stands behind it. To read, start the session with: make read");
   const name = element("input", {
     type: "text", maxLength: 60, placeholder: "Your name or code", "aria-label": "Your name or code",
-    "data-lm-suppress-shortcuts": "true", className: "cr-name", value: state.reader || "", autocomplete: "off",
+    "data-lm-suppress-shortcuts": "true", className: "cr-name", value: session.typed ?? state.reader ?? "", autocomplete: "off",
   });
   const begin = () => session.begin(name.value);
   name.addEventListener("keydown", (event) => event.key === "Enter" && begin());
