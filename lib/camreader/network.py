@@ -6,6 +6,8 @@ convolutions is our addition: the paper names no activation but the sigmoid, and
 stack of convolutions would be a single linear filter.
 """
 
+import math
+
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -57,8 +59,11 @@ class GenericCNN(nn.Module):
             nn.Conv2d(c3, c4, 3, padding=1),
             ReLU(),
         )
+        side = image_size // 4 // regions
+        first = math.gcd(side, 4)  # in two steps: the gradient of one large pooling is slow
         self.head = nn.Sequential(
-            nn.MaxPool2d(image_size // 4 // regions),
+            nn.MaxPool2d(first),
+            nn.MaxPool2d(side // first),
             nn.Flatten(),
             nn.Dropout(dropout),
             nn.Linear(c4 * regions * regions, hidden),
