@@ -4,12 +4,15 @@ SQLite in WAL mode with synchronous=FULL, or PostgreSQL by address. An event is 
 statement, so it is stored whole or not at all.
 """
 
+import sqlite3
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import sqlalchemy as sa
 
+WAL_SECONDS = 10.0  # to wait for others who make the same file
 _metadata = sa.MetaData()
 _big = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 events_table = sa.Table(
@@ -95,7 +98,15 @@ def open_engine(url):
 
 def _durable(connection, _record):
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
+    end = time.monotonic() + WAL_SECONDS
+    while True:  # SQLite itself does not wait where several make a new file at once
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.close()
 
