@@ -18,13 +18,14 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from camreader import cohort, files, heatmaps, network, phantom, pixels, plans, runs
+from camreader import closeups, cohort, files, heatmaps, network, phantom, pixels, plans, runs
 from camreader.fitting import Fit
 from camreader.schemas import Cohort
 
 ROOT = Path(__file__).parents[2]
 SLICES = 928_000  # all of DeepLesion: 32,120 key slices and what lies within 30 mm of them
 IMAGES_GB = 220
+LESIONS = 32_735  # with a box, on those key slices
 TEST_SHARE = 0.2
 SEEDS = 5
 # Shares of the slices that a run is about: regions are known for a part, the truth for 43,295.
@@ -54,7 +55,7 @@ def ingest_rate(folder):
             path.unlink()
         pixels.ingest(frame, card["source"], target, 128, workers=1, progress=False)
 
-    return len(frame) / best(once), frame
+    return len(frame) / best(once), frame, card
 
 
 def training_rate():
@@ -64,6 +65,7 @@ def training_rate():
     frame = pd.DataFrame({"slice_id": np.arange(count).astype(str)})
     frame["label"] = rng.integers(0, 2, count)
     frame["split_patient"] = np.repeat(["train", "validation", "test"], [1024, 128, 128])
+    frame = frame.assign(boxes="[]", width=128)
     images = torch.from_numpy(rng.random((count, 1, 128, 128), np.float32))
     fit = Fit(frame, images, plans.PLANS["sound-final"], plans.Settings(), 0)
     return 1024 / best(lambda: fit.run_epoch(tqdm(disable=True)))
@@ -75,7 +77,7 @@ def map_rate():
     return len(images) / best(lambda: heatmaps.grad_cam(model, images))
 
 
-def memory_rows(folder, frame):
+def memory_rows(folder, frame, card):
     """Peak memory of a training that has loaded its slices, for several sizes of cohort."""
     rows = []
     for count in SIZES:
@@ -83,6 +85,7 @@ def memory_rows(folder, frame):
         many = pd.concat([frame] * (count // len(frame) + 1), ignore_index=True)[:count]
         many["slice_id"] = [f"{i:06d}" for i in range(count)]
         files.write_table(many, study.cohort_table, Cohort)
+        study.save_card(card)
         np.save(study.pixels, np.zeros((count, 128, 128), np.int16))
         command = [sys.executable, __file__, "--load", study.data]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -104,8 +107,8 @@ def measure():
     """The rates of this machine, one core."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
-        ingested, frame = ingest_rate(Path(name))
-        memory = memory_rows(Path(name), frame)
+        ingested, *found = ingest_rate(Path(name))
+        memory = memory_rows(Path(name), *found)
     slope = np.polyfit([r["slices"] for r in memory], [r["peak_mb"] for r in memory], 1)
     rates = {
         "ingest, slices per second and core": ingested,
@@ -118,11 +121,13 @@ def measure():
 
 
 def training_hours(name, per_second):
-    """Hours of one run at most: every epoch of every draw that its plan allows."""
+    """Hours of one run at most: every epoch and close-up of every draw that its plan allows."""
     settings, plan = plans.Settings(), plans.PLANS[name]
     draws = settings.resamples if plan.stop == "test accuracy" else 1
-    slices = SLICES * SHARES.get(name.split("-")[0], 1.0) * (1 - TEST_SHARE)
-    return slices * settings.epochs * draws / per_second / 3600
+    share = SHARES.get(name.split("-")[0], 1.0) * (1 - TEST_SHARE)
+    pieces = 2 * LESIONS / closeups.SHARE**2  # of one epoch of close-ups, in slices' worth of work
+    work = share * (SLICES * settings.epochs + pieces * settings.closeups)
+    return work * draws / per_second / 3600
 
 
 def plan(rates, seeds=SEEDS):
