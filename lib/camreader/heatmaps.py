@@ -62,7 +62,8 @@ def explain(model, images, classes=None, batch_size=64, target_layer=None):
     with evaluating(model), torch.inference_mode(False):
         parts = [_explain_batch(model, layer, images[b], chosen, b) for b in batches]
     if not parts:
-        return Maps(np.zeros((0, *images.shape[2:]), np.float32), *[np.zeros(0)] * 5, layer="")
+        nothing = np.zeros((0, *images.shape[2:]), np.float32)
+        return Maps(nothing, *[np.zeros(0)] * 5, layer=layer_name(model, layer))
     raw, classes, scores, rescue = (torch.cat(column) for column in zip(*parts, strict=True))
     maps, flags = _scaled(raw, images.shape[2:], rescue)
     columns = [column.cpu().numpy() for column in (raw, classes, scores, *flags)]
@@ -273,8 +274,7 @@ def _fill(parts, model, layer, read, count, chunk, progress):
     maps = _open(parts["maps"], np.float16, (count, *size))
     bar = tqdm(total=count, initial=int(records["done"].sum()), unit="map", disable=not progress)
     with bar:
-        for start in range(0, count, chunk):
-            rows = slice(start, min(start + chunk, count))
+        for rows in _slices(count, chunk):
             if records["done"][rows].all():
                 continue
             result = explain(model, read(rows.start, rows.stop), target_layer=layer)

@@ -36,9 +36,14 @@ def window(hu, centre, width):
     return np.clip(scaled, 0, 1, out=scaled if scaled.ndim else None)
 
 
+def unit_of(card):
+    """What a cohort's values are: "HU", or "grey" where the images do not say."""
+    return "HU" if card.get("hu", True) else "grey"
+
+
 def window_for(card, name):
     """(centre, width) of the window called `name`; greys, which are not HU, have their own one."""
-    return WINDOWS[name] if card.get("hu", True) else tuple(card["window"])
+    return WINDOWS[name] if unit_of(card) == "HU" else tuple(card["window"])
 
 
 def presets(unit, window):

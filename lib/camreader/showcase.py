@@ -86,6 +86,6 @@ def viewer(study, explained, rows, maps, methods=SHOWN, **traits):
         titles=[title(case) for case in cases.itertuples()],
         cohort_title=card["title"],
         window=tuple(card["window"]),
-        unit="HU" if card.get("hu", True) else "grey",
+        unit=pixels.unit_of(card),
         **traits,
     )

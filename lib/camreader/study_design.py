@@ -131,8 +131,8 @@ def _full_resolution(study, chosen, window):
     """Slices as the reader sees them, and the unit and window they open with."""
     card = study.card
     images = [pixels.read_hu(Path(card["source"]) / path) for path in chosen["image_path"]]
-    unit = "HU" if card.get("hu", True) else "grey"
-    return images, {"unit": unit, "window": list(pixels.window_for(card, window))}
+    shown = {"unit": pixels.unit_of(card), "window": list(pixels.window_for(card, window))}
+    return images, shown
 
 
 def rehearse(study, plan, seed_of_run=0):

@@ -17,7 +17,7 @@ from pathlib import Path
 from camreader.workflow import ALLOCATOR
 
 ROOT = Path(__file__).parents[2]
-SLICES, STEPS, ROUNDS, TURNS = 512, 4, 5, 1
+SLICES, STEPS, ROUNDS, TURNS = 512, 4, 5, 2
 WANTED = 0.95
 
 
