@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
+from sklearn.dummy import DummyClassifier
 from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import proportion_confint, proportion_effectsize
 
@@ -33,6 +34,7 @@ def test_every_metric_is_that_of_scikit_learn(pairs):
     expected = {
         "accuracy": sk.accuracy_score(labels, called),
         "Brier score": sk.brier_score_loss(labels, scores, pos_label=1),
+        "commoner class": DummyClassifier().fit(scores, labels).score(scores, labels),
     }
     if labels.any():
         expected["sensitivity"] = sk.recall_score(labels, called)

@@ -105,6 +105,24 @@ def test_a_refused_protocol_is_said_in_every_row(study, cohort, predictions):
     assert any("sound protocol: refused: 3 patients needed" in sentence for sentence in words)
 
 
+@pytest.mark.parametrize(("low", "more"), [(0.55, False), (0.65, True)])
+def test_an_accuracy_no_better_than_one_answer_is_said_to_be_so(low, more):
+    row = {"run": "final", "low": low, "high": 0.8, "n": 100, "note": ""}
+    measured = [("accuracy", 0.7), ("commoner class", 0.6)]
+    table = pd.DataFrame(
+        [
+            row | {"protocol": p, "metric": m, "value": v}
+            for p in ("paper", "sound")
+            for m, v in measured
+        ]
+    )
+    leaks = pd.DataFrame(columns=["split", "negatives", "accuracy", "note", "seed"])
+    card = {"contamination": {"share": None, "source": "no truth"}}
+    first = next(protocols.finding(table, {}, leaks, card))
+    assert "always naming the commoner class would reach 60.0 %" in first
+    assert ("more than that is not shown" in first) is not more
+
+
 def test_table_2_stands_beside_the_published_one(study, predictions):
     table = protocols.table2(study, PAPER, 0).set_index("run")
     assert table["test_error_percent_published"].tolist() == pytest.approx([14.586, 8.091, 4.11])

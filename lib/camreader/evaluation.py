@@ -21,6 +21,11 @@ PROPORTIONS = {  # name -> (which slices count, which of them are successes), fr
     "specificity": (lambda y, p: y == 0, lambda y, p: p == 0),
     "PPV": (lambda y, p: p == 1, lambda y, p: y == 1),
     "NPV": (lambda y, p: p == 0, lambda y, p: y == 0),
+    # what an answer that is always the same would reach: the accuracy to beat
+    "commoner class": (
+        lambda y, p: np.ones(len(y), bool),
+        lambda y, p: y == (2 * y.sum() >= len(y)),
+    ),
 }
 EMPTY = {
     "accuracy": "no slice to test",
@@ -28,6 +33,7 @@ EMPTY = {
     "specificity": "no tumor-free slice to test",
     "PPV": "no slice was called tumor",
     "NPV": "no slice was called free of tumor",
+    "commoner class": "no slice to test",
 }
 SIZES = (0, 10, 20, 30, np.inf)  # mm, the longest lesion on the slice
 

@@ -14,10 +14,13 @@ from camreader.claims import Measure
 from camreader.files import read_table
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
-ACCURACY = {
-    p: Measure("03_metrics", {"metric": "accuracy", "protocol": p, "run": "final"})
-    for p in ("paper", "sound")
-}
+ACCURACY, COMMONER = (
+    {
+        p: Measure("03_metrics", {"metric": m, "protocol": p, "run": "final"})
+        for p in ("paper", "sound")
+    }
+    for m in ("accuracy", "commoner class")
+)
 
 
 @dataclass(frozen=True)
@@ -110,15 +113,22 @@ def headline(study):
         _card(
             "Accuracy, the paper's protocol",
             ACCURACY["paper"].read(study.tables),
-            "slices split at random; the test set decided when to stop",
+            "slices split at random; the test set decided when to stop" + _commoner(study, "paper"),
         ),
         _card(
             "Accuracy, the sound protocol",
             study.card["refusals"].get("sound") or ACCURACY["sound"].read(study.tables),
-            "patients kept apart; test set looked at once",
+            "patients kept apart; test set looked at once" + _commoner(study, "sound"),
         ),
     ]
     return [*cards, _localisation(study), _readers(study), _claims(study)]
+
+
+def _commoner(study, protocol):
+    """The share that one and the same answer would get right, to stand under an accuracy."""
+    value = COMMONER[protocol].read(study.tables)
+    share = value.split(" (")[0]
+    return "" if value.startswith(claims.NOT_MEASURED) else f"; always one answer: {share}"
 
 
 def _card(label, value, note):

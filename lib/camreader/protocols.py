@@ -17,7 +17,7 @@ from camreader.plans import MAIN, part_of_study
 from camreader.schemas import DataError
 
 METRICS = ("accuracy", "sensitivity", "specificity", "PPV", "NPV", "AUC", "Brier score")
-METRICS += ("calibration error",)
+METRICS += ("calibration error", "commoner class")
 RUN_WORDS = {"first": "first run", "second": "second run", "final": "final run (resampled)"}
 
 
@@ -137,15 +137,13 @@ def words(row):
 
 def finding(table, grouped, leaks, card):
     """Sentences that state what the evaluation found, computed from its tables."""
-    chosen = {
-        protocol: table.query("protocol == @protocol and run == 'final' and metric == 'accuracy'")
-        for protocol in ("paper", "sound")
-    }
-    for protocol, rows in chosen.items():
-        yield f"Accuracy under the {protocol} protocol: {words(rows.iloc[0])}."
-        if rows.iloc[0].get("seeds", 1) > 1:
-            yield _seeds_words(rows.iloc[0])
-    paper, sound = (rows.iloc[0]["value"] for rows in chosen.values())
+    final = table[table["run"] == "final"].set_index(["protocol", "metric"], drop=False)
+    for protocol in ("paper", "sound"):
+        row = final.loc[protocol, "accuracy"]
+        yield f"Accuracy under the {protocol} protocol: {_accuracy_words(final.loc[protocol])}."
+        if row.get("seeds", 1) > 1:
+            yield _seeds_words(row)
+    paper, sound = (final.loc[(protocol, "accuracy"), "value"] for protocol in ("paper", "sound"))
     if pd.notna(paper) and pd.notna(sound):
         gap = 100 * (paper - sound)
         yield f"The paper's protocol reads {gap:+.1f} points against the sound one."
@@ -153,6 +151,16 @@ def finding(table, grouped, leaks, card):
         yield from _contrast_words(protocol, groups_of)
     yield from _leak_words(leaks)
     yield hidden_words(card)
+
+
+def _accuracy_words(of):
+    """One protocol's accuracy beside that of an answer which is always the same."""
+    row, always = of.loc["accuracy"], of.loc["commoner class"]
+    said = words(row)
+    if pd.isna(row["value"]):
+        return said
+    said += f"; always naming the commoner class would reach {100 * always['value']:.1f} %"
+    return said + ("" if row["low"] > always["value"] else ", and more than that is not shown")
 
 
 def _seeds_words(row):

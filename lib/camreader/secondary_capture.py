@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
+from camreader import pixels
 from camreader.files import atomic_path
 from camreader.schemas import DataError
 
@@ -89,7 +90,7 @@ def export(folder, cases, slices, maps, card, layer):
         )
         rgb = picture(grey, heat, lines, case["boxes"])
         place = (patient, study_uid, series_uid, number)
-        spacing = case["spacing_mm"] if card.get("hu", True) else None
+        spacing = case["spacing_mm"] if pixels.unit_of(card) == "HU" else None
         path = folder / f"overlay_{number:04d}.dcm"
         data = dataset(rgb, card["title"], place, card["synthetic"], spacing, " ".join(lines))
         write(data, path)

@@ -203,7 +203,8 @@ def main():
     started = time.time()
     environment = {**os.environ, **ALLOCATOR, "MPLBACKEND": "agg", "PYTHONHASHSEED": "0"}
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    if not options.profile:  # Snakemake's Slurm plugin asks for a cluster, for up to ten seconds
+    if not (options.profile or "--executor" in options.extra):
+        # Snakemake's Slurm plugin asks for a cluster when it loads, for up to ten seconds
         environment["SLURM_CONF"] = os.devnull
     done = subprocess.run(snakemake_command(options, options.extra), env=environment)
     lock.close()
