@@ -62,6 +62,15 @@ def test_every_link_of_the_page_leads_somewhere(finished, offline):
             assert (finished / "reports" / link).exists(), link
 
 
+def test_the_page_keeps_its_shape_while_pictures_arrive(finished, offline):
+    offline.goto((finished / "reports" / "index.html").as_uri())
+    height = "document.scrollingElement.scrollHeight"
+    before = offline.evaluate(height)
+    offline.evaluate("document.querySelectorAll('img').forEach((i) => (i.loading = 'eager'))")
+    offline.wait_for_function("[...document.images].every((i) => i.complete && i.naturalWidth)")
+    assert offline.evaluate(height) == before
+
+
 def test_it_fits_a_phone_and_prints(finished, offline):
     offline.set_viewport_size({"width": 390, "height": 800})
     offline.goto((finished / "reports" / "index.html").as_uri())

@@ -132,7 +132,9 @@ def _commoner(study, protocol):
 
 
 def _card(label, value, note):
-    return {"label": label, "value": value, "note": note}
+    """A number with its interval, as Measure.read words them, taken apart for the eye."""
+    number, _, limits = value.partition(" (")
+    return {"label": label, "value": number, "limits": limits.removesuffix(")"), "note": note}
 
 
 def _localisation(study):

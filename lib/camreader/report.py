@@ -12,9 +12,10 @@ from pathlib import Path
 import jinja2
 import nbformat
 import pandas as pd
+from PIL import Image
 
 from camreader import catalogue, front, webpage
-from camreader.files import Study, atomic_path, read_table
+from camreader.files import Study, atomic_path, read_json, read_table
 
 LONG_TABLE = 40  # rows shown on the page; the CSV has them all
 SHOWN_PACKAGES = (
@@ -46,6 +47,13 @@ def table_view(study, name, caption):
     return {"name": name, "caption": caption, "columns": columns, "rows": rows, "n": len(frame)}
 
 
+def figure_view(study, name, caption):
+    """A figure with its size, so that the page keeps its shape while pictures arrive."""
+    with Image.open(study.figures / f"{name}.png") as image:
+        width, height = image.size
+    return {"name": name, "caption": caption, "width": width, "height": height}
+
+
 def executed(path):
     """Seconds a notebook ran and the parameters it was given, from papermill's own record."""
     record = nbformat.read(path, as_version=4).metadata.get("papermill", {})
@@ -60,9 +68,17 @@ def part_view(study, notebook, part):
         "notebook": notebook,
         "part": part,
         "finding": front.finding(study, notebook),
+        "figures": [figure_view(study, *item) for item in part.figures.items()],
         "tables": [table_view(study, *item) for item in part.tables.items()],
         **executed(source),
     }
+
+
+def training_view(study, seeds):
+    """How many networks were trained with these seeds, and how long that took in all."""
+    records = [read_json(path) for path in study.runs.glob("*-seed*/model.json")]
+    spent = [r["seconds"] for r in records if r.get("finished") and r["seed"] in seeds]
+    return {"networks": len(spent), "minutes": sum(spent) / 60}
 
 
 def versions():
@@ -78,6 +94,7 @@ def write_report(study):
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
     )
     parts = [part_view(study, *item) for item in catalogue.PARTS.items()]
+    seeds = next((p["parameters"]["SEEDS"] for p in parts if "SEEDS" in p["parameters"]), [0])
     page = environment.get_template("report.html").render(
         card=study.card,
         parts=parts,
@@ -87,7 +104,8 @@ def write_report(study):
         policy=webpage.POLICY,
         versions=versions(),
         minutes=sum(p["seconds"] or 0 for p in parts) / 60,
-        seeds=next((p["parameters"]["SEEDS"] for p in parts if "SEEDS" in p["parameters"]), [0]),
+        training=training_view(study, seeds),
+        seeds=seeds,
         long_table=LONG_TABLE,
     )
     with atomic_path(Path(study.reports) / "index.html") as temporary:
