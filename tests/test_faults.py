@@ -254,6 +254,22 @@ def test_killed_at_random_moments_it_ends_with_the_same_tables(finished, finishe
     same_tables(finished, finished_copy, ["05_reader_results"])
 
 
+def test_a_run_stopped_by_ctrl_c_says_so_and_goes_on(finished, finished_copy):
+    folder = finished_copy / "data/runs/phantom/paper-first-seed0"
+    shutil.rmtree(folder)
+    target = f"{folder.relative_to(finished_copy)}/trained"
+    process = start(finished_copy, "--", target)
+    wait_for(lambda: list(folder.glob("checkpoint*")) or process.poll() is not None)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everything that runs in it
+    words, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert words.endswith("Stopped. What is done is kept; the same command goes on from here.\n")
+    assert "Traceback" not in words and not (folder / "trained").exists()
+    status, words = run(finished_copy, "--", target)
+    assert status == 0, words[-3000:]
+    same_frames(finished / "data/runs/phantom/paper-first-seed0", folder)
+
+
 def test_of_two_runs_the_second_waits_and_finds_nothing_to_do(finished, finished_copy):
     touch_notebook(finished_copy, "05_reader_results")
     first = start(finished_copy, "--", READER_RESULTS)

@@ -3,8 +3,10 @@
 Needs sbatch, and either a Slurm that answers or the program that starts one on this machine.
 """
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 
@@ -12,7 +14,7 @@ import pytest
 import yaml
 
 from conftest import ROOT, SHARED
-from study_run import QUICK, copy_checkout, same_tables, start
+from study_run import QUICK, copy_checkout, same_tables, start, wait_for
 
 PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
 PARTS = ("01_ingest", "02_train", "05_reader_results")  # the whole study would take minutes more
@@ -84,6 +86,17 @@ def test_a_study_on_slurm_has_the_tables_of_a_local_one_and_killed_jobs_run_agai
     logs = tmp_path / "reports" / "logs"
     assert "CANCELLED" in next((logs / "slurm").rglob(f"{cancelled}.log")).read_text()
     assert (logs / "02_train.log").exists() and (logs / "training/paper-final-seed0.log").exists()
+
+
+def test_ctrl_c_takes_the_jobs_off_the_cluster(slurm, tmp_path):
+    copy_checkout(tmp_path)
+    before = set(jobs())
+    process = start(tmp_path, "--profile", "profiles/slurm", "--", "reports/tables/01_counts.csv")
+    job = wait_for_job(process, "rule_ingest", before)
+    os.killpg(process.pid, signal.SIGINT)
+    words, _ = process.communicate(timeout=120)
+    assert process.returncode == 130 and "Stopped. What is done is kept" in words
+    wait_for(lambda: jobs()[job][1] == "CANCELLED", seconds=30)
 
 
 def test_threads_memory_time_and_gpu_of_every_rule_are_stated():

@@ -191,6 +191,19 @@ def parse_options():
     return options
 
 
+def run_to_its_end(command, environment):
+    """(exit status, whether Ctrl-C was pressed) of a command that gets the same Ctrl-C.
+
+    It is not killed for it: Snakemake still has to end its jobs, or take them off a cluster.
+    """
+    process, stopped = subprocess.Popen(command, env=environment), False
+    while True:
+        try:
+            return process.wait(), stopped
+        except KeyboardInterrupt:
+            stopped = True
+
+
 def main():
     """Run the study and end by saying where its report is, or what kept it from being finished."""
     options = parse_options()
@@ -206,17 +219,19 @@ def main():
     if not (options.profile or "--executor" in options.extra):
         # Snakemake's Slurm plugin asks for a cluster when it loads, for up to ten seconds
         environment["SLURM_CONF"] = os.devnull
-    done = subprocess.run(snakemake_command(options, options.extra), env=environment)
+    status, stopped = run_to_its_end(snakemake_command(options, options.extra), environment)
     lock.close()
     page = Path(config["reports"]) / "index.html"
     print("-" * min(shutil.get_terminal_size().columns, 72))
-    if done.returncode == 0 and page.exists():
+    if stopped:
+        print("Stopped. What is done is kept; the same command goes on from here.")
+    elif status == 0 and page.exists():
         print(f"The report: {page.resolve().as_uri()}")
-    elif done.returncode:
+    elif status:
         print("Not finished. What is done is kept; run it again after mending:")
         for path, words in last_words(Path(config["reports"]) / "logs", started):
             print(f"  {path}: {words}")
-    sys.exit(done.returncode)
+    sys.exit(130 if stopped else status)
 
 
 if __name__ == "__main__":
