@@ -208,11 +208,33 @@ rule evaluate:
         RUN
 
 
+# The stamp, again, is the output: maps that still fit their network are kept.
+rule comparison:
+    input:
+        code=study.modules_behind("lib/camreader/comparison.py"),
+        cohort=COHORT_FILES,
+        predictions=f"{RUNS}/predictions.parquet",
+    output:
+        f"{RUNS}/heatmaps/{{method}}.made",
+    params:
+        settings=study.comparison_options(settled("04_gradcam")),
+    log:
+        f"{REPORTS}/logs/comparison/{{method}}.log",
+    threads: 1
+    resources:
+        mem_mb=megabytes(2000, 2),
+    shell:
+        "OMP_NUM_THREADS={threads} python -m camreader.comparison --data {DATA} --cohort {COHORT}"
+        " --method {wildcards.method} {params.settings} > {log} 2>&1"
+        " && touch {output}"
+
+
 rule gradcam:
     input:
         code=code("04_gradcam"),
         cohort=COHORT_FILES,
         predictions=f"{RUNS}/predictions.parquet",
+        compared=expand(f"{RUNS}/heatmaps/{{method}}.made", method=plans.COMPARED),
     output:
         notebook=f"{REPORTS}/notebooks/04_gradcam.ipynb",
         figures=figures("04_gradcam"),

@@ -9,6 +9,7 @@ import torch
 
 from camreader import (
     cohort,
+    comparison,
     explained,
     files,
     heatmaps,
@@ -82,8 +83,8 @@ def run(study):
 
 
 @pytest.fixture(scope="module")
-def found(run):
-    return explained.tumor_maps(run, QUICK)
+def found(study, run):
+    return comparison.tumor_maps(study, run, QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -150,12 +151,31 @@ def test_a_killed_storing_goes_on_where_it_stopped(tmp_path, run):
     assert records["done"].all() and not list(tmp_path.glob(".*"))
 
 
-def test_tumor_maps_are_of_lesion_slices_and_slow_methods_see_a_sample(run):
-    maps = explained.tumor_maps(run, ("gradcam", "occlusion", "cam"), slow_slices=2)
+def test_tumor_maps_are_of_lesion_slices_and_slow_methods_see_a_sample(study, run):
+    methods = ("gradcam", "occlusion", "cam")
+    maps = comparison.tumor_maps(study, run, methods, slow_slices=2)
     assert set(maps) == {"gradcam", "occlusion"}  # CAM does not apply to this head
     assert maps["gradcam"][0].tolist() == np.flatnonzero(run.cases["lesion"]).tolist()
     few, drawn = maps["occlusion"]
     assert len(few) == 2 and drawn.shape == (2, SIZE, SIZE) and set(few) <= set(maps["gradcam"][0])
+
+
+def test_maps_made_by_a_job_are_found_and_made_anew_only_where_they_do_not_fit(study, run):
+    path = study.runs / "heatmaps" / "guided_gradcam.safetensors"
+
+    def maps(explained=run):
+        return comparison.tumor_maps(study, explained, ["guided_gradcam"])["guided_gradcam"][1]
+
+    assert not path.exists()
+    comparison.main(f"--data {study.data} --cohort sample --method guided_gradcam".split())
+    made = path.stat().st_mtime_ns
+    expected = rivals.compute("guided_gradcam", run.model, run.images[run.cases["lesion"]], 1)
+    np.testing.assert_array_equal(maps(), expected)
+    assert path.stat().st_mtime_ns == made
+    other = explained.load(study, seed=1)  # another network
+    assert not np.array_equal(maps(other), expected) and path.stat().st_mtime_ns > made
+    path.write_bytes(path.read_bytes()[:1000])  # cut off
+    np.testing.assert_array_equal(maps(), expected)
 
 
 def test_maps_table_counts_what_peers_would_leave_blank(run):
@@ -227,7 +247,7 @@ def test_one_seed_leaves_the_comparison_of_seeds_empty(study, run, found):
 def test_without_a_lesion_everything_says_so(study, run):
     cases = run.cases.assign(lesion=False)
     empty = explained.Explained(run.protocol, run.model, run.record, cases, run.images)
-    maps = explained.tumor_maps(empty, QUICK)
+    maps = comparison.tumor_maps(study, empty, QUICK)
     truth = explained.truths(study, cases, SIZE)["box"]
     scored = {"box": map_tables.score(empty, maps, truth)}
     table = map_tables.localisation_table(scored, QUICK, draws=5)

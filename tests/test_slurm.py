@@ -18,6 +18,7 @@ from study_run import QUICK, copy_checkout, same_tables, start, wait_for
 
 PROFILE = ROOT / "profiles" / "slurm" / "config.yaml"
 PARTS = ("01_ingest", "02_train", "05_reader_results")  # the whole study would take minutes more
+MAPS = "data/runs/phantom/heatmaps/occlusion"  # of one comparison method
 STARTER = SHARED / "slurm" / "start-one-node-slurm"
 
 
@@ -68,7 +69,7 @@ def test_a_study_on_slurm_has_the_tables_of_a_local_one_and_killed_jobs_run_agai
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(QUICK))
     before = set(jobs())
     targets = [f"reports/notebooks/{part}.ipynb" for part in PARTS]
-    process = start(tmp_path, "--profile", "profiles/slurm", "--", *targets)
+    process = start(tmp_path, "--profile", "profiles/slurm", "--", *targets, f"{MAPS}.made")
     cancelled = wait_for_job(process, "rule_training_wildcards_paper-final_0", before)
     subprocess.run(["scancel", cancelled], check=True)
     seen = {}  # Slurm forgets a job after some minutes
@@ -78,11 +79,14 @@ def test_a_study_on_slurm_has_the_tables_of_a_local_one_and_killed_jobs_run_agai
     words, _ = process.communicate()
     assert process.returncode == 0, words[-4000:]
     same_tables(finished, tmp_path, PARTS)
+    maps = [(folder / f"{MAPS}.safetensors").read_bytes() for folder in (finished, tmp_path)]
+    assert maps[0] == maps[1]
 
     seen |= {job: found for job, found in jobs().items() if job not in before}
     again = [state for rule, state in seen.values() if rule == seen[cancelled][0]]
     assert sorted(again) == ["CANCELLED", "COMPLETED"]
     assert sum("rule_training" in rule for rule, _ in seen.values()) == 5
+    assert sum("rule_comparison" in rule for rule, _ in seen.values()) == 1
     logs = tmp_path / "reports" / "logs"
     assert "CANCELLED" in next((logs / "slurm").rglob(f"{cancelled}.log")).read_text()
     assert (logs / "02_train.log").exists() and (logs / "training/paper-final-seed0.log").exists()

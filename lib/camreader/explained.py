@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 import torch
 
-from camreader import heatmaps, localisation, pixels, rivals, runs
+from camreader import heatmaps, localisation, pixels, runs
 from camreader.files import read_table
 from camreader.schemas import Cohort, DataError, Predictions, parse_boxes
 
@@ -14,7 +13,6 @@ OUTCOMES = {(1, 1): "true positive", (0, 1): "false positive"} | {
     (1, 0): "false negative",
     (0, 0): "true negative",
 }
-SLOW = ("integrated_gradients", "occlusion")  # hundreds of passes a slice: on a sample of slices
 COLUMNS = [
     *("label", "region", "boxes", "width", "height", "diameter_mm", "spacing_mm"),
     *("patient_id", "image_path"),
@@ -31,6 +29,11 @@ class Explained:
     record: dict  # the run's model.json
     cases: pd.DataFrame  # one row per test slice: prediction, label, outcome, boxes, ...
     images: torch.Tensor  # (n, 1, S, S) float32 in 0..1, row order of `cases`
+
+    def mark(self, rows=slice(None)):
+        """Text that tells these slices and their pixels from others."""
+        names = self.cases["slice_id"].iloc[rows]
+        return "".join(names) + str(self.images[rows].double().sum().item())
 
 
 def load(study, protocol="sound", seed=0):
@@ -70,13 +73,12 @@ def store(study, explained, progress=True):
 
     Returns (memory map (n, S, S), DataFrame of explained_class, score, blank, relative, layer).
     """
-    mark = "".join(explained.cases["slice_id"]) + str(explained.images.double().sum().item())
     maps, records = heatmaps.store(
         study.runs / "heatmaps" / "gradcam.npy",
         explained.model,
         lambda start, stop: explained.images[start:stop],
         len(explained.images),
-        mark=mark,
+        mark=explained.mark(),
         progress=progress,
     )
     frame = pd.DataFrame({name: records[name] for name in heatmaps.RECORD.names[1:]})
@@ -89,26 +91,3 @@ def truths(study, cases, size):
     exact = localisation.exact_masks(cases, study.card["source"], size)
     found = {} if exact is None else {"exact mask": exact}
     return found | {"box": localisation.box_masks(cases, size)}
-
-
-def tumor_maps(explained, methods, slow_slices=60, seed=0):
-    """Maps of "tumor" on the slices with a lesion: {method: (rows of `cases`, maps (k, S, S))}.
-
-    Methods in SLOW see a seeded sample of `slow_slices` of them; a method that does not apply to
-    the network is left out.
-    """
-    rows = np.flatnonzero(explained.cases["lesion"])
-    few = np.random.default_rng(seed).permutation(rows)[:slow_slices]
-    few.sort()
-    found = {}
-    for method in methods:
-        chosen = few if method in SLOW else rows
-        try:
-            found[method] = (
-                chosen,
-                rivals.compute(method, explained.model, explained.images[chosen], 1),
-            )
-        except DataError as error:
-            if "does not apply" not in str(error):
-                raise
-    return found

@@ -79,7 +79,7 @@ def store(path, model, read, count, mark="", chunk=64, target_layer=None, progre
     the images are) is not repeated; the array appears under its name only when it is whole.
     """
     path, layer = Path(path), find_layer(model, target_layer)
-    mark = _fingerprint(model, layer_name(model, layer), count, mark)
+    mark = fingerprint(model, layer_name(model, layer), count, mark)
     parts = {end: path.with_name(f".{path.stem}.{mark}.{end}.npy") for end in ("maps", "records")}
     whole = {"maps": path, "records": path.with_suffix(".records.npy")}
     finished = path.with_suffix(".json")
@@ -295,7 +295,7 @@ def _open(path, dtype, shape):
     return np.lib.format.open_memmap(path, "r+")
 
 
-def _fingerprint(model, layer, count, mark):
+def fingerprint(model, layer, count, mark):
     """Hash of what decides a map: weights, layer, images (`mark`) and this module's text."""
     digest = hashlib.sha256(f"{layer} {count} {mark}".encode())
     digest.update(Path(__file__).read_bytes())

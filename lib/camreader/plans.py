@@ -89,6 +89,10 @@ PLANS |= {
 }
 
 
+# Methods held against Grad-CAM whose maps are worth a job of their own (captum's).
+COMPARED = ("saliency", "guided_gradcam", "integrated_gradients", "occlusion")
+
+
 def chosen(frame, plan):
     """Row numbers of the cohort's slices that the plan is about."""
     keep = np.ones(len(frame), bool)

@@ -62,6 +62,14 @@ def training_options(values):
     )
 
 
+def comparison_options(values):
+    """What notebook 04 compares, and on which network, as options of camreader.comparison."""
+    return (
+        f"--protocol {shlex.quote(values['PROTOCOL'])} --trained-seed {values['SEEDS'][0]}"
+        f" --slow-slices {values['SLOW_SLICES']} --seed {values['SEED']}"
+    )
+
+
 def check_parameters(config, folder="notebooks"):
     """Stop with every misspelt notebook or parameter of config.yaml, before anything runs."""
     problems = []

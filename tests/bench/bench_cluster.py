@@ -1,7 +1,8 @@
 """What the whole of DeepLesion would take on a cluster, from rates measured on this machine.
 
-Measured, on one core: slices ingested, slices trained on, heat-maps, and the memory that a
-training needs as its cohort grows. Counted: jobs, hours, memory and disk for 928,000 slices.
+Measured, on one core: slices ingested, slices trained on, heat-maps by three methods, and the
+memory that a training needs as its cohort grows. Counted: jobs, hours, memory and disk for 928,000
+slices.
 Run on a node of your own cluster, the page shows its rates and its hours.
 """
 
@@ -18,18 +19,25 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from camreader import closeups, cohort, files, heatmaps, network, phantom, pixels, plans, runs
+from camreader import closeups, cohort, files, network, phantom, pixels, plans, rivals, runs
 from camreader.fitting import Fit
 from camreader.schemas import Cohort
 
 ROOT = Path(__file__).parents[2]
-SLICES = 928_000  # all of DeepLesion: 32,120 key slices and what lies within 30 mm of them
+SLICES = 928_000  # all of DeepLesion: its key slices and what lies within 30 mm of them
 IMAGES_GB = 220
+KEY_SLICES = 32_120
 LESIONS = 32_735  # with a box, on those key slices
+SLOW_SLICES = 50  # that integrated gradients and occlusion see, in notebook 04
 TEST_SHARE = 0.2
 SEEDS = 5
 # Shares of the slices that a run is about: regions are known for a part, the truth for 43,295.
-SHARES = {"main": 1.0, "lung": 2394 / 32120, "liver": 1284 / 32120, "leakage": 43_295 / SLICES}
+SHARES = {
+    "main": 1.0,
+    "lung": 2394 / KEY_SLICES,
+    "liver": 1284 / KEY_SLICES,
+    "leakage": 43_295 / SLICES,
+}
 ROW_BYTES = 128 * 128 * 2  # int16 pixels, and float16 heat-maps
 SIZES = (2_000, 8_000, 16_000)  # slices, for the memory
 
@@ -71,10 +79,10 @@ def training_rate():
     return 1024 / best(lambda: fit.run_epoch(tqdm(disable=True)))
 
 
-def map_rate():
-    """Grad-CAM maps per second, 128 x 128, one thread."""
-    model, images = network.GenericCNN(), torch.rand(341, 1, 128, 128)
-    return len(images) / best(lambda: heatmaps.grad_cam(model, images))
+def map_rate(method, count):
+    """Maps of "tumor" per second by one method, 128 x 128, one thread."""
+    model, images = network.GenericCNN(), torch.rand(count, 1, 128, 128)
+    return count / best(lambda: rivals.compute(method, model, images, 1))
 
 
 def memory_rows(folder, frame, card):
@@ -113,7 +121,9 @@ def measure():
     rates = {
         "ingest, slices per second and core": ingested,
         "training, slices per second": training_rate(),
-        "heat-maps per second": map_rate(),
+        "heat-maps per second": map_rate("gradcam", 341),
+        "maps by Guided Grad-CAM per second": map_rate("guided_gradcam", 100),
+        "maps by occlusion per second": map_rate("occlusion", 10),
         "memory of a training, MB": float(slope[1]),
         "and per 1,000 slices, MB": float(1000 * slope[0]),
     }
@@ -132,7 +142,7 @@ def training_hours(name, per_second):
 
 def plan(rates, seeds=SEEDS):
     """One row per kind of job: how many, hours each at most, in all, cores, memory in GB."""
-    ingest, training, maps, base, per_thousand = rates.values()
+    ingest, training, maps, guided, occlusion, base, per_thousand = rates.values()
     rows = [{"job": "ingest", "jobs": 1, "hours each": SLICES / ingest / 16 / 3600, "cores": 16}]
     rows[0]["memory_gb"] = 4.0
     for title, names in (
@@ -148,6 +158,9 @@ def plan(rates, seeds=SEEDS):
     hours = SLICES * TEST_SHARE / maps / 3600
     memory = (base + per_thousand * TEST_SHARE * SLICES / 1000) / 1024
     rows.append({"job": "heat-maps of the test slices", "jobs": 1, "hours each": hours})
+    rows[-1] |= {"cores": 1, "memory_gb": memory}
+    hours = max(KEY_SLICES * TEST_SHARE / guided, SLOW_SLICES / occlusion) / 3600
+    rows.append({"job": "comparison maps", "jobs": len(plans.COMPARED), "hours each": hours})
     rows[-1] |= {"cores": 1, "memory_gb": memory}
     for row in rows:
         row.setdefault("core_hours", row["jobs"] * row["hours each"] * row["cores"])
