@@ -127,6 +127,19 @@ def test_the_sound_run_never_looks_at_its_test_set(study):
     assert record["kept_epoch"] == best
 
 
+def test_the_other_network_is_trained_saved_and_loaded_too(tmp_path):
+    study = make_cohort(tmp_path)
+    other = Settings(architecture="resnet18", closeups=1, epochs=1, batch_size=16)
+    record = training.train(study, "sound-final", 0, other)
+    where = runs.folder(study, "sound-final", 0)
+    network = runs.load_model(where)[0]
+    assert len(load_file(where / "model.safetensors")) == len(network.state_dict())
+    images = training.load_slices(study, plans.PLANS["sound-final"])[1]
+    logits = pd.read_parquet(where / "predictions.parquet")["logit"]
+    np.testing.assert_allclose(fitting.predict(network, images), logits, atol=1e-4)
+    assert record["parameters"] == sum(p.numel() for p in network.parameters())
+
+
 def test_the_second_run_goes_on_from_the_first(tmp_path):
     study = make_cohort(tmp_path)
     training.train(study, "paper-second", 0, QUICK)
