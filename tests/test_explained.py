@@ -1,5 +1,7 @@
 """Notebook 04's tables on a small study: files like DeepLesion's, a network with random weights."""
 
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +15,7 @@ from camreader import (
     files,
     heatmaps,
     map_findings,
+    map_store,
     map_tables,
     pixels,
     rivals,
@@ -142,12 +145,43 @@ def test_a_killed_storing_goes_on_where_it_stopped(tmp_path, run):
 
     path, many = tmp_path / "maps.npy", {"count": len(run.images), "chunk": 3, "progress": False}
     with pytest.raises(KeyboardInterrupt):
-        heatmaps.store(path, run.model, read, **many)
+        map_store.store(path, run.model, read, **many)
     assert not path.exists()
-    maps, records = heatmaps.store(path, run.model, read, **many)
+    maps, records = map_store.store(path, run.model, read, **many)
     assert calls[4:6] == [0, 6]  # size again, then the chunk that was cut off
     np.testing.assert_allclose(maps, heatmaps.grad_cam(run.model, run.images), atol=1e-3)
     assert records["done"].all() and not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("renames", range(5))
+def test_a_kill_between_any_two_renames_leaves_no_wrong_map(tmp_path, run, monkeypatch, renames):
+    arguments = (run.model, lambda start, stop: run.images[start:stop], len(run.images))
+    left, replace = [renames], os.replace
+
+    def killed(*names):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        replace(*names)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", killed)
+        map_store.store(tmp_path / "maps.npy", *arguments, progress=False)
+    maps, records = map_store.store(tmp_path / "maps.npy", *arguments, progress=False)
+    expected = heatmaps.explain(run.model, run.images)
+    np.testing.assert_allclose(maps, expected.maps, atol=1e-3)
+    np.testing.assert_allclose(records["score"], expected.score, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["maps.npy", "maps.records.npy", "maps.json"])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_stored_file_that_is_missing_or_damaged_is_made_again(tmp_path, run, name, damage):
+    arguments = (run.model, lambda start, stop: run.images[start:stop], len(run.images))
+    map_store.store(tmp_path / "maps.npy", *arguments, progress=False)
+    damage(tmp_path / name)
+    maps, records = map_store.store(tmp_path / "maps.npy", *arguments, progress=False)
+    np.testing.assert_allclose(maps, heatmaps.grad_cam(run.model, run.images), atol=1e-3)
+    assert records["done"].all()
 
 
 def test_tumor_maps_are_of_lesion_slices_and_slow_methods_see_a_sample(run):
