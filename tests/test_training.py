@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from camreader import fitting, plans, runs, training
+from camreader import fitting, plans, runs, training, workflow
 from camreader.network import GenericCNN
 from camreader.plans import Settings
 from camreader.schemas import DataError
@@ -212,6 +213,11 @@ def test_the_gradient_of_the_network_is_that_of_finite_differences():
         return torch.func.functional_call(network, chosen, (images,))
 
     assert torch.autograd.gradcheck(logits, tuple(small.values()))
+
+
+def test_a_run_is_stale_after_a_change_in_any_module_that_decides_it():
+    behind = {Path(name).name for name in workflow.modules_behind(fitting.__file__)}
+    assert behind - {"schemas.py", "intervals.py"} == set(runs.SOURCES)  # words and tables only
 
 
 def test_every_run_of_the_study_has_a_plan_and_a_command():
