@@ -12,6 +12,7 @@ from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import proportion_confint, proportion_effectsize
 
 from camreader import evaluation
+from camreader.plots import evaluation as plots
 from camreader.schemas import DataError
 
 cases = st.lists(
@@ -184,3 +185,13 @@ def test_groups_count_every_error_once():
     assert totals.loc["contrast", "n"] == totals.loc["lesion size", "n"] == tumor.sum()
     missed = (tumor & ~tested["correct"]).sum()
     assert totals.loc["contrast", "wrong"] == missed
+
+
+def test_greys_are_drawn_in_their_own_window_and_hu_in_that_of_ct():
+    tested = pd.DataFrame({"label": [1, 0], "predicted": [0, 0], "probability": 0.2, "row": [0, 1]})
+    tested = tested.assign(region="liver", boxes="[]", width=8, height=8, contrast_hu=np.nan)
+    tested = tested.assign(diameter_mm=np.nan, correct=tested["label"] == tested["predicted"])
+    hu = np.full((2, 8, 8), 200, np.int16)
+    for card, expected in (({"hu": False, "window": [128, 256]}, 200 / 256), ({"hu": True}, 0.875)):
+        for figure in (plots.outputs(tested, hu, card), plots.errors(tested, hu, card)):
+            assert figure.axes[0].images[0].get_array().max() == pytest.approx(expected)

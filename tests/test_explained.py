@@ -1,5 +1,7 @@
 """Notebook 04's tables on a small study: files like DeepLesion's, a network with random weights."""
 
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,9 +13,11 @@ from camreader import (
     cohort,
     comparison,
     explained,
+    faithfulness,
     files,
     heatmaps,
     map_findings,
+    map_store,
     map_tables,
     pixels,
     rivals,
@@ -143,12 +147,43 @@ def test_a_killed_storing_goes_on_where_it_stopped(tmp_path, run):
 
     path, many = tmp_path / "maps.npy", {"count": len(run.images), "chunk": 3, "progress": False}
     with pytest.raises(KeyboardInterrupt):
-        heatmaps.store(path, run.model, read, **many)
+        map_store.store(path, run.model, read, **many)
     assert not path.exists()
-    maps, records = heatmaps.store(path, run.model, read, **many)
+    maps, records = map_store.store(path, run.model, read, **many)
     assert calls[4:6] == [0, 6]  # size again, then the chunk that was cut off
     np.testing.assert_allclose(maps, heatmaps.grad_cam(run.model, run.images), atol=1e-3)
     assert records["done"].all() and not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("renames", range(5))
+def test_a_kill_between_any_two_renames_leaves_no_wrong_map(tmp_path, run, monkeypatch, renames):
+    arguments = (run.model, lambda start, stop: run.images[start:stop], len(run.images))
+    left, replace = [renames], os.replace
+
+    def killed(*names):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        replace(*names)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "replace", killed)
+        map_store.store(tmp_path / "maps.npy", *arguments, progress=False)
+    maps, records = map_store.store(tmp_path / "maps.npy", *arguments, progress=False)
+    expected = heatmaps.explain(run.model, run.images)
+    np.testing.assert_allclose(maps, expected.maps, atol=1e-3)
+    np.testing.assert_allclose(records["score"], expected.score, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["maps.npy", "maps.records.npy", "maps.json"])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_stored_file_that_is_missing_or_damaged_is_made_again(tmp_path, run, name, damage):
+    arguments = (run.model, lambda start, stop: run.images[start:stop], len(run.images))
+    map_store.store(tmp_path / "maps.npy", *arguments, progress=False)
+    damage(tmp_path / name)
+    maps, records = map_store.store(tmp_path / "maps.npy", *arguments, progress=False)
+    np.testing.assert_allclose(maps, heatmaps.grad_cam(run.model, run.images), atol=1e-3)
+    assert records["done"].all()
 
 
 def test_tumor_maps_are_of_lesion_slices_and_slow_methods_see_a_sample(study, run):
@@ -231,7 +266,7 @@ def test_faithfulness_of_every_method_on_the_same_slices(study, run, found):
     table = table.set_index("method")
     assert table.loc["gradcam", "likeness_other_seeds"] == seeds["likeness"][0]
     assert table["likeness_other_seeds"].notna().sum() == 1
-    assert table.loc["gradcam", "n_randomised"] == 3
+    assert table.loc["gradcam", "randomised_maps"] == 3 * faithfulness.DRAWS
     gain = table["insertion"] - table["deletion"]
     np.testing.assert_allclose(gain, table["insertion_minus_deletion"], atol=1e-6)
 

@@ -1,5 +1,7 @@
 """Are maps faithful: the measures on networks whose reasons are known."""
 
+from itertools import count
+
 import numpy as np
 import pytest
 import torch
@@ -91,36 +93,56 @@ def test_likeness_is_scipys_rank_correlation():
     expected = [spearmanr(a.ravel(), b.ravel()).statistic for a, b in zip(one, two, strict=True)]
     np.testing.assert_allclose(faithfulness.likeness(one, two), expected, atol=1e-9)
     np.testing.assert_allclose(faithfulness.likeness(one, one), 1)
-    assert faithfulness.likeness(one, np.zeros_like(one)).tolist() == [0, 0, 0]
+    assert np.isnan(faithfulness.likeness(one, np.zeros_like(one))).all()
 
 
-def test_overlap_of_the_hottest_tenth():
-    one = np.zeros((1, 10, 10))
-    one[0, 0] = np.arange(10, 0, -1)
-    half = np.roll(one, 5, axis=2)
-    assert faithfulness.hot_overlap(one, one)[0] == 1
-    assert faithfulness.hot_overlap(one, np.roll(one, 5, axis=1))[0] == 0
-    assert faithfulness.hot_overlap(one, half)[0] == 1  # the same ten pixels in another order
+def randomised(untrained, methods=("gradcam", "centre"), draws=3):
+    model = Small(2, channels=8).eval()
+    return faithfulness.randomisation(model, untrained, images_of(2, 6), 1, methods, draws)
+
+
+def untrained(seeds):
+    """A function that gives networks of other seeds, one after the other."""
+    return lambda: Small(next(seeds), channels=8)
 
 
 def test_randomised_weights_change_grad_cam_but_not_a_map_that_ignores_the_network():
-    model, images = Small(2, channels=8).eval(), images_of(2, 6)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    table = faithfulness.randomisation(model, images, 1, ("gradcam", "centre"), seed=1)
+    table = randomised(untrained(count(5)))
     steps = table.pivot(index="step", columns="method", values="likeness")
     np.testing.assert_allclose(steps.loc[0], 1)
     assert steps["gradcam"].iloc[-1] < 0.7
     np.testing.assert_allclose(steps["centre"], 1)
     layers = table.drop_duplicates("step")["layer"].tolist()
     assert layers == ["none", "head", "norm", "last", "first.0"]
-    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
-    again = faithfulness.randomisation(model, images, 1, ("gradcam", "centre"), seed=1)
+    last = table.query("method == 'gradcam'").iloc[-1]
+    assert last["maps"] == 18 and last["lowest"] < last["likeness"] < last["highest"]
+    again = randomised(untrained(count(5)))
     np.testing.assert_array_equal(again["likeness"], table["likeness"])
 
 
+def test_the_last_step_is_the_untrained_network_itself():
+    model, images, other = Small(2, channels=8).eval(), images_of(2, 6), Small(5, channels=8)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    table = faithfulness.randomisation(model, lambda: other, images, 1, ("gradcam",), draws=1)
+    maps = (rivals.compute("gradcam", m, images, 1) for m in (model, other))
+    assert table["likeness"].iloc[-1] == np.nanmean(faithfulness.likeness(*maps))
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+
+
+def test_blank_maps_are_counted_and_no_sign_of_a_good_method():
+    def dead():
+        network = Small(5, channels=8)
+        torch.nn.init.constant_(network.head.weight, -1)  # no place speaks for the class
+        return network
+
+    last = randomised(dead, ("gradcam",)).iloc[-1]
+    assert last["blank"] == last["maps"] == 18 and np.isnan(last["likeness"])
+
+
 def test_no_images_no_rows():
-    table = faithfulness.randomisation(Small(0), images_of(0)[:0], 1, rivals.METHODS)
-    assert table.empty and list(table) == ["method", "step", "layer", "likeness", "n"]
+    table = faithfulness.randomisation(Small(0), Small, images_of(0)[:0], 1, rivals.METHODS)
+    columns = ["method", "step", "layer", "likeness", "lowest", "highest", "maps", "blank"]
+    assert table.empty and list(table) == columns
 
 
 @pytest.mark.parametrize("size", [16, 64])

@@ -141,6 +141,16 @@ def test_intervals_are_of_patients_and_never_of_zero_width():
     assert width[0] > 1.5 * width[1]  # slices of one patient are not independent
 
 
+def test_a_method_that_always_loses_is_mirrored_by_one_that_always_wins():
+    patients = list("aabbccdd")
+    frame = pd.concat([frame_of([0.0] * 8, patients), frame_of([1.0] * 8, patients, "hirescam")])
+    won, lost = (
+        localisation.compare(frame, reference).iloc[0] for reference in ("gradcam", "hirescam")
+    )
+    assert (won["difference"], won["low"], won["high"]) == pytest.approx((1, 0.5101, 1), abs=1e-4)
+    assert (lost["difference"], lost["low"], lost["high"]) == (-1, -won["high"], -won["low"])
+
+
 @pytest.mark.parametrize(("hits", "words"), [([], "no test slice"), ([1.0, 0.0], "2 patients")])
 def test_a_missing_interval_is_explained_in_words(hits, words):
     table = localisation.summarise(frame_of(hits, ["a"] * len(hits)), scores=["hit"])

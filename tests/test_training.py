@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from camreader import fitting, plans, runs, training
+from camreader import fitting, plans, runs, training, workflow
 from camreader.network import GenericCNN
 from camreader.plans import Settings
 from camreader.schemas import DataError
@@ -127,6 +128,19 @@ def test_the_sound_run_never_looks_at_its_test_set(study):
     assert record["kept_epoch"] == best
 
 
+def test_the_other_network_is_trained_saved_and_loaded_too(tmp_path):
+    study = make_cohort(tmp_path)
+    other = Settings(architecture="resnet18", closeups=1, epochs=1, batch_size=16)
+    record = training.train(study, "sound-final", 0, other)
+    where = runs.folder(study, "sound-final", 0)
+    network = runs.load_model(where)[0]
+    assert len(load_file(where / "model.safetensors")) == len(network.state_dict())
+    images = training.load_slices(study, plans.PLANS["sound-final"])[1]
+    logits = pd.read_parquet(where / "predictions.parquet")["logit"]
+    np.testing.assert_allclose(fitting.predict(network, images), logits, atol=1e-4)
+    assert record["parameters"] == sum(p.numel() for p in network.parameters())
+
+
 def test_the_second_run_goes_on_from_the_first(tmp_path):
     study = make_cohort(tmp_path)
     training.train(study, "paper-second", 0, QUICK)
@@ -199,6 +213,11 @@ def test_the_gradient_of_the_network_is_that_of_finite_differences():
         return torch.func.functional_call(network, chosen, (images,))
 
     assert torch.autograd.gradcheck(logits, tuple(small.values()))
+
+
+def test_a_run_is_stale_after_a_change_in_any_module_that_decides_it():
+    behind = {Path(name).name for name in workflow.modules_behind(fitting.__file__)}
+    assert behind - {"schemas.py", "intervals.py"} == set(runs.SOURCES)  # words and tables only
 
 
 def test_every_run_of_the_study_has_a_plan_and_a_command():

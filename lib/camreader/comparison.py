@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from camreader import explained, heatmaps, rivals
+from camreader import explained, map_store, rivals
 from camreader.compute import keep_buffers
 from camreader.files import Study, atomic_path
 from camreader.plans import COMPARED
@@ -59,8 +59,7 @@ def kept(study, run, method, rows):
     """
     path = study.runs / "heatmaps" / f"{method}.safetensors"
     code = Path(rivals.__file__).read_text()
-    layer = heatmaps.layer_name(run.model, heatmaps.find_layer(run.model))
-    mark = heatmaps.fingerprint(run.model, layer, len(rows), code + method + run.mark(rows))
+    mark = map_store.fingerprint(run.model, method, len(rows), code + run.mark(rows))
     try:
         with safe_open(path, framework="np") as handle:
             if (handle.metadata() or {}).get("mark") == mark:

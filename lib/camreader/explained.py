@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 import torch
 
-from camreader import heatmaps, localisation, pixels, runs
+from camreader import heatmaps, localisation, map_store, pixels, runs
 from camreader.files import read_table
 from camreader.schemas import Cohort, DataError, Predictions, parse_boxes
 
@@ -69,11 +69,11 @@ def _cases(study, rows):
 
 
 def store(study, explained, progress=True):
-    """Grad-CAM of every test slice's decision in runs/<cohort>/heatmaps/gradcam.npy; see `store`.
+    """Grad-CAM of every test slice's decision in runs/<cohort>/heatmaps/gradcam.npy.
 
     Returns (memory map (n, S, S), DataFrame of explained_class, score, blank, relative, layer).
     """
-    maps, records = heatmaps.store(
+    maps, records = map_store.store(
         study.runs / "heatmaps" / "gradcam.npy",
         explained.model,
         lambda start, stop: explained.images[start:stop],
@@ -81,7 +81,7 @@ def store(study, explained, progress=True):
         mark=explained.mark(),
         progress=progress,
     )
-    frame = pd.DataFrame({name: records[name] for name in heatmaps.RECORD.names[1:]})
+    frame = pd.DataFrame({name: records[name] for name in map_store.RECORD.names[1:]})
     layer = heatmaps.layer_name(explained.model, heatmaps.find_layer(explained.model))
     return maps, frame.assign(layer=layer)
 

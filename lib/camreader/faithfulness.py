@@ -17,6 +17,7 @@ from torch import nn
 from camreader import heatmaps, rivals
 
 STEPS = 16  # a pixel share of 0, 1/16, ... 1
+DRAWS = 5  # random networks that a trained one is compared with
 BLUR = 1 / 12  # SD of the blur that stands for "taken away", as a share of the image
 
 
@@ -82,43 +83,62 @@ def probability(model, images, classes, batch_size=16):
     return torch.cat(out).float().cpu().numpy() if out else np.zeros(0, np.float32)
 
 
-def randomisation(model, images, classes, methods, seed=0):
-    """Likeness of each method's maps to the true network's while weights are randomised.
+def randomisation(model, untrained, images, classes, methods, draws=DRAWS, seed=0):
+    """Likeness of each method's maps to the trained network's while weights are randomised.
 
-    Layers with weights are re-initialised one after the other from the output backwards
-    (cascading, Adebayo et al. 2018, section 3.1), in a copy. One row per method and step:
-    `layer`, `step`, mean Spearman rank correlation `likeness`, and `n` slices. No images, no rows.
+    Block after block, from the output backwards (cascading, Adebayo et al. 2018, section 3.1), a
+    copy of the network takes the weights of one that was never trained: `untrained()` gives it,
+    drawn by the architecture's own initialiser, `draws` times. One row per method and step:
+    `layer`, `step`, mean rank correlation `likeness` with its `lowest` and `highest` draw, the
+    number of `maps` compared and how many of them are `blank`. A blank map is like nothing and
+    unlike nothing: it is left out of the mean. No images, no rows.
     """
     methods = methods if len(images) else ()
     true = {name: rivals.compute(name, model, images, classes) for name in methods}
-    broken, rows = copy.deepcopy(model), []
-    names = [name for name, m in broken.named_modules() if hasattr(m, "reset_parameters")]
+    rows = []
+    for draw in range(draws if len(images) else 0):
+        for step, layer, broken in _cascade(model, untrained, seed + draw):
+            for name in methods:
+                maps = rivals.compute(name, broken, images, classes) if step else true[name]
+                alike = likeness(true[name], maps)
+                about = {"method": name, "step": step, "layer": layer, "draw": draw}
+                rows += [about | {"likeness": value} for value in alike]
+    frame = pd.DataFrame(rows, columns=["method", "step", "layer", "draw", "likeness"])
+    return _over_draws(frame)
+
+
+def _cascade(model, untrained, seed):
+    """(step, block randomised last, network) from the trained network to a random one."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for step, layer in enumerate([None, *reversed(names)]):
-            if layer is not None:
-                broken.get_submodule(layer).reset_parameters()
-            for name in methods:
-                now = true[name] if layer is None else rivals.compute(name, broken, images, classes)
-                row = {"method": name, "step": step, "layer": layer or "none"}
-                rows.append(row | {"likeness": likeness(true[name], now).mean(), "n": len(images)})
-    return pd.DataFrame(rows, columns=["method", "step", "layer", "likeness", "n"])
+        fresh = untrained()
+    broken = copy.deepcopy(model)
+    yield 0, "none", broken
+    own = [name for name, m in model.named_modules() if any(True for _ in m.parameters(False))]
+    blocks = dict.fromkeys(".".join(name.split(".")[:2]) for name in own)
+    for step, block in enumerate(reversed(blocks), 1):
+        broken.get_submodule(block).load_state_dict(fresh.get_submodule(block).state_dict())
+        yield step, block, broken
+
+
+def _over_draws(frame):
+    """Rows of every slice and draw -> one per method and step."""
+    groups = frame.groupby(["method", "step", "layer"], sort=False)["likeness"]
+    draws = frame.groupby(["method", "step", "layer", "draw"], sort=False)["likeness"].mean()
+    between = draws.groupby(["method", "step", "layer"], sort=False)
+    table = {"likeness": groups.mean(), "lowest": between.min(), "highest": between.max()}
+    table |= {"maps": groups.size(), "blank": groups.size() - groups.count()}
+    return pd.DataFrame(table).reset_index()
 
 
 def likeness(first, second, size=32):
     """Spearman rank correlation (N,) of maps (N, S, S), averaged to `size` x `size` first.
 
-    0 where one of the two is constant (blank): they have nothing in common.
+    NaN where one of the two is constant (blank): it has no order to compare.
     """
     one, two = (_ranks(maps, size) for maps in (first, second))
     below = np.sqrt((one**2).sum(1) * (two**2).sum(1))
-    return np.divide((one * two).sum(1), below, out=np.zeros(len(one)), where=below > 0)
-
-
-def hot_overlap(first, second, share=0.1):
-    """Intersection over union (N,) of the hottest `share` of pixels of maps (N, S, S)."""
-    one, two = (hottest_first(maps) < share for maps in (first, second))
-    return (one & two).sum((1, 2)) / (one | two).sum((1, 2))
+    return np.divide((one * two).sum(1), below, out=np.full(len(one), np.nan), where=below > 0)
 
 
 def _ranks(maps, size):

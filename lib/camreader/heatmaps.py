@@ -5,26 +5,18 @@ of the gradient of the class score in it, and the map is ReLU(sum of weight x fe
 published study's equation (1) has lost the 1/Z of that mean; here it is back.
 """
 
-import hashlib
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from tqdm.auto import tqdm
 
-from camreader.files import atomic_path, read_json, write_json
 from camreader.schemas import DataError
 
 # Measured with tests/bench/bench_heatmaps.py: on a CPU smaller batches wait for Python and larger
 # ones for memory, and hold more of it.
 CPU_BATCH_PIXELS = 32 * 128 * 128
-RECORD = np.dtype(
-    [("done", "?"), ("explained_class", "i8"), ("score", "f4"), ("blank", "?"), ("relative", "?")]
-)
 
 
 @dataclass(frozen=True)
@@ -58,7 +50,7 @@ def explain(model, images, classes=None, batch_size=64, target_layer=None):
     if images.ndim != 4:
         raise DataError("Images must be (N, C, S, S)", found=tuple(images.shape))
     chosen = _check_classes(classes, len(images))
-    batches = _slices(len(images), batch_length(images, batch_size, device_of(model)))
+    batches = slices(len(images), batch_length(images, batch_size, device_of(model)))
     with evaluating(model), torch.inference_mode(False):
         parts = [_explain_batch(model, layer, images[b], chosen, b) for b in batches]
     if not parts:
@@ -68,30 +60,6 @@ def explain(model, images, classes=None, batch_size=64, target_layer=None):
     maps, flags = _scaled(raw, images.shape[2:], rescue)
     columns = [column.cpu().numpy() for column in (raw, classes, scores, *flags)]
     return Maps(maps, *columns, layer=layer_name(model, layer))
-
-
-def store(path, model, read, count, mark="", chunk=64, target_layer=None, progress=True):
-    """Explain `count` images into `path`, float16 (count, S, S) memory-mapped; resumable.
-
-    `read(start, stop)` gives the images (n, C, S, S), so that only a chunk is in memory. Returns
-    (read-only memory map, record array of explained_class, score, blank, relative). A killed call
-    goes on where it stopped; a finished one made from the same weights, layer and `mark` (what
-    the images are) is not repeated; the array appears under its name only when it is whole.
-    """
-    path, layer = Path(path), find_layer(model, target_layer)
-    mark = fingerprint(model, layer_name(model, layer), count, mark)
-    parts = {end: path.with_name(f".{path.stem}.{mark}.{end}.npy") for end in ("maps", "records")}
-    whole = {"maps": path, "records": path.with_suffix(".records.npy")}
-    finished = path.with_suffix(".json")
-    if not (finished.exists() and read_json(finished).get("mark") == mark):
-        _fill(parts, model, layer, read, count, chunk, progress)
-        finished.unlink(missing_ok=True)
-        for end, part in parts.items():
-            os.replace(part, whole[end])
-        for leftover in path.parent.glob(f".{path.stem}.*.npy"):  # of weights since replaced
-            leftover.unlink()
-        write_json({"mark": mark, "layer": layer_name(model, layer), "count": count}, finished)
-    return np.load(whole["maps"], mmap_mode="r"), np.load(whole["records"])
 
 
 def find_layer(model, target_layer=None):
@@ -222,7 +190,8 @@ def _lifted(raw):
     return torch.where(lifted.amax((1, 2), keepdim=True) > 0, lifted, 1.0)
 
 
-def _slices(count, step):
+def slices(count, step):
+    """Slices of `step` rows, the last one shorter, that cover `count` rows."""
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 
@@ -247,7 +216,7 @@ def _explain_batch(model, layer, images, chosen, rows):
 def _scaled(raw, size, rescue, chunk=64):
     """Raw maps to (maps (N, S, S) as numpy, (blank, relative)); a chunk at a time, for memory."""
     maps, flags = np.empty((len(raw), *size), np.float32), []
-    for rows in _slices(len(raw), chunk):
+    for rows in slices(len(raw), chunk):
         out = torch.from_numpy(maps[rows]) if raw.device.type == "cpu" else None
         found, *flag = scale(raw[rows], size, rescue[rows], out)
         if out is None:
@@ -265,41 +234,3 @@ def _check_classes(classes, count):
     if chosen.shape != (count,) or (count and int(chosen.min()) < 0):
         raise DataError("One class 0, 1, ... per image", found=classes, expected=f"{count} classes")
     return chosen
-
-
-def _fill(parts, model, layer, read, count, chunk, progress):
-    """Fill the maps and records that are not done yet; each chunk is on disk before it counts."""
-    records = _open(parts["records"], RECORD, (count,))
-    size = read(0, min(1, count)).shape[2:]
-    maps = _open(parts["maps"], np.float16, (count, *size))
-    bar = tqdm(total=count, initial=int(records["done"].sum()), unit="map", disable=not progress)
-    with bar:
-        for rows in _slices(count, chunk):
-            if records["done"][rows].all():
-                continue
-            result = explain(model, read(rows.start, rows.stop), target_layer=layer)
-            maps[rows] = result.maps
-            maps.flush()
-            for name in RECORD.names[1:]:
-                records[name][rows] = getattr(result, name)
-            records["done"][rows] = True
-            records.flush()
-            bar.update(rows.stop - rows.start)
-
-
-def _open(path, dtype, shape):
-    """A memory-mapped array to go on with, or a new one of zeros."""
-    if not path.exists():
-        with atomic_path(path) as temporary:
-            np.lib.format.open_memmap(temporary, "w+", dtype, shape).flush()
-    return np.lib.format.open_memmap(path, "r+")
-
-
-def fingerprint(model, layer, count, mark):
-    """Hash of what decides a map: weights, layer, images (`mark`) and this module's text."""
-    digest = hashlib.sha256(f"{layer} {count} {mark}".encode())
-    digest.update(Path(__file__).read_bytes())
-    for name, value in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -156,16 +156,16 @@ def patient_interval(values, groups, draws=500, seed=0):
     """95 % interval of the mean of `values` (n,) when whole patients (`groups`) are resampled.
 
     Percentiles, as in intervals.cluster_bootstrap, whose draws it repeats from per-patient sums,
-    hundreds of times quicker. Where every value is 0, or every one 1, resampling has nothing to
-    vary and would claim certainty; there it is Wilson's interval for that share of patients.
-    (NaN, NaN) below two patients.
+    hundreds of times quicker. Where every value is 0, every one 1 or every one -1, resampling has
+    nothing to vary and would claim certainty; there it is Wilson's interval for that share of
+    patients (negative for -1). (NaN, NaN) below two patients.
     """
     codes, names = pd.factorize(np.asarray(groups))
     if len(names) < 2:
         return float("nan"), float("nan")
-    if len(set(values)) == 1 and values[0] in (0, 1):
-        same = wilson(values[0] * len(names), len(names))
-        return same.low, same.high
+    if len(set(values)) == 1 and values[0] in (-1, 0, 1):
+        same = wilson(abs(values[0]) * len(names), len(names))
+        return (same.low, same.high) if values[0] >= 0 else (-same.high, -same.low)
     picks = np.random.default_rng(seed).integers(len(names), size=(draws, len(names)))
     sums, counts = np.bincount(codes, values), np.bincount(codes)
     means = sums[picks].sum(1) / counts[picks].sum(1)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from camreader import faithfulness, heatmaps, localisation, rivals
+from camreader import faithfulness, heatmaps, localisation, network, rivals
 from camreader.explained import load
 from camreader.files import write_table
 from camreader.intervals import wilson
@@ -108,18 +108,26 @@ def faithfulness_curves(explained, maps, count=60, seed=0):
     return pd.concat(curves, ignore_index=True), pd.concat(areas, ignore_index=True)
 
 
-def sanity(explained, count=32, seed=0):
+def sanity(explained, count=16, seed=0):
     """Likeness of the maps while the weights are randomised, on a seeded sample of slices."""
     rows = np.flatnonzero(explained.cases["lesion"])
     chosen = np.sort(np.random.default_rng(seed).permutation(rows)[:count])
-    return faithfulness.randomisation(explained.model, explained.images[chosen], 1, SANITY, seed)
+    architecture = explained.record["architecture"], explained.record["image_size"]
+    return faithfulness.randomisation(
+        explained.model,
+        lambda: network.build(*architecture),
+        explained.images[chosen],
+        1,
+        SANITY,
+        seed=seed,
+    )
 
 
 def seeds_table(study, explained, seeds):
     """Likeness of Grad-CAM maps of networks that differ by their training seed only.
 
-    One row per other seed: mean rank correlation and overlap of the hottest tenth over the
-    lesion slices that are in both test sets; empty where only one seed was trained.
+    One row per other seed: mean rank correlation over the lesion slices that are in both test
+    sets, 0 for a blank map; empty where only one seed was trained.
     """
     mine, rows = int(explained.cases["seed"].iloc[0]), []
     for seed in [s for s in seeds if s != mine]:
@@ -129,18 +137,18 @@ def seeds_table(study, explained, seeds):
         there = place.loc[explained.cases["slice_id"][here]].to_numpy(copy=True)
         one = heatmaps.grad_cam(explained.model, explained.images[np.flatnonzero(here)], 1)
         two = heatmaps.grad_cam(other.model, other.images[there], 1)
-        alike, hot = faithfulness.likeness(one, two), faithfulness.hot_overlap(one, two)
+        alike = np.nan_to_num(faithfulness.likeness(one, two))
         row = {"seed": seed, "n": len(one), "likeness": alike.mean() if len(one) else np.nan}
-        rows.append(row | {"hot_overlap": hot.mean() if len(one) else np.nan})
-    return pd.DataFrame(rows, columns=["seed", "n", "likeness", "hot_overlap"])
+        rows.append(row)
+    return pd.DataFrame(rows, columns=["seed", "n", "likeness"])
 
 
 def faithfulness_table(areas, randomised, seeds, methods, draws=500):
     """One row per method: areas under its curves with intervals, and what randomising leaves."""
     table = localisation.summarise(areas, draws, scores=AREAS, methods=methods)
     last = randomised[randomised["step"] == randomised["step"].max()].set_index("method")
-    table["likeness_randomised"] = table["method"].map(last["likeness"])
-    table["n_randomised"] = table["method"].map(last["n"])
+    for name in ("likeness", "lowest", "highest", "maps", "blank"):
+        table[f"randomised_{name}"] = table["method"].map(last[name])
     only = table["method"] == "gradcam"
     table["likeness_other_seeds"] = seeds["likeness"].mean() if len(seeds) else np.nan
     table["likeness_other_seeds"] = table["likeness_other_seeds"].where(only)

@@ -71,8 +71,12 @@ class GenericCNN(nn.Module):
             nn.Linear(hidden, 1),
         )
         self.sigmoid = nn.Sigmoid()
-        self.target_layer = self.features[-1]
         self.apply(_start)
+
+    @property
+    def target_layer(self):
+        """The layer that Grad-CAM explains; as an attribute it would be registered twice."""
+        return self.features[-1]
 
     def forward(self, images):
         """Logits (N,), positive for "tumor"; training uses them (BCE with logits is stable)."""
@@ -101,7 +105,11 @@ class GrayscaleResNet18(nn.Module):
         self.network.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
         self.sigmoid = nn.Sigmoid()
         self.network.layer4[-1].relu = nn.ReLU()  # not in place: Grad-CAM reads its output
-        self.target_layer = self.network.layer4
+
+    @property
+    def target_layer(self):
+        """The layer that Grad-CAM explains; as an attribute its weights would be saved twice."""
+        return self.network.layer4
 
     def forward(self, images):
         """(N, 1, S, S) -> logits (N,)."""

@@ -8,7 +8,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 from camreader.evaluation import auc, calibration
 from camreader.intervals import wilson
-from camreader.pixels import WINDOWS, window
+from camreader.pixels import window, window_for
 from camreader.plots.style import NO_TUMOR, PAPER, SOUND, TUMOR, refusal
 from camreader.schemas import parse_boxes
 
@@ -21,11 +21,12 @@ TITLES = {
 CHOSEN = ((1, 1), (0, 0), (1, 0), (0, 1))  # label, predicted: all four outcomes
 
 
-def outputs(tested, hu, preset="soft tissue", count=12, seed=0):
+def outputs(tested, hu, card, preset="soft tissue", count=12, seed=0):
     """Figures 5, 7, 8: example outputs, Yes/No for what was detected, 1/0 for the label.
 
     tested: a row per test slice with label, predicted, probability, region and its `row` in hu
-    (N, S, S), or words why there is none. All four outcomes are drawn where they occur.
+    (N, S, S), or words why there is none; card: the cohort's, in whose own window greys that are
+    not HU are shown. All four outcomes are drawn where they occur.
     """
     if isinstance(tested, str):
         return refusal(tested)
@@ -37,7 +38,7 @@ def outputs(tested, hu, preset="soft tissue", count=12, seed=0):
         axis.axis("off")
     for axis, place in zip(np.ravel(axes), rows, strict=False):
         row = tested.iloc[place]
-        _one_output(axis, row, window(hu[row["row"]], *WINDOWS[preset]))
+        _one_output(axis, row, window(hu[row["row"]], *window_for(card, preset)))
     return figure
 
 
@@ -77,12 +78,8 @@ def confusion(tests):
         if isinstance(tested, str):
             _words(axis, protocol, tested)
             continue
-        counts = np.array(
-            [
-                [((tested["label"] == y) & (tested["predicted"] == p)).sum() for p in (1, 0)]
-                for y in (1, 0)
-            ]
-        )
+        truth, said = tested["label"], tested["predicted"]
+        counts = np.array([[((truth == y) & (said == p)).sum() for p in (1, 0)] for y in (1, 0)])
         axis.imshow(counts, cmap="Blues", vmin=0, vmax=max(counts.sum(), 1))
         for (line, column), n in np.ndenumerate(counts):
             light = "white" if n > counts.sum() / 2 else "black"
@@ -216,7 +213,7 @@ def by_region(groups):
     return figure
 
 
-def errors(tested, hu, boxes=True, most=60):
+def errors(tested, hu, card, most=60):
     """Every misclassified test slice: its label, what was said, region, boxes of missed tumors."""
     rows = np.flatnonzero(~tested["correct"].to_numpy())
     if len(rows) == 0:
@@ -224,20 +221,19 @@ def errors(tested, hu, boxes=True, most=60):
     shown = rows[np.argsort(tested["label"].to_numpy()[rows], kind="stable")][:most]
     columns = min(8, len(shown))
     lines = -(-len(shown) // columns)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(1.65 * columns, 2.1 * lines + 0.5), squeeze=False
-    )
+    size = (1.65 * columns, 2.1 * lines + 0.5)
+    figure, axes = plt.subplots(lines, columns, figsize=size, squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, row in zip(axes.flat, shown, strict=False):
         record = tested.iloc[row]
-        _one_error(axis, record, window(hu[record["row"]], *WINDOWS["soft tissue"]), boxes)
+        _one_error(axis, record, window(hu[record["row"]], *window_for(card, "soft tissue")))
     words = f"all {len(rows)}" if len(rows) == len(shown) else f"{len(shown)} of {len(rows)}"
     figure.suptitle(f"Misclassified test slices, {words} (of {len(tested)} tested)", size=10)
     return figure
 
 
-def _one_error(axis, row, image, boxes):
+def _one_error(axis, row, image):
     axis.imshow(image, vmin=0, vmax=1)
     missed = row["label"] == 1
     details = [row["region"]]
@@ -251,7 +247,7 @@ def _one_error(axis, row, image, boxes):
         size=6.5,
         color=TUMOR if missed else NO_TUMOR,
     )
-    for x1, y1, x2, y2 in parse_boxes(row["boxes"]) if boxes else []:
+    for x1, y1, x2, y2 in parse_boxes(row["boxes"]):
         scale_x, scale_y = image.shape[1] / row["width"], image.shape[0] / row["height"]
         corner, size = (x1 * scale_x, y1 * scale_y), ((x2 - x1) * scale_x, (y2 - y1) * scale_y)
         axis.add_patch(plt.Rectangle(corner, *size, fill=False, color="#F0E442", lw=0.8))
