@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
 from sklearn.dummy import DummyClassifier
-from statsmodels.stats.power import NormalIndPower
-from statsmodels.stats.proportion import proportion_confint, proportion_effectsize
+from statsmodels.stats.proportion import proportion_confint
 
 from camreader import evaluation
 from camreader.schemas import DataError
@@ -120,37 +119,6 @@ def test_slices_of_one_patient_count_as_one():
 def test_lengths_must_agree():
     with pytest.raises(DataError, match="differ in length"):
         evaluation.metrics([1, 0], [0.5])
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 40), st.integers(1, 40), st.data())
-def test_comparison_is_fishers_newcombes_and_statsmodels_power(n1, n2, data):
-    k1, k2 = data.draw(st.integers(0, n1)), data.draw(st.integers(0, n2))
-    ours = evaluation.compare(k1, n1, k2, n2)
-    assert ours["p"] == pytest.approx(stats.fisher_exact([[k1, n1 - k1], [k2, n2 - k2]])[1])
-    (l1, u1), (l2, u2) = (
-        proportion_confint(k, n, method="wilson") for k, n in ((k1, n1), (k2, n2))
-    )
-    p1, p2 = k1 / n1, k2 / n2  # Newcombe 1998, Stat Med 17:873, method 10, by hand
-    assert ours["low"] == pytest.approx(p1 - p2 - np.hypot(p1 - l1, u2 - p2), abs=1e-9)
-    assert ours["high"] == pytest.approx(p1 - p2 + np.hypot(u1 - p1, p2 - l2), abs=1e-9)
-    effect = abs(proportion_effectsize(p1, p2))
-    if effect:
-        n = ours["n_needed"]
-        assert NormalIndPower().power(effect, n, 0.05) >= 0.8 - 1e-9
-        assert n == 1 or NormalIndPower().power(effect, n - 1, 0.05) < 0.8 + 1e-3
-    else:
-        assert np.isnan(ours["n_needed"])
-
-
-def test_newcombes_published_example():
-    """Newcombe 1998, Stat Med 17:873, table II (a): 56/70 against 48/80, method 10."""
-    ours = evaluation.compare(56, 70, 48, 80)
-    assert (ours["low"], ours["high"]) == pytest.approx((0.0524, 0.3339), abs=5e-5)
-
-
-def test_an_empty_group_is_compared_with_nothing():
-    assert np.isnan(list(evaluation.compare(0, 0, 3, 4).values())).all()
 
 
 def test_spread_over_seeds_is_students():

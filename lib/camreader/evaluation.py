@@ -10,7 +10,6 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.proportion import confint_proportions_2indep, proportion_effectsize
 
 from camreader.intervals import cluster_bootstrap, wilson
 from camreader.schemas import DataError
@@ -234,27 +233,3 @@ def over_seeds(values):
     sd = float(np.std(values, ddof=1))
     half = stats.t.ppf(0.975, n - 1) * sd / np.sqrt(n)
     return {"seeds": n, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half}
-
-
-def compare(k1, n1, k2, n2, power=0.8):
-    """Two independent proportions: difference, Newcombe's interval, Fisher's p, the n that tells.
-
-    n_needed: slices per group for `power` at two-sided 5 %, if the observed difference were true
-    (Cohen's arcsine effect size, normal approximation); NaN where the proportions are equal or a
-    group is empty. Newcombe 1998, Stat. Med. 17:873, method 10.
-    """
-    if not n1 or not n2:
-        return dict.fromkeys(("difference", "low", "high", "p", "n_needed"), np.nan)
-    low, high = confint_proportions_2indep(k1, n1, k2, n2, method="newcomb")
-    effect = abs(proportion_effectsize(k1 / n1, k2 / n2))
-    needed = np.nan
-    if effect:
-        reach = stats.norm.ppf(0.975) + stats.norm.ppf(power)
-        needed = float(np.ceil(2 * (reach / effect) ** 2))
-    return {
-        "difference": k1 / n1 - k2 / n2,
-        "low": float(low),
-        "high": float(high),
-        "p": float(stats.fisher_exact([[k1, n1 - k1], [k2, n2 - k2]])[1]),
-        "n_needed": needed,
-    }
