@@ -116,6 +116,35 @@ def test_slices_of_one_patient_count_as_one():
     assert np.ptp(by_slice.loc[0, ["low", "high"]]) < 0.5 * np.ptp(many.loc[0, ["low", "high"]])
 
 
+def repeated_patients(each, patients=30):
+    """`each` identical test slices per patient, all of one region."""
+    rng = np.random.default_rng(3)
+    label = rng.integers(0, 2, patients)
+    called = np.where(rng.random(patients) < 0.7, label, 1 - label)
+    one = pd.DataFrame({"label": label, "correct": label == called, "probability": 0.9 * called})
+    one = one.assign(patient_id=np.arange(patients), region="lung")
+    return one.loc[one.index.repeat(each)]
+
+
+def test_groups_and_calibration_of_the_sound_protocol_resample_patients():
+    """Ten identical slices per patient give the interval of one."""
+    few, many = (repeated_patients(each) for each in (1, 10))
+    rows = [evaluation.by_group(t, True, ("region",)).iloc[0] for t in (few, many)]
+    for end in ("low", "high", "found_low", "found_high"):
+        assert rows[0][end] == pytest.approx(rows[1][end])
+    assert rows[1]["interval"] == rows[1]["found_interval"] == "bootstrap by patient"
+    by_slice = evaluation.by_group(many, columns=("region",)).iloc[0]
+    assert by_slice["interval"] == "Wilson by slice"
+    assert by_slice["high"] - by_slice["low"] < 0.5 * (rows[1]["high"] - rows[1]["low"])
+    bins = [
+        evaluation.calibration(t["label"], t["probability"], t["patient_id"]) for t in (few, many)
+    ]
+    ends = [table[["low", "high"]].to_numpy() for table in bins]
+    assert (
+        ends[0] == pytest.approx(ends[1]) and bins[1]["interval"].eq("bootstrap by patient").all()
+    )
+
+
 def test_lengths_must_agree():
     with pytest.raises(DataError, match="differ in length"):
         evaluation.metrics([1, 0], [0.5])

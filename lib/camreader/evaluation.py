@@ -34,6 +34,8 @@ EMPTY = {
     "NPV": "no slice was called free of tumor",
     "commoner class": "no slice to test",
 }
+GROUPS = ("region", "lesion size", "contrast", "sign", "cysts")  # by which errors are counted
+COLUMNS = ["metric", "value", "low", "high", "k", "n", "interval", "note"]
 SIZES = (0, 10, 20, 30, np.inf)  # mm, the longest lesion on the slice
 
 
@@ -72,25 +74,22 @@ def _bins(probabilities, bins):
     return np.minimum((probabilities * bins).astype(int), bins - 1)
 
 
-def calibration(labels, probabilities, bins=10):
-    """Per equal-width bin that holds slices: n, mean predicted, share observed, its interval."""
+def calibration(labels, probabilities, patients=None, bins=10):
+    """Per equal-width bin that holds slices: n, mean predicted, share observed, its interval.
+
+    patients: names (n,) for intervals by patient bootstrap, or None for Wilson's by slice.
+    """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, float)
-    bin_of = _bins(probabilities, bins)
+    bin_of, resample = _bins(probabilities, bins), _resampler(len(labels), patients)
     rows = []
     for number in np.unique(bin_of):
         inside = bin_of == number
-        share = wilson(labels[inside].sum(), inside.sum())
-        rows.append(
-            {
-                "bin": f"{number / bins:.1f}–{(number + 1) / bins:.1f}",
-                "n": share.n,
-                "predicted": probabilities[inside].mean(),
-                "observed": share.value,
-                "low": share.low,
-                "high": share.high,
-            }
-        )
-    return pd.DataFrame(rows, columns=["bin", "n", "predicted", "observed", "low", "high"])
+        share = _share(inside, labels == 1, patients, resample)
+        row = {"bin": f"{number / bins:.1f}–{(number + 1) / bins:.1f}", "n": share["n"]}
+        row |= {"predicted": probabilities[inside].mean(), "observed": share["value"]}
+        rows.append(row | {name: share[name] for name in ("low", "high", "interval")})
+    columns = ["bin", "n", "predicted", "observed", "low", "high", "interval"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def metrics(labels, probabilities, predicted=None, patients=None, draws=1000, seed=0):
@@ -103,7 +102,7 @@ def metrics(labels, probabilities, predicted=None, patients=None, draws=1000, se
     called = (p >= 0.5).astype(int) if predicted is None else np.asarray(predicted)
     if len(y) != len(p) or len(y) != len(called):
         raise DataError("Labels and predictions differ in length", found=(len(y), len(p)))
-    resample = _resampler(np.arange(len(y)) if patients is None else patients, draws, seed)
+    resample = _resampler(len(y), patients, draws, seed)
     rows = [_proportion(name, y, called, patients, resample) for name in PROPORTIONS]
     both = "" if 0 < y.sum() < len(y) else "needs slices of both classes"
     none = "" if len(y) else "no slice to test"
@@ -116,11 +115,13 @@ def metrics(labels, probabilities, predicted=None, patients=None, draws=1000, se
         low, high = (np.nan, np.nan) if note else resample(lambda i, f=function: f(y[i], p[i]))
         row = {"metric": name, "value": value, "low": low, "high": high, "k": pd.NA, "n": len(y)}
         rows.append(row | {"interval": _unit(patients), "note": note or _degenerate(low, high)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _resampler(groups, draws, seed):
-    """A function from a statistic of row positions to its bootstrap interval."""
+def _resampler(n, patients, draws=1000, seed=0):
+    """A function from a statistic of row positions to its bootstrap interval, by slice (n of them)
+    or by patient."""
+    groups = np.arange(n) if patients is None else patients
     return lambda statistic: cluster_bootstrap(statistic, groups, draws, seed)
 
 
@@ -135,15 +136,21 @@ def _degenerate(low, high):
 
 
 def _proportion(name, y, called, patients, resample):
-    """One row for a proportion; Wilson's interval also where a patient bootstrap cannot tell."""
-    counted, success = (rule(y, called) for rule in PROPORTIONS[name])
-    share = wilson((counted & success).sum(), counted.sum())
-    row = {"metric": name, "value": share.value, "low": share.low, "high": share.high}
-    row |= {"k": share.k, "n": share.n, "interval": "Wilson by slice"}
-    row |= {"note": "" if share.n else EMPTY[name]}
+    """One row of `metrics` for a proportion."""
+    share = _share(*(rule(y, called) for rule in PROPORTIONS[name]), patients, resample)
+    return {"metric": name, **share, "note": share["note"] if share["n"] else EMPTY[name]}
+
+
+def _share(counted, success, patients, resample):
+    """Share of the `counted` slices (n,) bool that are a `success` (n,) bool, as a dict.
+
+    Without patients Wilson's interval; it also stands in where a patient bootstrap cannot tell.
+    """
+    hits, seen = counted & success, counted.astype(int)
+    share = wilson(hits.sum(), counted.sum())
+    row = {**vars(share), "interval": "Wilson by slice", "note": ""}
     if patients is None or not share.n:
         return row
-    hits, seen = counted & success, counted.astype(int)
     low, high = resample(lambda i: hits[i].sum() / seen[i].sum() if seen[i].any() else np.nan)
     if np.isnan(low) or low == high:
         return row | {"note": "patient bootstrap is degenerate; Wilson shown, which is too narrow"}
@@ -199,29 +206,43 @@ def quarters(values, reference, form):
     return pd.cut(values.abs(), edges, labels=names, include_lowest=True, ordered=True)
 
 
-def by_group(tested, columns=("region", "lesion size", "contrast", "sign", "cysts")):
-    """Accuracy and both kinds of error per value of each column; missing values are left out."""
+def by_group(tested, by_patient=False, columns=GROUPS, draws=1000):
+    """Accuracy and both kinds of error per value of each column; missing values are left out.
+
+    low, high: interval of the accuracy; found, found_low, found_high: share of the tumor slices
+    that were found. Intervals are by slice (Wilson) or by patient (bootstrap), as the columns
+    interval and found_interval say.
+    """
     rows = []
     for column in (name for name in columns if name in tested):
         for value, part in tested.groupby(column, observed=True):
-            share = wilson(part["correct"].sum(), len(part))
-            tumor = part["label"] == 1
-            rows.append(
-                {
-                    "by": column,
-                    "group": str(value),
-                    "n": share.n,
-                    "correct": share.k,
-                    "accuracy": share.value,
-                    "low": share.low,
-                    "high": share.high,
-                    "missed tumors": int((tumor & ~part["correct"]).sum()),
-                    "tumor slices": int(tumor.sum()),
-                    "false alarms": int((~tumor & ~part["correct"]).sum()),
-                    "free slices": int((~tumor).sum()),
-                }
-            )
+            patients = part["patient_id"].to_numpy() if by_patient else None
+            rows.append({"by": column, "group": str(value)} | _group(part, patients, draws))
     return pd.DataFrame(rows)
+
+
+def _group(part, patients, draws):
+    """Counts, accuracy and share of tumors found of one group's test slices."""
+    right, tumor = part["correct"].to_numpy(bool), (part["label"] == 1).to_numpy()
+    resample = _resampler(len(part), patients, draws)
+    share = _share(np.ones(len(part), bool), right, patients, resample)
+    found = _share(tumor, right, patients, resample)
+    return {
+        "n": share["n"],
+        "correct": share["k"],
+        "accuracy": share["value"],
+        "low": share["low"],
+        "high": share["high"],
+        "interval": share["interval"],
+        "tumor slices": found["n"],
+        "missed tumors": found["n"] - found["k"],
+        "found": found["value"],
+        "found_low": found["low"],
+        "found_high": found["high"],
+        "found_interval": found["interval"],
+        "free slices": int((~tumor).sum()),
+        "false alarms": int((~tumor & ~right).sum()),
+    }
 
 
 def over_seeds(values):
