@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from camreader.intervals import cluster_bootstrap, wilson
+from camreader.intervals import cluster_bootstrap, clustered
 from camreader.schemas import DataError
 
 PROPORTIONS = {  # name -> (which slices count, which of them are successes), from label, predicted
@@ -35,6 +35,7 @@ EMPTY = {
     "commoner class": "no slice to test",
 }
 GROUPS = ("region", "lesion size", "contrast", "sign", "cysts")  # by which errors are counted
+TOO_NARROW = "patient bootstrap is degenerate; Wilson shown, which is too narrow"
 COLUMNS = ["metric", "value", "low", "high", "k", "n", "interval", "note"]
 SIZES = (0, 10, 20, 30, np.inf)  # mm, the longest lesion on the slice
 
@@ -80,11 +81,10 @@ def calibration(labels, probabilities, patients=None, bins=10):
     patients: names (n,) for intervals by patient bootstrap, or None for Wilson's by slice.
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, float)
-    bin_of, resample = _bins(probabilities, bins), _resampler(len(labels), patients)
-    rows = []
+    bin_of, rows = _bins(probabilities, bins), []
     for number in np.unique(bin_of):
         inside = bin_of == number
-        share = _share(inside, labels == 1, patients, resample)
+        share = _share(inside, labels == 1, patients)
         row = {"bin": f"{number / bins:.1f}–{(number + 1) / bins:.1f}", "n": share["n"]}
         row |= {"predicted": probabilities[inside].mean(), "observed": share["value"]}
         rows.append(row | {name: share[name] for name in ("low", "high", "interval")})
@@ -102,8 +102,8 @@ def metrics(labels, probabilities, predicted=None, patients=None, draws=1000, se
     called = (p >= 0.5).astype(int) if predicted is None else np.asarray(predicted)
     if len(y) != len(p) or len(y) != len(called):
         raise DataError("Labels and predictions differ in length", found=(len(y), len(p)))
-    resample = _resampler(len(y), patients, draws, seed)
-    rows = [_proportion(name, y, called, patients, resample) for name in PROPORTIONS]
+    rows = [_proportion(name, y, called, patients, draws, seed) for name in PROPORTIONS]
+    groups = np.arange(len(y)) if patients is None else patients
     both = "" if 0 < y.sum() < len(y) else "needs slices of both classes"
     none = "" if len(y) else "no slice to test"
     for name, function, note in (
@@ -112,17 +112,12 @@ def metrics(labels, probabilities, predicted=None, patients=None, draws=1000, se
         ("calibration error", calibration_error, none),
     ):
         value = float("nan") if note else function(y, p)
-        low, high = (np.nan, np.nan) if note else resample(lambda i, f=function: f(y[i], p[i]))
+        low, high = np.nan, np.nan
+        if not note:
+            low, high = cluster_bootstrap(lambda i, f=function: f(y[i], p[i]), groups, draws, seed)
         row = {"metric": name, "value": value, "low": low, "high": high, "k": pd.NA, "n": len(y)}
         rows.append(row | {"interval": _unit(patients), "note": note or _degenerate(low, high)})
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _resampler(n, patients, draws=1000, seed=0):
-    """A function from a statistic of row positions to its bootstrap interval, by slice (n of them)
-    or by patient."""
-    groups = np.arange(n) if patients is None else patients
-    return lambda statistic: cluster_bootstrap(statistic, groups, draws, seed)
 
 
 def _unit(patients):
@@ -135,26 +130,23 @@ def _degenerate(low, high):
     return "degenerate interval: every resample gives the same" if low == high else ""
 
 
-def _proportion(name, y, called, patients, resample):
+def _proportion(name, y, called, patients, draws, seed):
     """One row of `metrics` for a proportion."""
-    share = _share(*(rule(y, called) for rule in PROPORTIONS[name]), patients, resample)
+    counted, success = (rule(y, called) for rule in PROPORTIONS[name])
+    share = _share(counted, success, patients, draws, seed)
     return {"metric": name, **share, "note": share["note"] if share["n"] else EMPTY[name]}
 
 
-def _share(counted, success, patients, resample):
+def _share(counted, success, patients, draws=1000, seed=0):
     """Share of the `counted` slices (n,) bool that are a `success` (n,) bool, as a dict.
 
     Without patients Wilson's interval; it also stands in where a patient bootstrap cannot tell.
     """
-    hits, seen = counted & success, counted.astype(int)
-    share = wilson(hits.sum(), counted.sum())
-    row = {**vars(share), "interval": "Wilson by slice", "note": ""}
-    if patients is None or not share.n:
-        return row
-    low, high = resample(lambda i: hits[i].sum() / seen[i].sum() if seen[i].any() else np.nan)
-    if np.isnan(low) or low == high:
-        return row | {"note": "patient bootstrap is degenerate; Wilson shown, which is too narrow"}
-    return row | {"low": low, "high": high, "interval": _unit(patients)}
+    groups = None if patients is None else np.asarray(patients)[counted]
+    share, resampled = clustered(success[counted], groups, draws, seed)
+    row = {**vars(share), "interval": _unit(patients) if resampled else "Wilson by slice"}
+    narrow = share.n and patients is not None and not resampled
+    return row | {"note": TOO_NARROW if narrow else ""}
 
 
 def tested_slices(predictions, cohort, protocol, run, seed=0):
@@ -224,9 +216,8 @@ def by_group(tested, by_patient=False, columns=GROUPS, draws=1000):
 def _group(part, patients, draws):
     """Counts, accuracy and share of tumors found of one group's test slices."""
     right, tumor = part["correct"].to_numpy(bool), (part["label"] == 1).to_numpy()
-    resample = _resampler(len(part), patients, draws)
-    share = _share(np.ones(len(part), bool), right, patients, resample)
-    found = _share(tumor, right, patients, resample)
+    share = _share(np.ones(len(part), bool), right, patients, draws)
+    found = _share(tumor, right, patients, draws)
     return {
         "n": share["n"],
         "correct": share["k"],

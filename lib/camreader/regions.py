@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from camreader import fisher, plans, runs
-from camreader.evaluation import metrics, over_seeds, tested_slices
+from camreader.evaluation import TOO_NARROW, metrics, over_seeds, tested_slices
 from camreader.intervals import Proportion, cluster_bootstrap
 
 PROTOCOL = {"final": "paper", "sound": "sound"}  # a region's run -> the split it was made with
@@ -84,7 +84,7 @@ def _difference(lung, liver, by_patient):
     low, high = _by_patient(lung, liver)
     row |= {"p": np.nan}
     if np.isnan(low) or low == high:
-        note = "patient bootstrap is degenerate; Newcombe shown, which is too narrow"
+        note = TOO_NARROW.replace("Wilson", "Newcombe")
         return row | {"interval": "Newcombe by slice", "note": note}
     return row | {"low": low, "high": high, "interval": "bootstrap by patient"}
 
