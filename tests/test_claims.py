@@ -275,6 +275,13 @@ def test_this_run_is_read_where_it_exists(ledger, tmp_path):
     assert said["accuracy-lung"] == said["image-6"] == claims.NOT_MEASURED
 
 
+def test_a_claim_compares_numbers_of_one_protocol(ledger):
+    """Lung and liver against all, each protocol for itself: three numbers twice."""
+    for name, measure in claims.MEASURED["region-higher"].items():
+        assert measure.where["protocol"] == name.split(", ")[0]
+    assert len(claims.MEASURED["region-higher"]) == 6
+
+
 def test_every_measured_claim_is_a_claim(ledger):
     assert set(claims.MEASURED) <= set(ledger.index)
 

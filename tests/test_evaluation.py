@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
 from sklearn.dummy import DummyClassifier
-from statsmodels.stats.power import NormalIndPower
-from statsmodels.stats.proportion import proportion_confint, proportion_effectsize
+from statsmodels.stats.proportion import proportion_confint
 
 from camreader import evaluation
 from camreader.plots import evaluation as plots
@@ -118,40 +117,38 @@ def test_slices_of_one_patient_count_as_one():
     assert np.ptp(by_slice.loc[0, ["low", "high"]]) < 0.5 * np.ptp(many.loc[0, ["low", "high"]])
 
 
+def repeated_patients(each, patients=30):
+    """`each` identical test slices per patient, all of one region."""
+    rng = np.random.default_rng(3)
+    label = rng.integers(0, 2, patients)
+    called = np.where(rng.random(patients) < 0.7, label, 1 - label)
+    one = pd.DataFrame({"label": label, "correct": label == called, "probability": 0.9 * called})
+    one = one.assign(patient_id=np.arange(patients), region="lung")
+    return one.loc[one.index.repeat(each)]
+
+
+def test_groups_and_calibration_of_the_sound_protocol_resample_patients():
+    """Ten identical slices per patient give the interval of one."""
+    few, many = (repeated_patients(each) for each in (1, 10))
+    rows = [evaluation.by_group(t, True, ("region",)).iloc[0] for t in (few, many)]
+    for end in ("low", "high", "found_low", "found_high"):
+        assert rows[0][end] == pytest.approx(rows[1][end])
+    assert rows[1]["interval"] == rows[1]["found_interval"] == "bootstrap by patient"
+    by_slice = evaluation.by_group(many, columns=("region",)).iloc[0]
+    assert by_slice["interval"] == "Wilson by slice"
+    assert by_slice["high"] - by_slice["low"] < 0.5 * (rows[1]["high"] - rows[1]["low"])
+    bins = [
+        evaluation.calibration(t["label"], t["probability"], t["patient_id"]) for t in (few, many)
+    ]
+    ends = [table[["low", "high"]].to_numpy() for table in bins]
+    assert (
+        ends[0] == pytest.approx(ends[1]) and bins[1]["interval"].eq("bootstrap by patient").all()
+    )
+
+
 def test_lengths_must_agree():
     with pytest.raises(DataError, match="differ in length"):
         evaluation.metrics([1, 0], [0.5])
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 40), st.integers(1, 40), st.data())
-def test_comparison_is_fishers_newcombes_and_statsmodels_power(n1, n2, data):
-    k1, k2 = data.draw(st.integers(0, n1)), data.draw(st.integers(0, n2))
-    ours = evaluation.compare(k1, n1, k2, n2)
-    assert ours["p"] == pytest.approx(stats.fisher_exact([[k1, n1 - k1], [k2, n2 - k2]])[1])
-    (l1, u1), (l2, u2) = (
-        proportion_confint(k, n, method="wilson") for k, n in ((k1, n1), (k2, n2))
-    )
-    p1, p2 = k1 / n1, k2 / n2  # Newcombe 1998, Stat Med 17:873, method 10, by hand
-    assert ours["low"] == pytest.approx(p1 - p2 - np.hypot(p1 - l1, u2 - p2), abs=1e-9)
-    assert ours["high"] == pytest.approx(p1 - p2 + np.hypot(u1 - p1, p2 - l2), abs=1e-9)
-    effect = abs(proportion_effectsize(p1, p2))
-    if effect:
-        n = ours["n_needed"]
-        assert NormalIndPower().power(effect, n, 0.05) >= 0.8 - 1e-9
-        assert n == 1 or NormalIndPower().power(effect, n - 1, 0.05) < 0.8 + 1e-3
-    else:
-        assert np.isnan(ours["n_needed"])
-
-
-def test_newcombes_published_example():
-    """Newcombe 1998, Stat Med 17:873, table II (a): 56/70 against 48/80, method 10."""
-    ours = evaluation.compare(56, 70, 48, 80)
-    assert (ours["low"], ours["high"]) == pytest.approx((0.0524, 0.3339), abs=5e-5)
-
-
-def test_an_empty_group_is_compared_with_nothing():
-    assert np.isnan(list(evaluation.compare(0, 0, 3, 4).values())).all()
 
 
 def test_spread_over_seeds_is_students():

@@ -139,18 +139,57 @@ def test_regions_are_compared_and_what_is_missing_is_said(study, cohort):
     rows = table.set_index(["region", "protocol"])
     assert rows.loc[("liver", "paper"), "n"] == 30 and rows.loc[("lung", "paper"), "n"] == 0
     assert rows.loc[("lung", "paper"), "published"] == pytest.approx(0.98126)
-    compared = regions.comparison(table)
-    assert compared["p"].isna().all() and compared["note"].str.contains("lung cohort").all()
+    compared = regions.comparison(study, cohort, records)
+    assert (
+        compared["difference"].isna().all() and compared["note"].str.contains("lung cohort").all()
+    )
     assert isinstance(regions.tested(study, cohort, records, "lung"), str)
     words = " ".join(regions.finding(table, compared))
-    assert "cannot be compared" in words and "209 test slices" in words
+    assert "cannot be compared" in words and "421 test slices" in words
 
 
-def test_a_difference_of_regions_is_tested():
-    rows = [("lung", 90, 10), ("liver", 80, 30)]
-    table = pd.DataFrame(
-        [{"region": r, "protocol": "paper", "n": n, "wrong": w, "note": ""} for r, n, w in rows]
-    )
-    compared = regions.comparison(table).iloc[0]
-    assert compared["difference"] == pytest.approx(80 / 90 - 50 / 80) and compared["p"] < 0.001
-    assert "more than chance explains" in " ".join(regions.finding(table, compared.to_frame().T))
+def region_tests(slices=(90, 80), wrong=(10, 30), each=1):
+    """Test slices of lung and liver, `each` of them per patient and all right or all wrong."""
+    tables = []
+    for first, n, errors in zip((0, 1000), slices, wrong, strict=True):
+        patients = first + np.arange(n) // each
+        tables.append(pd.DataFrame({"correct": np.arange(n) >= errors, "patient_id": patients}))
+    return tables
+
+
+def test_a_difference_of_regions_is_tested(monkeypatch, study, cohort):
+    arms = dict(zip(regions.NAMES, region_tests(), strict=True))
+    monkeypatch.setattr(regions, "tested", lambda *where: arms[where[3]])
+    compared = regions.comparison(study, cohort, None).set_index("protocol")
+    assert compared["difference"].tolist() == pytest.approx([80 / 90 - 50 / 80] * 2)
+    assert compared.loc["paper", "p"] < 0.001 and np.isnan(compared.loc["sound", "p"])
+    assert compared["interval"].tolist() == ["Newcombe by slice", "bootstrap by patient"]
+    nothing = pd.DataFrame(columns=["region"])
+    words = list(regions.finding(nothing, compared.reset_index()))
+    assert sum("more than chance explains" in s and "not more" not in s for s in words) == 2
+
+
+def test_slices_of_one_patient_are_no_independent_slices():
+    """Ten alike slices per patient tell as little as one: 1 of 9 against 3 of 8 patients wrong."""
+    rows = {
+        each: regions._difference(*region_tests((9 * each, 8 * each), (each, 3 * each), each), True)
+        for each in (1, 10)
+    }
+    for end in ("low", "high"):
+        assert rows[10][end] == pytest.approx(rows[1][end])
+    assert rows[10]["low"] < 0 < rows[10]["high"]
+    by_slice = regions._difference(*region_tests((90, 80), (10, 30), 10), False)
+    assert by_slice["low"] > 0 and by_slice["p"] < 0.001
+
+
+def test_regions_without_an_error_keep_an_interval_and_say_that_it_is_too_narrow():
+    row = regions._difference(*region_tests((30, 30), (0, 0), 3), True)
+    assert row["low"] < 0 < row["high"] and "too narrow" in row["note"]
+
+
+def test_the_words_on_a_region_carry_the_interval_of_its_table():
+    row = {"region": "lung", "protocol": "sound", "n": 40, "wrong": 10, "accuracy": 0.75}
+    row |= {"low": 0.4, "high": 0.95, "interval": "bootstrap by patient", "note": ""}
+    none = pd.DataFrame(columns=["protocol"])
+    first = next(regions.finding(pd.DataFrame([row]), none))
+    assert first.endswith("75.0 % (40.0–95.0, n = 40), bootstrap by patient.")

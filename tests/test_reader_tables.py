@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from camreader import reader_planning, reader_tables, sizing, study_readings
 from camreader.files import Study
@@ -47,9 +48,33 @@ def test_benefit_and_harm_split_by_the_networks_answer(study):
     assert found["all"] == [16, 8, 9, 5, 7, 2, 9, 12]
     assert table.loc["all", "net"] == pytest.approx(3 / 16)
     assert table.loc["right", "net"] == 0.5 and table.loc["wrong", "net"] == pytest.approx(-1 / 3)
-    share = wilson(5, 6)
-    assert table.loc["right", ["benefit_low", "benefit_high"]].tolist() == [share.low, share.high]
-    assert table.loc["all", "p"] == pytest.approx(0.453125)  # 2 of 7 discordant, two-sided binomial
+    assert table["p"].isna().all() and table["note"].str.contains("several readers per case").all()
+
+
+def test_one_reader_reads_each_case_once(study):
+    """Ann: 4 of 5 wrong answers turned right, 1 of 3 right ones wrong: Wilson, and McNemar of
+    1 against 4 discordant cases, two-sided binomial."""
+    row = reader_tables.benefit_harm_table(study_of(tidy()[tidy()["reader"] == "Ann"])).iloc[2]
+    share = wilson(row["benefit"], row["benefit_of"])
+    assert (row["benefit_low"], row["benefit_high"]) == (share.low, share.high)
+    few, many = sorted((row["benefit"], row["harm"]))
+    assert row["p"] == pytest.approx(stats.binomtest(int(few), int(few + many)).pvalue)
+
+
+def test_six_readers_of_one_case_are_not_six_cases():
+    """Readers who all answer alike give the intervals of one of them, not narrower ones."""
+    nowhere = Study("nowhere", "none", "nowhere")
+    one = study_readings.load("", nowhere, 1, 40, 3).readings
+    same = pd.concat([one.assign(reader=f"R{k}") for k in range(6)], ignore_index=True)
+    same, twice = study_of(same), study_of(same[same["reader"].isin(["R0", "R1"])])
+    for table, ends in (
+        (reader_tables.benefit_harm_table, ["benefit_low", "benefit_high", "net_low", "net_high"]),
+        (reader_tables.helpfulness_table, ["low", "high"]),
+        (reader_tables.time_table, ["right_first_low", "right_last_high"]),
+    ):
+        six, two = table(same)[ends].to_numpy(float), table(twice)[ends].to_numpy(float)
+        resampled = table(same).get("note", pd.Series("")).str.contains("too narrow").to_numpy()
+        assert six[~resampled] == pytest.approx(two[~resampled], nan_ok=True)
 
 
 def test_the_flow_of_diagnoses(study):

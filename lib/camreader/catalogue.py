@@ -115,7 +115,7 @@ PARTS = {
         },
         {
             "06_regions": "Accuracy by region with n and 95 % interval, beside the published one.",
-            "06_comparison": "Lung minus liver: exact test, interval, the sample that would tell.",
+            "06_comparison": "Lung minus liver: interval, test, the sample that would tell.",
         },
     ),
     "07_reading_session": Part(

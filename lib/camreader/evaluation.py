@@ -10,9 +10,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.proportion import confint_proportions_2indep, proportion_effectsize
 
-from camreader.intervals import cluster_bootstrap, wilson
+from camreader.intervals import cluster_bootstrap, clustered
 from camreader.schemas import DataError
 
 PROPORTIONS = {  # name -> (which slices count, which of them are successes), from label, predicted
@@ -35,6 +34,9 @@ EMPTY = {
     "NPV": "no slice was called free of tumor",
     "commoner class": "no slice to test",
 }
+GROUPS = ("region", "lesion size", "contrast", "sign", "cysts")  # by which errors are counted
+TOO_NARROW = "patient bootstrap is degenerate; Wilson shown, which is too narrow"
+COLUMNS = ["metric", "value", "low", "high", "k", "n", "interval", "note"]
 SIZES = (0, 10, 20, 30, np.inf)  # mm, the longest lesion on the slice
 
 
@@ -73,25 +75,21 @@ def _bins(probabilities, bins):
     return np.minimum((probabilities * bins).astype(int), bins - 1)
 
 
-def calibration(labels, probabilities, bins=10):
-    """Per equal-width bin that holds slices: n, mean predicted, share observed, its interval."""
+def calibration(labels, probabilities, patients=None, bins=10):
+    """Per equal-width bin that holds slices: n, mean predicted, share observed, its interval.
+
+    patients: names (n,) for intervals by patient bootstrap, or None for Wilson's by slice.
+    """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, float)
-    bin_of = _bins(probabilities, bins)
-    rows = []
+    bin_of, rows = _bins(probabilities, bins), []
     for number in np.unique(bin_of):
         inside = bin_of == number
-        share = wilson(labels[inside].sum(), inside.sum())
-        rows.append(
-            {
-                "bin": f"{number / bins:.1f}–{(number + 1) / bins:.1f}",
-                "n": share.n,
-                "predicted": probabilities[inside].mean(),
-                "observed": share.value,
-                "low": share.low,
-                "high": share.high,
-            }
-        )
-    return pd.DataFrame(rows, columns=["bin", "n", "predicted", "observed", "low", "high"])
+        share = _share(inside, labels == 1, patients)
+        row = {"bin": f"{number / bins:.1f}–{(number + 1) / bins:.1f}", "n": share["n"]}
+        row |= {"predicted": probabilities[inside].mean(), "observed": share["value"]}
+        rows.append(row | {name: share[name] for name in ("low", "high", "interval")})
+    columns = ["bin", "n", "predicted", "observed", "low", "high", "interval"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def metrics(labels, probabilities, predicted=None, patients=None, draws=1000, seed=0):
@@ -104,8 +102,8 @@ def metrics(labels, probabilities, predicted=None, patients=None, draws=1000, se
     called = (p >= 0.5).astype(int) if predicted is None else np.asarray(predicted)
     if len(y) != len(p) or len(y) != len(called):
         raise DataError("Labels and predictions differ in length", found=(len(y), len(p)))
-    resample = _resampler(np.arange(len(y)) if patients is None else patients, draws, seed)
-    rows = [_proportion(name, y, called, patients, resample) for name in PROPORTIONS]
+    rows = [_proportion(name, y, called, patients, draws, seed) for name in PROPORTIONS]
+    groups = np.arange(len(y)) if patients is None else patients
     both = "" if 0 < y.sum() < len(y) else "needs slices of both classes"
     none = "" if len(y) else "no slice to test"
     for name, function, note in (
@@ -114,15 +112,12 @@ def metrics(labels, probabilities, predicted=None, patients=None, draws=1000, se
         ("calibration error", calibration_error, none),
     ):
         value = float("nan") if note else function(y, p)
-        low, high = (np.nan, np.nan) if note else resample(lambda i, f=function: f(y[i], p[i]))
+        low, high = np.nan, np.nan
+        if not note:
+            low, high = cluster_bootstrap(lambda i, f=function: f(y[i], p[i]), groups, draws, seed)
         row = {"metric": name, "value": value, "low": low, "high": high, "k": pd.NA, "n": len(y)}
         rows.append(row | {"interval": _unit(patients), "note": note or _degenerate(low, high)})
-    return pd.DataFrame(rows)
-
-
-def _resampler(groups, draws, seed):
-    """A function from a statistic of row positions to its bootstrap interval."""
-    return lambda statistic: cluster_bootstrap(statistic, groups, draws, seed)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _unit(patients):
@@ -135,20 +130,23 @@ def _degenerate(low, high):
     return "degenerate interval: every resample gives the same" if low == high else ""
 
 
-def _proportion(name, y, called, patients, resample):
-    """One row for a proportion; Wilson's interval also where a patient bootstrap cannot tell."""
+def _proportion(name, y, called, patients, draws, seed):
+    """One row of `metrics` for a proportion."""
     counted, success = (rule(y, called) for rule in PROPORTIONS[name])
-    share = wilson((counted & success).sum(), counted.sum())
-    row = {"metric": name, "value": share.value, "low": share.low, "high": share.high}
-    row |= {"k": share.k, "n": share.n, "interval": "Wilson by slice"}
-    row |= {"note": "" if share.n else EMPTY[name]}
-    if patients is None or not share.n:
-        return row
-    hits, seen = counted & success, counted.astype(int)
-    low, high = resample(lambda i: hits[i].sum() / seen[i].sum() if seen[i].any() else np.nan)
-    if np.isnan(low) or low == high:
-        return row | {"note": "patient bootstrap is degenerate; Wilson shown, which is too narrow"}
-    return row | {"low": low, "high": high, "interval": _unit(patients)}
+    share = _share(counted, success, patients, draws, seed)
+    return {"metric": name, **share, "note": share["note"] if share["n"] else EMPTY[name]}
+
+
+def _share(counted, success, patients, draws=1000, seed=0):
+    """Share of the `counted` slices (n,) bool that are a `success` (n,) bool, as a dict.
+
+    Without patients Wilson's interval; it also stands in where a patient bootstrap cannot tell.
+    """
+    groups = None if patients is None else np.asarray(patients)[counted]
+    share, resampled = clustered(success[counted], groups, draws, seed)
+    row = {**vars(share), "interval": _unit(patients) if resampled else "Wilson by slice"}
+    narrow = share.n and patients is not None and not resampled
+    return row | {"note": TOO_NARROW if narrow else ""}
 
 
 def tested_slices(predictions, cohort, protocol, run, seed=0):
@@ -200,29 +198,42 @@ def quarters(values, reference, form):
     return pd.cut(values.abs(), edges, labels=names, include_lowest=True, ordered=True)
 
 
-def by_group(tested, columns=("region", "lesion size", "contrast", "sign", "cysts")):
-    """Accuracy and both kinds of error per value of each column; missing values are left out."""
+def by_group(tested, by_patient=False, columns=GROUPS, draws=1000):
+    """Accuracy and both kinds of error per value of each column; missing values are left out.
+
+    low, high: interval of the accuracy; found, found_low, found_high: share of the tumor slices
+    that were found. Intervals are by slice (Wilson) or by patient (bootstrap), as the columns
+    interval and found_interval say.
+    """
     rows = []
     for column in (name for name in columns if name in tested):
         for value, part in tested.groupby(column, observed=True):
-            share = wilson(part["correct"].sum(), len(part))
-            tumor = part["label"] == 1
-            rows.append(
-                {
-                    "by": column,
-                    "group": str(value),
-                    "n": share.n,
-                    "correct": share.k,
-                    "accuracy": share.value,
-                    "low": share.low,
-                    "high": share.high,
-                    "missed tumors": int((tumor & ~part["correct"]).sum()),
-                    "tumor slices": int(tumor.sum()),
-                    "false alarms": int((~tumor & ~part["correct"]).sum()),
-                    "free slices": int((~tumor).sum()),
-                }
-            )
+            patients = part["patient_id"].to_numpy() if by_patient else None
+            rows.append({"by": column, "group": str(value)} | _group(part, patients, draws))
     return pd.DataFrame(rows)
+
+
+def _group(part, patients, draws):
+    """Counts, accuracy and share of tumors found of one group's test slices."""
+    right, tumor = part["correct"].to_numpy(bool), (part["label"] == 1).to_numpy()
+    share = _share(np.ones(len(part), bool), right, patients, draws)
+    found = _share(tumor, right, patients, draws)
+    return {
+        "n": share["n"],
+        "correct": share["k"],
+        "accuracy": share["value"],
+        "low": share["low"],
+        "high": share["high"],
+        "interval": share["interval"],
+        "tumor slices": found["n"],
+        "missed tumors": found["n"] - found["k"],
+        "found": found["value"],
+        "found_low": found["low"],
+        "found_high": found["high"],
+        "found_interval": found["interval"],
+        "free slices": int((~tumor).sum()),
+        "false alarms": int((~tumor & ~right).sum()),
+    }
 
 
 def over_seeds(values):
@@ -234,27 +245,3 @@ def over_seeds(values):
     sd = float(np.std(values, ddof=1))
     half = stats.t.ppf(0.975, n - 1) * sd / np.sqrt(n)
     return {"seeds": n, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half}
-
-
-def compare(k1, n1, k2, n2, power=0.8):
-    """Two independent proportions: difference, Newcombe's interval, Fisher's p, the n that tells.
-
-    n_needed: slices per group for `power` at two-sided 5 %, if the observed difference were true
-    (Cohen's arcsine effect size, normal approximation); NaN where the proportions are equal or a
-    group is empty. Newcombe 1998, Stat. Med. 17:873, method 10.
-    """
-    if not n1 or not n2:
-        return dict.fromkeys(("difference", "low", "high", "p", "n_needed"), np.nan)
-    low, high = confint_proportions_2indep(k1, n1, k2, n2, method="newcomb")
-    effect = abs(proportion_effectsize(k1 / n1, k2 / n2))
-    needed = np.nan
-    if effect:
-        reach = stats.norm.ppf(0.975) + stats.norm.ppf(power)
-        needed = float(np.ceil(2 * (reach / effect) ** 2))
-    return {
-        "difference": k1 / n1 - k2 / n2,
-        "low": float(low),
-        "high": float(high),
-        "p": float(stats.fisher_exact([[k1, n1 - k1], [k2, n2 - k2]])[1]),
-        "n_needed": needed,
-    }

@@ -1,6 +1,6 @@
 """Proportions and their 95 % intervals, in one place so that every table says the same thing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
@@ -53,6 +53,23 @@ def cluster_bootstrap(statistic, groups, draws=1000, seed=0, level=0.95):
     tail = 50 * (1 - level)
     low, high = np.nanpercentile(values, [tail, 100 - tail])
     return float(low), float(high)
+
+
+def clustered(hits, groups=None, draws=1000, seed=0):
+    """(Proportion, resampled) of `hits` (n,) bool whose rows are alike within `groups` (n,).
+
+    The interval resamples whole groups; without groups, or where resampling cannot tell (one
+    group, every draw the same), it is Wilson's, which is too narrow for groups of several rows,
+    and `resampled` is False.
+    """
+    hits = np.asarray(hits, bool)
+    share = wilson(hits.sum(), len(hits))
+    if groups is None or not share.n:
+        return share, False
+    low, high = cluster_bootstrap(lambda rows: hits[rows].mean(), groups, draws, seed)
+    if np.isnan(low) or low == high:
+        return share, False
+    return replace(share, low=low, high=high), True
 
 
 @dataclass(frozen=True)

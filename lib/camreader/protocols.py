@@ -12,7 +12,7 @@ import pandas as pd
 from camreader import runs
 from camreader.evaluation import by_group, metrics, over_seeds, tested_slices, with_groups
 from camreader.files import read_table
-from camreader.intervals import wilson
+from camreader.intervals import Proportion, wilson
 from camreader.plans import MAIN, part_of_study
 from camreader.schemas import DataError
 
@@ -78,7 +78,8 @@ def _measured(predictions, cohort, card, protocol, run, seed, draws):
 
 def groups(found):
     """{protocol: by_group table} of the protocols that were tested; found: from `tests`."""
-    return {name: by_group(rows) for name, rows in found.items() if not isinstance(rows, str)}
+    tested = {name: rows for name, rows in found.items() if not isinstance(rows, str)}
+    return {name: by_group(rows, by_patient=name == "sound") for name, rows in tested.items()}
 
 
 def groups_table(grouped):
@@ -186,8 +187,8 @@ def _contrast_words(protocol, table):
 
 def _found(row):
     """Share of one band's tumors that were found, with the band's name."""
-    share = wilson(row["tumor slices"] - row["missed tumors"], row["tumor slices"])
-    return f"({row['group']}) {share}"
+    n, ends = row["tumor slices"], (row[f"found{end}"] for end in ("", "_low", "_high"))
+    return f"({row['group']}) {Proportion(n - row['missed tumors'], n, *ends)}"
 
 
 def _leak_words(leaks):

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from camreader.agreement import mcnemar
-from camreader.intervals import cluster_bootstrap, wilson
+from camreader.intervals import cluster_bootstrap, clustered, wilson
 from camreader.mrmc import obuchowski_rockette
 from camreader.schemas import DataError
 from camreader.study_readings import HELPFULNESS, MODALITIES
@@ -125,9 +125,9 @@ def paired(study):
 
 def benefit_harm_table(study):
     """Wrong turned right (benefit) and right turned wrong (harm), where the CNN was right, where
-    it was wrong and in all. net = benefit minus harm per reading; its interval resamples cases,
-    because several readers read the same case. p: exact McNemar over readings (readings of one
-    case are not independent, so read it with the interval)."""
+    it was wrong and in all. net = benefit minus harm per reading. All intervals resample cases
+    where several readers read the same one (one reader: Wilson for the shares). p: exact McNemar,
+    for one reader only, because it takes readings of one case for independent ones."""
     if study.readings is None:
         return refused(NO_LOG)
     table = paired(study)
@@ -140,24 +140,38 @@ def benefit_harm_table(study):
 
 def _benefit_row(name, table):
     before, after = table["right_unaided"].to_numpy(), table["right_aided"].to_numpy()
-    benefit, harm = ~before & after, before & ~after
-    counts = [[(before & after).sum(), harm.sum()], [benefit.sum(), (~before & ~after).sum()]]
-    row = {"cnn": name, "readings": len(table), "cases": table["case"].nunique()}
+    benefit, harm, cases = ~before & after, before & ~after, table["case"].to_numpy()
+    row = {"cnn": name, "readings": len(table), "cases": len(set(cases))}
     row |= {"unaided_right": before.sum(), "aided_right": after.sum()}
+    notes = []
     for word, events, chances in (("benefit", benefit, ~before), ("harm", harm, before)):
-        share = wilson(events.sum(), chances.sum())
-        row |= {word: events.sum(), f"{word}_of": share.n, f"{word}_share": share.value}
+        share, words = _by_case(events[chances], cases[chances])
+        row |= {word: share.k, f"{word}_of": share.n, f"{word}_share": share.value}
         row |= {f"{word}_low": share.low, f"{word}_high": share.high}
+        notes += [f"{word}: {words}"] if words else []
     if not len(table):
         return row | {"note": f"no reading where the CNN was {name}"}
     net = benefit.astype(float) - harm
-    low, high = cluster_bootstrap(lambda rows: net[rows].mean(), table["case"].to_numpy())
-    test = mcnemar(counts)
-    notes = ["one case: no interval"] * (table["case"].nunique() < 2) + [test["note"]]
+    low, high = cluster_bootstrap(lambda rows: net[rows].mean(), cases)
+    row |= {"net": net.mean(), "net_low": low, "net_high": high, "p": np.nan}
+    notes += ["one case: no interval"] * (len(set(cases)) < 2)
     notes += ["no unaided answer was wrong"] * bool(before.all())
     notes += ["no unaided answer was right"] * bool(not before.any())
-    row |= {"net": net.mean(), "net_low": low, "net_high": high, "p": test["p"]}
-    return row | {"note": "; ".join(filter(None, notes))}
+    if len(set(cases)) < len(cases):
+        return row | {"note": "; ".join([*notes, "several readers per case: no McNemar test"])}
+    test = mcnemar(
+        [[(before & after).sum(), harm.sum()], [benefit.sum(), (~before & ~after).sum()]]
+    )
+    return row | {"p": test["p"], "note": "; ".join(filter(None, [*notes, test["note"]]))}
+
+
+def _by_case(hits, cases):
+    """(Proportion, words) of readings (n,) bool; several readings of one case are no several
+    cases, so then the interval resamples cases. The words say where it cannot."""
+    repeated = len(set(cases)) < len(cases)
+    share, resampled = clustered(hits, cases if repeated else None)
+    alike = repeated and not resampled
+    return share, "all cases alike, so Wilson's interval by reading, too narrow" if alike else ""
 
 
 def flow_table(study):
@@ -172,7 +186,7 @@ def flow_table(study):
 
 def helpfulness_table(study):
     """How often readers called the heat-map helpful, by whether the CNN agreed with their unaided
-    answer and by whether it was right."""
+    answer and by whether it was right. Intervals resample cases that several readers read."""
     if study.readings is None:
         return refused(NO_LOG)
     table = paired(study)
@@ -191,8 +205,8 @@ def helpfulness_table(study):
     rows = []
     for name, chosen in groups.items():
         for answer in HELPFULNESS:
-            share = wilson((said[chosen] == answer).sum(), chosen.sum())
-            value = {"share": share.value, "low": share.low, "high": share.high}
+            share, note = _by_case(said[chosen] == answer, table.loc[chosen, "case"])
+            value = {"share": share.value, "low": share.low, "high": share.high, "note": note}
             rows.append({"readings": name, "helpful": answer, "k": share.k, "n": share.n, **value})
     return pd.DataFrame(rows)
 
@@ -210,8 +224,11 @@ def time_table(study):
             continue
         quartiles = part["seconds"].quantile([0.25, 0.5, 0.75]).tolist()
         row = dict(zip(("seconds_q1", "seconds_median", "seconds_q3"), quartiles, strict=True))
-        row |= {"zero_seconds": int((part["seconds"] == 0).sum())} | _trend(part)
-        rows.append({"modality": modality, "readings": len(part), **row, **_thirds(part)})
+        row |= {"zero_seconds": int((part["seconds"] == 0).sum())}
+        trend, thirds = _trend(part), _thirds(part)
+        note = "; ".join(filter(None, [trend["note"], thirds["note"]]))
+        row |= trend | thirds | {"note": note}
+        rows.append({"modality": modality, "readings": len(part), **row})
     return pd.DataFrame(rows) if rows else refused("no reading has a time and an order")
 
 
@@ -233,22 +250,24 @@ def _trend(part):
 
 def _thirds(part):
     """Share of right diagnoses in the first and last third of each reader's session, and the
-    last minus the first with an interval that resamples cases."""
+    last minus the first, with intervals that resample cases."""
     last = part.groupby("reader")["order"].transform("max")
     right = ((part["diagnosis"] == "tumor") == (part["truth"] == 1)).to_numpy()
     thirds = {"first": part["order"] <= last / 3, "last": part["order"] > last / 1.5}
-    thirds, row = {name: chosen.to_numpy() for name, chosen in thirds.items()}, {}
+    thirds = {name: chosen.to_numpy() for name, chosen in thirds.items()}
+    row, notes = {}, []
     for name, chosen in thirds.items():
-        share = wilson(right[chosen].sum(), chosen.sum())
+        share, words = _by_case(right[chosen], part["case"].to_numpy()[chosen])
         row |= {f"right_{name}_third": share.value, f"{name}_n": share.n}
         row |= {f"right_{name}_low": share.low, f"right_{name}_high": share.high}
+        notes += [f"{name} third: {words}"] if words else []
 
     def change(rows):
         parts = [right[rows][thirds[name][rows]] for name in ("last", "first")]
         return np.nan if min(map(len, parts)) == 0 else parts[0].mean() - parts[1].mean()
 
     low, high = cluster_bootstrap(change, part["case"].to_numpy())
-    row |= {"right_change": change(np.arange(len(part)))}
+    row |= {"right_change": change(np.arange(len(part))), "note": "; ".join(notes)}
     return row | {"right_change_low": low, "right_change_high": high}
 
 

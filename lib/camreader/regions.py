@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from camreader import plans, runs
-from camreader.evaluation import compare, metrics, over_seeds, tested_slices
-from camreader.intervals import wilson
+from camreader import fisher, plans, runs
+from camreader.evaluation import TOO_NARROW, metrics, over_seeds, tested_slices
+from camreader.intervals import Proportion, cluster_bootstrap
 
 PROTOCOL = {"final": "paper", "sound": "sound"}  # a region's run -> the split it was made with
 NAMES = ("lung", "liver")
@@ -56,44 +56,85 @@ def _accuracy(study, cohort, records):
     return row | {"mean_low": spread["low"], "mean_high": spread["high"]}
 
 
-def comparison(accuracies):
-    """Lung minus liver per protocol: Fisher's exact p, Newcombe's interval, the n that would tell.
+def comparison(study, cohort, records):
+    """Lung minus liver per protocol, from the test slices of the first seed.
 
-    accuracies: from `table`. n_needed: test slices per region for 80 % power, if the observed
-    difference were the true one; missing where both are equal or one was not tested.
+    Paper: Fisher's exact p and Newcombe's interval, by slice. Sound: an interval from resampled
+    patients and no p, because Fisher's test takes slices of one patient for independent ones.
+    n_needed: see `fisher.compare`. Missing, with the reason in `note`, where a region has no test.
     """
     rows = []
-    for protocol, part in accuracies.groupby("protocol", sort=False):
-        lung, liver = (part[part["region"] == name].iloc[0] for name in NAMES)
-        counts = (lung["n"] - lung["wrong"], lung["n"], liver["n"] - liver["wrong"], liver["n"])
+    for run, protocol in PROTOCOL.items():
+        arms = [tested(study, cohort, records, name, run) for name in NAMES]
         row = {"comparison": "lung minus liver", "protocol": protocol}
-        row |= {"n_lung": lung["n"], "n_liver": liver["n"]} | compare(*counts)
-        rows.append(row | {"note": lung["note"] or liver["note"]})
-    return pd.DataFrame(rows)
+        rows.append(row | _difference(*arms, by_patient=protocol == "sound"))
+    columns = ["comparison", "protocol", "n_lung", "n_liver", "difference", "low", "high"]
+    return pd.DataFrame(rows).reindex(columns=[*columns, "interval", "p", "n_needed", "note"])
 
 
-def least_n(published=0.98126, other=1.0, power=0.8):
+def _difference(lung, liver, by_patient):
+    """The comparison of two regions' test slices, each with correct and patient_id, or words."""
+    why = next((arm for arm in (lung, liver) if isinstance(arm, str)), "")
+    if why:
+        return {"note": why}
+    counts = [int(x) for arm in (lung, liver) for x in (arm["correct"].sum(), len(arm))]
+    row = {"n_lung": len(lung), "n_liver": len(liver), "note": ""} | fisher.compare(*counts)
+    if not by_patient:
+        return row | {"interval": "Newcombe by slice"}
+    low, high = _by_patient(lung, liver)
+    row |= {"p": np.nan}
+    if np.isnan(low) or low == high:
+        note = TOO_NARROW.replace("Wilson", "Newcombe")
+        return row | {"interval": "Newcombe by slice", "note": note}
+    return row | {"low": low, "high": high, "interval": "bootstrap by patient"}
+
+
+def _by_patient(lung, liver):
+    """Interval of the difference when whole patients, with slices of either region, are drawn."""
+    right, patients = (np.concatenate([lung[c], liver[c]]) for c in ("correct", "patient_id"))
+    is_lung = np.arange(len(right)) < len(lung)
+
+    def gap(rows):
+        first, second = right[rows][is_lung[rows]], right[rows][~is_lung[rows]]
+        return first.mean() - second.mean() if len(first) and len(second) else np.nan
+
+    return cluster_bootstrap(gap, patients)
+
+
+def least_n(published=0.98126, other=1.0):
     """Test slices per region to tell the two published accuracies apart (80 % power, 5 %)."""
-    return compare(round(published * 1e5), 10**5, round(other * 1e5), 10**5, power)["n_needed"]
+    return fisher.cases_needed(published, other)
 
 
 def finding(accuracies, compared):
     """Sentences that state what the comparison found, computed from its tables."""
     for row in accuracies.itertuples():
-        share = wilson(row.n - row.wrong, row.n)
-        said = row.note if not row.n else str(share)
+        share = Proportion(row.n - row.wrong, row.n, row.accuracy, row.low, row.high)
+        said = f"{share}, {row.interval}" if row.n else row.note
         yield f"{row.region.capitalize()}, {row.protocol} protocol: {said}."
     for row in compared.itertuples():
-        if np.isnan(row.difference):
-            yield f"Under the {row.protocol} protocol the regions cannot be compared: {row.note}."
-            continue
-        verdict = "more than chance explains" if row.p < 0.05 else "not more than chance explains"
-        yield (
-            f"Under the {row.protocol} protocol lung is {100 * row.difference:+.1f} points "
-            f"({100 * row.low:+.1f} to {100 * row.high:+.1f}) from liver: {verdict} "
-            f"(Fisher p = {row.p:.2g})."
-        )
-        if row.p >= 0.05 and row.n_needed == row.n_needed:
-            needed = f"{row.n_needed:,.0f} test slices per region"
-            yield f"Were it true, {needed} would tell (power 80 %)."
-    yield f"The published 98.126 % and 100 % would need {least_n():,.0f} test slices per region."
+        yield from _compared_words(row)
+    yield (
+        f"To tell the published 98.126 % from 100 %, Fisher's exact test would need "
+        f"{least_n():,.0f} test slices per region, each of another patient (power 80 %)."
+    )
+
+
+def _compared_words(row):
+    if np.isnan(row.difference):
+        yield f"Under the {row.protocol} protocol the regions cannot be compared: {row.note}."
+        return
+    told = row.p < fisher.ALPHA if row.p == row.p else row.low > 0 or row.high < 0
+    verdict = "more than chance explains" if told else "not more than chance explains"
+    test = f"Fisher p = {row.p:.2g}" if row.p == row.p else row.note or "interval by patient"
+    yield (
+        f"Under the {row.protocol} protocol lung is {100 * row.difference:+.1f} points "
+        f"({100 * row.low:+.1f} to {100 * row.high:+.1f}) from liver: {verdict} ({test})."
+    )
+    if told or row.difference == 0:
+        return
+    needed = f"more than {fisher.MOST:,}" if np.isnan(row.n_needed) else f"{row.n_needed:,.0f}"
+    yield (
+        f"Were it true, Fisher's exact test would need {needed} test slices per region, each of "
+        "another patient (power 80 %)."
+    )

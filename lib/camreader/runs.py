@@ -22,7 +22,7 @@ from camreader.schemas import DataError, Predictions
 
 SUMMARY = ("split", "stopping_rule", "augmented", "starts_from", "n_train", "draws", "epochs")
 SUMMARY += ("kept_epoch", "stopped", "train_error", "n_test", "wrong_test", "test_error", "low")
-SUMMARY += ("high", "seconds", "slices_per_second", "device")
+SUMMARY += ("high", "interval", "seconds", "slices_per_second", "device")
 # A change in any of them means training again: the fitting and what it imports.
 SOURCES = ("fitting.py", "closeups.py", "compute.py", "network.py", "splits.py", "steps.py")
 
@@ -157,7 +157,11 @@ def history(study, records):
 
 
 def summary(records):
-    """One flat row per run: data, stopping, error rates with interval, or why it was refused."""
+    """One flat row per run: data, stopping, error rates, or why it was refused.
+
+    low, high: of the test error, Wilson's by slice, too narrow where a patient has several; the
+    evaluation (notebook 03) gives those by patient.
+    """
     rows = []
     for record in records.to_dict("records"):
         row = {name: record[name] for name in ("protocol", "run", "seed", "status")}
@@ -179,6 +183,7 @@ def _outcome(record):
         "test_error": error.value,
         "low": error.low,
         "high": error.high,
+        "interval": "Wilson by slice",
     }
 
 
@@ -192,5 +197,5 @@ def finding(table):
         error = wilson(row.wrong_test, row.n_test)
         yield (
             f"{name}: {row.stopped} after {row.epochs:.0f} epochs; training error "
-            f"{row.train_error:.1%}, test error {error}."
+            f"{row.train_error:.1%}, test error {error} by slice."
         )

@@ -7,7 +7,6 @@ import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from camreader.evaluation import auc, calibration
-from camreader.intervals import wilson
 from camreader.pixels import window, window_for
 from camreader.plots.style import NO_TUMOR, PAPER, SOUND, TUMOR, refusal
 from camreader.schemas import parse_boxes
@@ -121,13 +120,17 @@ def curves(tests):
 
 
 def calibration_curves(tests):
-    """Observed share of tumor against predicted probability, with Wilson intervals and counts."""
+    """Observed share of tumor against predicted probability, with intervals and counts.
+
+    Intervals are by slice for the paper's protocol and by patient for the sound one.
+    """
     figure, axes = plt.subplots(1, len(tests), figsize=(4.2 * len(tests), 4), squeeze=False)
     for axis, (protocol, tested) in zip(axes[0], tests.items(), strict=True):
         if isinstance(tested, str):
             _words(axis, protocol, tested)
             continue
-        bins = calibration(tested["label"], tested["probability"])
+        patients = tested["patient_id"] if protocol == "sound" else None
+        bins = calibration(tested["label"], tested["probability"], patients)
         bars = np.abs(bins[["low", "high"]].to_numpy() - bins[["observed"]].to_numpy()).T
         axis.plot([0, 1], [0, 1], color="0.8", lw=1)
         axis.errorbar(
@@ -162,18 +165,17 @@ def by_contrast(groups):
 
 
 def _found(axis, groups, column):
-    """Sensitivity with Wilson intervals per band, one line per protocol; whether any was drawn."""
+    """Sensitivity with its interval per band, one line per protocol; whether any was drawn."""
     parts = {
         name: table[(table["by"] == column) & (table["tumor slices"] > 0)]
         for name, table in groups.items()
     }
     bands = sorted({band for part in parts.values() for band in part["group"]}, key=_first_number)
     for shift, (protocol, part) in zip((-0.08, 0.08), parts.items(), strict=False):
-        found, tumors = part["tumor slices"] - part["missed tumors"], part["tumor slices"]
-        shares = [wilson(k, n) for k, n in zip(found, tumors, strict=True)]
         places = np.array([bands.index(band) for band in part["group"]]) + shift
-        if shares:
-            _bars(axis, places, shares, COLOURS[protocol], protocol, "o-")
+        reach = [part["found"] - part["found_low"], part["found_high"] - part["found"]]
+        style = {"fmt": "o-", "capsize": 3, "lw": 1.2, "color": COLOURS[protocol]}
+        axis.errorbar(places, part["found"], np.clip(reach, 0, 1), label=protocol, **style)
     axis.set_xticks(range(len(bands)), bands, fontsize=8)
     return bool(bands)
 
@@ -183,16 +185,8 @@ def _first_number(band):
     return float(re.search(r"[\d.]+", band)[0])
 
 
-def _bars(axis, places, shares, colour, label, form):
-    values = np.array([s.value for s in shares])
-    gaps = np.array([[s.value - s.low for s in shares], [s.high - s.value for s in shares]])
-    axis.errorbar(
-        places, values, gaps.clip(0), fmt=form, color=colour, capsize=3, lw=1.2, label=label
-    )
-
-
 def by_region(groups):
-    """Accuracy per region with Wilson intervals, one mark per protocol; n beside each."""
+    """Accuracy per region with its interval, one mark per protocol; n beside each."""
     tables = {p: t[t["by"] == "region"].reset_index(drop=True) for p, t in groups.items()}
     names = sorted({name for table in tables.values() for name in table["group"]})
     if not names:
@@ -275,7 +269,7 @@ def leakage(table):
 
 
 def comparison(table):
-    """Lung against liver: accuracy with Wilson intervals, beside the paper's two percentages."""
+    """Lung against liver: accuracy with its interval, beside the paper's two percentages."""
     figure, axis = plt.subplots(figsize=(7.2, 0.55 * len(table) + 1.2))
     for place, row in enumerate(table[::-1].itertuples()):
         if row.n == row.n and row.n:
