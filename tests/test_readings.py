@@ -94,6 +94,31 @@ def test_csv_comes_back_and_holds_no_formula(study, tmp_path):
     pd.testing.assert_frame_equal(load_tidy(path), frame)
 
 
+def test_answers_are_never_joined_to_the_truth_of_another_study(study, tmp_path):
+    """The same case numbers, another design: in another folder, or set up over this one."""
+    design, log = study
+    read_all(design, log)
+    other = make_study(tmp_path / "other", cases=6, training_cases=1, size=8, seed=1)
+    for wanted in (None, design.study):
+        with pytest.raises(DataError, match=f"another study.*{design.study}.*{other.study}"):
+            load_tidy(tmp_path / "readings.sqlite", tmp_path / "other", wanted)
+    make_study(tmp_path, cases=6, training_cases=1, size=8, seed=1)
+    with pytest.raises(DataError, match="another study"):
+        load_tidy(tmp_path / "readings.sqlite")
+
+
+def test_a_comment_with_half_an_emoji_reaches_the_table(study, tmp_path):
+    design, log = study
+    reading = Reading(design, log, "Ann")
+    answer = {"diagnosis": "tumor", "confidence": 1}
+    reading.submit("locked", reading.steps[0].case, answer, "practice")
+    reading.submit("revised", reading.steps[0].case, answer | {"helpfulness": "no"}, "p")
+    reading.submit("locked", reading.steps[1].case, answer | {"comment": "cut \ud83d"}, "e")
+    frame = load_tidy(tmp_path / "readings.sqlite")
+    readings.write_csv(frame, tmp_path / "tidy.csv")
+    assert load_tidy(tmp_path / "tidy.csv")["comment"].tolist() == ["cut \ufffd"]
+
+
 def test_imrmc_is_read_back_by_the_statistics(study, tmp_path):
     design, log = study
     read_all(design, log)

@@ -125,7 +125,7 @@ class ReadingLog:
                 query = query.where(events_table.c[name] == value)
         with in_words(self.address), self._engine.connect() as connection:
             rows = [dict(row) for row in connection.execute(query).mappings()]
-        return [row | {"payload": json.loads(row["payload"])} for row in rows]
+        return [row | {"payload": _decoded(row["payload"])} for row in rows]
 
     def claim(self, reader):
         """Take or renew the reader's one lease; Occupied, in words, while another session has it.
@@ -176,6 +176,15 @@ class ReadingLog:
     def close(self):
         """Close every connection."""
         self._engine.dispose()
+
+
+def _decoded(payload):
+    """A stored payload; half a surrogate pair, which no file or page can hold, becomes U+FFFD."""
+    value = json.loads(payload)
+    if "\\ud" not in payload:
+        return value
+    text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
+    return json.loads(text.decode("utf-16", "replace"))
 
 
 def _once(study, reader, case_id, kind, payload):

@@ -73,10 +73,17 @@ def _events(source, folder, study):
 
 
 def _facts(events, folder):
-    """{case: truth and CNN answer}: sealed for real readings, in the event for simulated ones."""
-    kinds = [event for event in events if event["kind"] in MODALITIES]
-    if all("truth" in event["payload"] for event in kinds):
+    """{case: truth and CNN answer}: sealed for real readings, in the event for simulated ones.
+
+    Case numbers are alike in every study, so the sealed truth must be that of this very study.
+    """
+    answers = [event for event in events if event["kind"] in MODALITIES]
+    if all("truth" in event["payload"] for event in answers):
         return {}
+    found, expected = answers[0]["study"], Design.load(folder).study
+    if found != expected:
+        words = "These answers are of another study than the sealed truth in this folder"
+        raise DataError(words, file=folder, found=found, expected=expected)
     return open_all(folder)
 
 
