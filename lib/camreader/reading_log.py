@@ -11,7 +11,6 @@ import socket
 import time
 import uuid
 from datetime import UTC, datetime
-from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -25,6 +24,7 @@ from camreader.reading_tables import (
     in_words,
     leases_table,
     open_engine,
+    sqlite_file,
 )
 
 __all__ = ["KINDS", "PHASES", "LogError", "Occupied", "ReadingLog", "Refused", "new_id"]
@@ -71,12 +71,12 @@ class ReadingLog:
     def __init__(self, address, study, *, simulated=False, model="", session=None, readonly=False):
         self.address, self.study, self.simulated, self.model = address, study, simulated, model
         self.session = session or new_id()
-        url = database_url(address, readonly)
-        self._lite = url.startswith("sqlite")
+        url, file = database_url(address, readonly), sqlite_file(address)
+        self._lite = file is not None
         self._insert = (sqlite if self._lite else postgresql).insert
         with in_words(address):
-            if not readonly and "://" not in str(address):
-                Path(address).absolute().parent.mkdir(parents=True, exist_ok=True)
+            if self._lite and not readonly:
+                file.absolute().parent.mkdir(parents=True, exist_ok=True)
             self._engine = open_engine(url)
             if not readonly:
                 create_tables(self._engine, self._lite)

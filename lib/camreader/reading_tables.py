@@ -72,11 +72,26 @@ class LogError(RuntimeError):
     """An event could not be stored; the words say why and that the answer is not lost."""
 
 
+def sqlite_file(address):
+    """Path of the SQLite file that `address` names, plainly or as sqlite:///path; else None."""
+    if "://" not in str(address):
+        return Path(address)
+    url = sa.make_url(str(address))
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
+def settled(address, folder="."):
+    """`address` as text; a relative SQLite file is one of `folder`, wherever it is opened later."""
+    file = sqlite_file(address)
+    return str(address) if file is None else str(Path(folder, file).absolute())
+
+
 def database_url(address, readonly=False):
     """SQLAlchemy address of `address`: a path becomes SQLite, `postgresql+pg8000://` stays."""
-    if "://" in str(address):
+    path = sqlite_file(address)
+    if path is None:
         return str(address)
-    path = Path(address).absolute()
+    path = path.absolute()
     return (
         f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true" if readonly else f"sqlite:///{path}"
     )

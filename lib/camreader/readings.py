@@ -17,6 +17,7 @@ from camreader.keeper import open_all
 from camreader.reading_flow import CODES, Design, position, score
 from camreader.reading_log import LogError, ReadingLog, Refused
 from camreader.reading_simulate import replay
+from camreader.reading_tables import sqlite_file
 from camreader.schemas import DataError
 
 COLUMNS = (
@@ -49,7 +50,7 @@ def load_tidy(source, folder=None, study=None):
     """
     if str(source).endswith(".csv"):
         return _read_csv(source)
-    folder = Path(folder) if folder else Path(source).parent
+    folder = Path(folder or (sqlite_file(source) or Path()).parent)
     events = _events(source, folder, study)
     facts = _facts(events, folder)
     answers = [row for reader in _by_reader(events) for row in _answers(reader, facts)]
@@ -218,7 +219,8 @@ def progress(design, source):
     Empty where nobody has begun, and so no SQLite file exists yet.
     """
     log = ReadingLog(source, design.study, readonly=True)
-    begun = "://" in str(source) or Path(source).exists()
+    file = sqlite_file(source)
+    begun = file is None or file.exists()
     rows = []
     for event in log.events(kind="enrolled") if begun else ():
         events = log.events(reader=event["reader"])

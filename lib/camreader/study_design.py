@@ -20,6 +20,7 @@ from camreader.files import Study, atomic_path, read_json, read_table, write_jso
 from camreader.reading_flow import Design
 from camreader.reading_log import LogError, ReadingLog
 from camreader.reading_plan import Plan, choose_cases, reading_orders
+from camreader.reading_tables import sqlite_file
 from camreader.readings import through_log
 from camreader.schemas import Cohort, DataError, Predictions
 from camreader.simulated_readings import simulate_readings
@@ -202,7 +203,8 @@ def keep_or_set_up(study, plan, database):
 def _answered(folder, database):
     if not (folder / "design.json").exists():
         return False
-    if "://" not in str(database) and not Path(database).exists():
+    file = sqlite_file(database)
+    if file is not None and not file.exists():
         return False
     try:
         events = ReadingLog(database, Design.load(folder).study, readonly=True).events()
