@@ -10,7 +10,8 @@ import pytest
 from camreader import readings
 from camreader.keeper import open_all, release
 from camreader.mrmc import read_imrmc
-from camreader.reading_flow import Reading, score
+from camreader.reading_answers import score
+from camreader.reading_flow import Reading
 from camreader.reading_log import ReadingLog
 from camreader.readings import load_tidy
 from camreader.schemas import DataError

@@ -14,7 +14,8 @@ import pandas as pd
 
 from camreader.files import atomic_path, write_table
 from camreader.keeper import open_all
-from camreader.reading_flow import CODES, Design, position, score
+from camreader.reading_answers import CODES, MODALITIES, score
+from camreader.reading_flow import Design, position
 from camreader.reading_log import LogError, ReadingLog, Refused
 from camreader.reading_simulate import replay
 from camreader.reading_tables import sqlite_file
@@ -38,7 +39,6 @@ COLUMNS = (
     "comment",
 )
 NEEDED = ("reader", "case", "modality", "truth", "score", "order")
-MODALITIES = {"locked": "unaided", "revised": "aided"}
 
 
 def load_tidy(source, folder=None, study=None):

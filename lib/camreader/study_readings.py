@@ -11,7 +11,7 @@ import pandas as pd
 
 from camreader.files import read_table
 from camreader.mrmc import read_scores, tidy
-from camreader.reading_flow import CODES
+from camreader.reading_answers import CODES, DIAGNOSES, HELPFULNESS
 from camreader.reading_tables import sqlite_file
 from camreader.readings import load_tidy
 from camreader.schemas import DataError
@@ -20,8 +20,6 @@ from camreader.simulated_readings import simulate_readings
 NEEDED = ["reader", "case", "modality", "truth", "score", "diagnosis"]
 OPTIONAL = ["confidence", "helpfulness", "seconds", "order", "cnn_prediction", "simulated"]
 MODALITIES = ("unaided", "aided")
-DIAGNOSES = tuple(CODES)  # in words here; "other": something seen, so no tumor
-HELPFULNESS = ("yes", "some", "no")
 LOGS = ("readings.sqlite", "simulated.sqlite")  # in the cohort's folder of readings
 PREFERRED_RUNS = (("sound", "final"), ("paper", "final"))
 
