@@ -103,6 +103,7 @@ def test_answers_are_never_joined_to_the_truth_of_another_study(study, tmp_path)
     for wanted in (None, design.study):
         with pytest.raises(DataError, match=f"another study.*{design.study}.*{other.study}"):
             load_tidy(tmp_path / "readings.sqlite", tmp_path / "other", wanted)
+    (tmp_path / "design.json").unlink()
     make_study(tmp_path, cases=6, training_cases=1, size=8, seed=1)
     with pytest.raises(DataError, match="another study"):
         load_tidy(tmp_path / "readings.sqlite")

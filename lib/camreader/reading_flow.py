@@ -5,11 +5,12 @@ and the stored events, so a killed session goes on exactly where its last stored
 """
 
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from camreader.files import read_json
+from camreader.files import read_json, write_json
 from camreader.reading_answers import (
     ANSWERS,
     MODALITIES,
@@ -18,10 +19,12 @@ from camreader.reading_answers import (
     check_text,
 )
 from camreader.reading_log import Refused
+from camreader.reading_tables import place
 from camreader.schemas import DataError
 
 SHOWN = ("diagnosis", "confidence", "helpfulness", "comment")  # of an answer, in a reader's list
 DESIGNS = ("sequential", "crossover")
+BEGUN = "begun.json"  # beside design.json
 LONGEST_NAME = 60
 
 
@@ -83,6 +86,19 @@ class Design:
 
     def image_path(self, case):
         return self.folder / "images" / f"{case}.npy"
+
+    @property
+    def begun(self):
+        """Where the readings of this design are, in words, once somebody has begun; else None."""
+        path = self.folder / BEGUN
+        noted = read_json(path) if path.exists() else {}
+        return noted.get("database") if noted.get("study") == self.study else None
+
+    def note_begun(self, database):
+        """Leave word beside the design that it is being read, whatever database holds the log."""
+        if self.begun is None:
+            with suppress(OSError):  # a reading workstation may not write here; its log can tell
+                write_json({"study": self.study, "database": place(database)}, self.folder / BEGUN)
 
 
 def position(steps, events, washout_days=0):
@@ -175,6 +191,7 @@ class Reading:
     def __init__(self, design, log, name):
         self.design, self.log = design, log
         self.reader, self.slot = enroll(log, design, name)
+        design.note_begun(log.address)
         log.claim(self.reader)
         self.steps = design.steps(self.slot)
 

@@ -155,12 +155,13 @@ def in_words(address):
     try:
         yield
     except (sa.exc.SQLAlchemyError, OSError) as error:
-        raise LogError(f"Not stored: {_reason(error)} ({_place(address)})") from error
+        raise LogError(f"Not stored: {_reason(error)} ({place(address)})") from error
 
 
-def _place(address):
+def place(address):
+    """`address` in words: without its password."""
     if "://" in str(address):
-        return sa.make_url(address).render_as_string(hide_password=True)
+        return sa.make_url(str(address)).render_as_string(hide_password=True)
     return str(address)
 
 
