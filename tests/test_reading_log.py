@@ -196,7 +196,7 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path):
     said, counted = subprocess.run(
         command, capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    assert "Not stored: the disk" in said
+    assert "cannot be written: the disk" in said
     assert int(counted) == int(said.split()[0]) + 1
 
 

@@ -7,15 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from camreader import readings
+from camreader import readings, study_design
+from camreader.files import Study
 from camreader.keeper import open_all, release
 from camreader.mrmc import read_imrmc
 from camreader.reading_answers import score
 from camreader.reading_flow import Reading
 from camreader.reading_log import ReadingLog
+from camreader.reading_plan import Plan
 from camreader.readings import load_tidy
 from camreader.schemas import DataError
 from camreader.simulated_readings import simulate_readings
+from postgres import running_postgres
 from reading_study import make_study
 
 NASTY = "=cmd|' /C calc'!A0 <script>alert(1)</script>, \"quoted\"\nnext"
@@ -119,6 +122,21 @@ def test_a_comment_with_half_an_emoji_reaches_the_table(study, tmp_path):
     frame = load_tidy(tmp_path / "readings.sqlite")
     readings.write_csv(frame, tmp_path / "tidy.csv")
     assert load_tidy(tmp_path / "tidy.csv")["comment"].tolist() == ["cut \ufffd"]
+
+
+def test_a_server_that_nobody_has_written_to_yet_holds_no_answer(tmp_path):
+    """As notebook 07 meets it on the day the study is set up."""
+    study = Study(str(tmp_path), "tiny", str(tmp_path))
+    design = make_study(study.readings, cases=4, size=8)
+    plan = Plan(**design.card["plan"])
+    with running_postgres() as address:
+        assert readings.progress(design, address).empty
+        with pytest.raises(DataError, match="No trained network"):  # it would be set up now
+            study_design.keep_or_set_up(study, plan, address)
+        ReadingLog(address, design.study).append("comment", "Ann")
+        study_design.keep_or_set_up(study, plan, address)
+    (tmp_path / "empty.sqlite").touch()
+    assert load_tidy(tmp_path / "empty.sqlite").empty
 
 
 def test_imrmc_is_read_back_by_the_statistics(study, tmp_path):

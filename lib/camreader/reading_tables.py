@@ -69,7 +69,7 @@ _SETUP_LOCK = 77480022  # any number of our own: lets one process at a time crea
 
 
 class LogError(RuntimeError):
-    """An event could not be stored; the words say why and that the answer is not lost."""
+    """The log could not be written or read; the words say which, and why."""
 
 
 def sqlite_file(address):
@@ -150,12 +150,12 @@ def _missing_postgres_guards(connection):
 
 
 @contextmanager
-def in_words(address):
-    """Turn the database's errors into a sentence a reader can act on."""
+def in_words(address, failed):
+    """Turn the database's errors into a sentence a reader can act on; `failed` is its start."""
     try:
         yield
     except (sa.exc.SQLAlchemyError, OSError) as error:
-        raise LogError(f"Not stored: {_reason(error)} ({place(address)})") from error
+        raise LogError(f"{failed}: {_reason(error)} ({place(address)})") from error
 
 
 def place(address):
@@ -173,7 +173,7 @@ def _reason(error):
         "readonly": "the folder of the readings is read-only",
         "read-only": "the folder of the readings is read-only",
         "permission denied": "the folder of the readings may not be written",
-        "unable to open": "the readings' database cannot be opened for writing",
+        "unable to open": "its file cannot be opened",
         "locked": "the database is busy",
         "disk i/o": "the disk refused to write (full or failing)",
         "too large": "the disk refused to write (full or failing)",
