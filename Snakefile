@@ -7,6 +7,7 @@ import os
 
 from camreader import catalogue, plans
 from camreader import workflow as study  # Snakemake has a `workflow` of its own
+from camreader.reading_tables import sqlite_file
 
 
 configfile: "config.yaml"
@@ -52,7 +53,9 @@ def values(notebook):
         "SEEDS": config["seeds"],
     }
     chosen = {name: value for name, value in common.items() if name in known}
-    return chosen | (config["parameters"].get(notebook) or {})
+    own = config["parameters"].get(notebook) or {}
+    log = sqlite_file(own["DATABASE"]) if own.get("DATABASE") else None
+    return chosen | own | ({"DATABASE": from_notebooks(log)} if log else {})
 
 
 def parameters(notebook):

@@ -101,6 +101,16 @@ def test_any_text_comes_back_as_it_was_typed(log, comment):
     assert log.events(kind="comment")[-1]["payload"]["comment"] == comment
 
 
+def test_half_a_surrogate_pair_is_stored_and_told_as_a_sign_that_can_be_written(log):
+    """A browser may send one, of an emoji cut in half; no table and no page can hold it."""
+    typed = {"comment": "cut \ud83d, whole \U0001f600, \\ud83d as text, end \udc00"}
+    assert log.append("comment", "Ann", "C1", "unaided", typed, event_id := reading_log.new_id())
+    assert not log.append("comment", "Ann", "C1", "unaided", typed, event_id)
+    (event,) = log.events()
+    told = "cut \ufffd, whole \U0001f600, \\ud83d as text, end \ufffd"
+    assert event["payload"] == {"comment": told}
+
+
 def test_one_session_per_reader(address, tmp_path):
     one, two = (ReadingLog(address, str(tmp_path)) for _ in range(2))
     one.claim("Ann")
@@ -186,7 +196,7 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path):
     said, counted = subprocess.run(
         command, capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    assert "Not stored: the disk" in said
+    assert "cannot be written: the disk" in said
     assert int(counted) == int(said.split()[0]) + 1
 
 

@@ -7,14 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from camreader import readings
+from camreader import readings, study_design
+from camreader.files import Study
 from camreader.keeper import open_all, release
 from camreader.mrmc import read_imrmc
-from camreader.reading_flow import Reading, score
+from camreader.reading_answers import score
+from camreader.reading_flow import Reading
 from camreader.reading_log import ReadingLog
+from camreader.reading_plan import Plan
 from camreader.readings import load_tidy
 from camreader.schemas import DataError
 from camreader.simulated_readings import simulate_readings
+from postgres import running_postgres
 from reading_study import make_study
 
 NASTY = "=cmd|' /C calc'!A0 <script>alert(1)</script>, \"quoted\"\nnext"
@@ -92,6 +96,47 @@ def test_csv_comes_back_and_holds_no_formula(study, tmp_path):
         cells = [cell for row in csv.reader(handle) for cell in row]
     assert not any(cell[:1] in "=+-@\t\r" for cell in cells if cell)
     pd.testing.assert_frame_equal(load_tidy(path), frame)
+
+
+def test_answers_are_never_joined_to_the_truth_of_another_study(study, tmp_path):
+    """The same case numbers, another design: in another folder, or set up over this one."""
+    design, log = study
+    read_all(design, log)
+    other = make_study(tmp_path / "other", cases=6, training_cases=1, size=8, seed=1)
+    for wanted in (None, design.study):
+        with pytest.raises(DataError, match=f"another study.*{design.study}.*{other.study}"):
+            load_tidy(tmp_path / "readings.sqlite", tmp_path / "other", wanted)
+    (tmp_path / "design.json").unlink()
+    make_study(tmp_path, cases=6, training_cases=1, size=8, seed=1)
+    with pytest.raises(DataError, match="another study"):
+        load_tidy(tmp_path / "readings.sqlite")
+
+
+def test_a_comment_with_half_an_emoji_reaches_the_table(study, tmp_path):
+    design, log = study
+    reading = Reading(design, log, "Ann")
+    answer = {"diagnosis": "tumor", "confidence": 1}
+    reading.submit("locked", reading.steps[0].case, answer, "practice")
+    reading.submit("revised", reading.steps[0].case, answer | {"helpfulness": "no"}, "p")
+    reading.submit("locked", reading.steps[1].case, answer | {"comment": "cut \ud83d"}, "e")
+    frame = load_tidy(tmp_path / "readings.sqlite")
+    readings.write_csv(frame, tmp_path / "tidy.csv")
+    assert load_tidy(tmp_path / "tidy.csv")["comment"].tolist() == ["cut \ufffd"]
+
+
+def test_a_server_that_nobody_has_written_to_yet_holds_no_answer(tmp_path):
+    """As notebook 07 meets it on the day the study is set up."""
+    study = Study(str(tmp_path), "tiny", str(tmp_path))
+    design = make_study(study.readings, cases=4, size=8)
+    plan = Plan(**design.card["plan"])
+    with running_postgres() as address:
+        assert readings.progress(design, address).empty
+        with pytest.raises(DataError, match="No trained network"):  # it would be set up now
+            study_design.keep_or_set_up(study, plan, address)
+        ReadingLog(address, design.study).append("comment", "Ann")
+        study_design.keep_or_set_up(study, plan, address)
+    (tmp_path / "empty.sqlite").touch()
+    assert load_tidy(tmp_path / "empty.sqlite").empty
 
 
 def test_imrmc_is_read_back_by_the_statistics(study, tmp_path):

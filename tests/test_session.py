@@ -210,7 +210,8 @@ def test_a_cell_that_is_run_again_takes_over_from_itself(pages):
     first, second = pages("Ann"), pages("ann")
     assert second.begun["ok"] and second.state["stage"] == "unaided"
     assert first.state["stage"] == "moved"
-    assert "reload" in first.event("locked", LOCK)["words"]
+    reply = first.event("locked", LOCK)  # pressed a moment before: kept, to be sent again
+    assert "Not stored" in reply["words"] and "Reload" in reply["words"] and "final" not in reply
     assert second.event("locked", LOCK)["ok"]
 
 
@@ -219,11 +220,11 @@ def test_an_answer_that_cannot_be_stored_may_be_sent_again(pages, design, monkey
     log = page.session.reading.log
 
     def full(*_, **__):
-        raise LogError("Not stored: the disk is full (here)")
+        raise LogError("The disk is full (here)")
 
     monkeypatch.setattr(log, "append", full)
     reply = page.event("locked", LOCK, id="one")
-    assert reply == {"re": "one", "ok": False, "words": "Not stored: the disk is full (here)"}
+    assert reply == {"re": "one", "ok": False, "words": "Not stored: The disk is full (here)"}
     assert page.state["stage"] == "unaided"
     monkeypatch.undo()
     assert page.event("locked", LOCK, id="one")["ok"] and page.state["stage"] == "aided"
@@ -233,6 +234,31 @@ def test_whatever_goes_wrong_the_page_hears_of_it(pages, monkeypatch):
     page = pages()
     monkeypatch.setattr(page.session.reading, "submit", lambda *_: 1 / 0)
     assert "Not stored: ZeroDivisionError" in page.event("locked", LOCK)["words"]
+
+
+def test_an_answer_that_is_stored_is_never_said_not_to_be(pages, design, monkeypatch):
+    page = pages()
+    monkeypatch.setattr(page.session.keeper, "reveal", lambda *_: 1 / 0)
+    reply = page.event("locked", LOCK, id="one")
+    words = "Stored, but the page cannot go on: ZeroDivisionError('division by zero')"
+    assert reply == {"re": "one", "ok": False, "words": words}
+    assert len(events(design, kind="locked")) == 1
+    monkeypatch.undo()
+    assert page.event("locked", LOCK, id="one")["ok"] and page.state["stage"] == "aided"
+
+
+def test_a_page_notices_that_the_study_was_set_up_anew(pages, design, tmp_path):
+    """On the start screen, and again before a map of the other study would be shown."""
+    early, reading = pages(None), pages("Bob")
+    (design.folder / "design.json").rename(tmp_path / "kept.json")
+    assert "not set up yet" in early.say(type="begin", name="Ann")["words"]
+    make_study(design.folder, cases=4, training_cases=1, size=16, seed=1)
+    reply = early.say(type="begin", name="Ann")
+    assert not reply["ok"] and "set up anew" in reply["words"] and "Reload" in reply["words"]
+    assert not events(design, reader="Ann") and early.state["stage"] == "start"
+    reply = reading.event("locked", LOCK)
+    assert "Stored, but" in reply["words"] and "set up anew" in reply["words"]
+    assert reading.state["stage"] == "unaided" and len(events(design, kind="locked")) == 1
 
 
 def test_a_pause_a_beat_and_a_correction_are_events(pages, design):

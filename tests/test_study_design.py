@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from camreader import keeper, study_design
 from camreader.files import Study, write_json
-from camreader.reading_flow import Design
+from camreader.reading_flow import Design, Reading
 from camreader.reading_log import ReadingLog
 from camreader.reading_plan import Plan, choose_cases, reading_orders
 from camreader.schemas import DataError
@@ -176,6 +176,29 @@ def test_a_design_with_real_readings_stays(tmp_path, monkeypatch):
     assert made == [other, other]
     ReadingLog(database, design.study).append("comment", "Ann")
     study_design.keep_or_set_up(study, plan, database)
-    with pytest.raises(DataError, match="Readings exist, so the design stays"):
+    with pytest.raises(DataError, match=r"Readings exist \(.*sqlite\), so the design stays"):
         study_design.keep_or_set_up(study, other, database)
     assert len(made) == 2
+
+
+def test_a_design_that_is_read_in_another_database_stays(tmp_path):
+    """`make report` looks into its own log; the readers' server may be known to them alone."""
+    study = Study(str(tmp_path), "tiny", str(tmp_path))
+    design, own = make_study(study.readings), study.readings / "readings.sqlite"
+    before = (study.readings / "design.json").read_bytes()
+    Reading(design, ReadingLog(tmp_path / "elsewhere.sqlite", design.study), "Ann").close()
+    plan = Plan(**design.card["plan"])
+    study_design.keep_or_set_up(study, plan, own)
+    with pytest.raises(DataError, match=r"elsewhere\.sqlite.*the design stays"):
+        study_design.keep_or_set_up(study, Plan(cases=10), own)
+    with pytest.raises(DataError, match="Somebody has begun to read"):  # since it was looked
+        make_study(study.readings, seed=1)
+    assert (study.readings / "design.json").read_bytes() == before and not own.exists()
+
+
+def test_a_note_of_an_earlier_design_binds_nobody(tmp_path):
+    design = make_study(tmp_path)
+    design.note_begun("postgresql+pg8000://study:secret@host/readings")
+    assert design.begun == "postgresql+pg8000://study:***@host/readings"
+    (tmp_path / "design.json").unlink()
+    assert make_study(tmp_path, seed=1).begun is None

@@ -4,25 +4,28 @@ Nothing is kept in memory that matters: where a reader stands is computed from t
 and the stored events, so a killed session goes on exactly where its last stored answer left it.
 """
 
-import math
 import unicodedata
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from camreader.files import read_json
+from camreader.files import read_json, write_json
+from camreader.reading_answers import (
+    ANSWERS,
+    MODALITIES,
+    check_answer,
+    check_pause,
+    check_text,
+)
 from camreader.reading_log import Refused
+from camreader.reading_tables import place
 from camreader.schemas import DataError
 
-DIAGNOSES = ("tumor", "no tumor", "other")
-CODES = {"tumor": "1", "no tumor": "0", "other": "other"}  # as tables write a diagnosis
-CONFIDENCES = (1, 2, 3, 4, 5)
-HELPFULNESS = ("yes", "some", "no")
 SHOWN = ("diagnosis", "confidence", "helpfulness", "comment")  # of an answer, in a reader's list
-HISTORY = ("window_centre", "window_width", "opacity", "threshold", "show_heat")
 DESIGNS = ("sequential", "crossover")
-LONGEST_NAME, LONGEST_COMMENT, LONGEST_HISTORY = 60, 2000, 5000
-DAY_MS = 86_400_000
+BEGUN = "begun.json"  # beside design.json
+LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,7 @@ class Step:
     @property
     def stages(self):
         """What this step asks, in order: event kinds that complete it."""
-        return {"unaided": ("locked",), "aided": ("revised",)}.get(
-            self.phase, ("locked", "revised")
-        )
+        return (ANSWERS[self.phase],) if self.phase in ANSWERS else tuple(MODALITIES)
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,19 @@ class Design:
     def image_path(self, case):
         return self.folder / "images" / f"{case}.npy"
 
+    @property
+    def begun(self):
+        """Where the readings of this design are, in words, once somebody has begun; else None."""
+        path = self.folder / BEGUN
+        noted = read_json(path) if path.exists() else {}
+        return noted.get("database") if noted.get("study") == self.study else None
+
+    def note_begun(self, database):
+        """Leave word beside the design that it is being read, whatever database holds the log."""
+        if self.begun is None:
+            with suppress(OSError):  # a reading workstation may not write here; its log can tell
+                write_json({"study": self.study, "database": place(database)}, self.folder / BEGUN)
+
 
 def position(steps, events, washout_days=0):
     """Position of a reader who has `events` (dicts in stored order) on the way `steps`."""
@@ -97,14 +111,14 @@ def position(steps, events, washout_days=0):
         until = _washout_end(steps[:index], step, events, washout_days)
         if until is not None and datetime.now(UTC) < until:
             return Position(index, "waiting", step, until)
-        return Position(index, "unaided" if open_kinds[0] == "locked" else "aided", step)
+        return Position(index, MODALITIES[open_kinds[0]], step)
     return Position(len(steps), "finished")
 
 
 def _washout_end(earlier, step, events, days):
     if step.period == 1 or not days or (earlier and earlier[-1].period == step.period):
         return None
-    answers = [event["utc"] for event in events if event["kind"] in ("locked", "revised")]
+    answers = [event["utc"] for event in events if event["kind"] in MODALITIES]
     return datetime.fromisoformat(max(answers)) + timedelta(days=days) if answers else None
 
 
@@ -151,77 +165,16 @@ def enroll(log, design, name):
     )
 
 
-def check_answer(kind, payload):
-    """The payload of an answer, checked field by field; Refused in words if it is not one."""
-    wanted = {"diagnosis": DIAGNOSES, "confidence": CONFIDENCES}
-    if kind == "revised":
-        wanted["helpfulness"] = HELPFULNESS
-    for name, allowed in wanted.items():
-        value = payload.get(name)
-        if isinstance(value, bool) or value not in allowed:
-            choices = ", ".join(str(choice) for choice in allowed)
-            raise Refused(f"The answer needs its {name}: one of {choices}")
-    known = {*wanted, "comment", "milliseconds", "window", "history", "target"}
-    if set(payload) - known:
-        raise Refused(f"The answer holds unknown fields: {sorted(set(payload) - known)}")
-    _check_text(payload.get("comment", ""))
-    _check_number("milliseconds", payload.get("milliseconds", 0), 0, DAY_MS)
-    for value in payload.get("window", ()):
-        _check_number("window", value, -1e6, 1e6)
-    _check_history(payload.get("history", []))
-    return payload
-
-
-def _check_text(comment):
-    if not isinstance(comment, str) or len(comment) > LONGEST_COMMENT:
-        raise Refused(f"A comment is a text of at most {LONGEST_COMMENT} characters")
-
-
-def _check_number(name, value, low, high):
-    fit = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not fit or not low <= value <= high:
-        raise Refused(f"{name} must be a number between {low:g} and {high:g}")
-
-
-def _check_pause(payload):
-    """{"reason": text, "idle_ms": number}, both optional."""
-    if set(payload) - {"reason", "idle_ms"}:
-        raise Refused("A pause has a reason and the milliseconds without a movement")
-    _check_text(payload.get("reason", ""))
-    _check_number("idle_ms", payload.get("idle_ms", 0), 0, DAY_MS)
-
-
-def _check_history(history):
-    """[[milliseconds, what, value], ...]: how window and opacity moved while the case was open."""
-    if not isinstance(history, list) or len(history) > LONGEST_HISTORY:
-        raise Refused(f"The history is a list of at most {LONGEST_HISTORY} entries")
-    for entry in history:
-        if not (isinstance(entry, list) and len(entry) == 3 and entry[1] in HISTORY):
-            raise Refused("Each entry of the history is [milliseconds, what, value]")
-        _check_number("history", entry[0], 0, DAY_MS)
-        _check_number(
-            entry[1], float(entry[2]) if isinstance(entry[2], bool) else entry[2], -1e6, 1e6
-        )
-
-
-def score(diagnosis, confidence):
-    """An answer on one scale for ROC analysis, 1..10: sure of no tumor .. sure of tumor.
-
-    "Other finding" says that what is seen is no tumor, and counts so.
-    """
-    return 5 + confidence if diagnosis == "tumor" else 6 - confidence
-
-
 def _answered(number, step, events):
     """One row of a reader's own list: what was answered at this step."""
-    stages = {{"locked": "unaided", "revised": "aided"}[kind] for kind in step.stages}
+    stages = {MODALITIES[kind] for kind in step.stages}
     practice = step.phase == "training"
     row = {"number": number, "case": step.case, "training": practice, "alone": len(stages) == 1}
     for event in events:
         kind, payload = event["kind"], event["payload"]
-        if event["case_id"] != step.case or kind not in ("locked", "revised", "corrected"):
+        if event["case_id"] != step.case or kind not in (*MODALITIES, "corrected"):
             continue
-        stage = {"locked": "unaided", "revised": "aided"}.get(kind) or payload["target"]
+        stage = MODALITIES.get(kind) or payload["target"]
         if stage in stages:
             shown = {name: payload[name] for name in SHOWN if name in payload}
             row[f"{stage} corrected" if kind == "corrected" else stage] = shown
@@ -238,6 +191,7 @@ class Reading:
     def __init__(self, design, log, name):
         self.design, self.log = design, log
         self.reader, self.slot = enroll(log, design, name)
+        design.note_begun(log.address)
         log.claim(self.reader)
         self.steps = design.steps(self.slot)
 
@@ -249,7 +203,7 @@ class Reading:
     def start_case(self):
         """Note that the current case is on the screen; returns its Position."""
         here = self.position()
-        if here.stage in ("unaided", "aided"):
+        if here.stage in ANSWERS:
             self._append("started", here.step.case, log_phase(here.step, here.stage), {})
         return here
 
@@ -271,22 +225,21 @@ class Reading:
         if kind == "corrected":
             return self._phase_of_correction(case, payload)
         here = self.position()
-        if kind in ("locked", "revised"):
+        if kind in MODALITIES:
             check_answer(kind, payload)
-            expected = {"unaided": "locked", "aided": "revised"}.get(here.stage)
-            if expected != kind or here.step.case != case:
+            if ANSWERS.get(here.stage) != kind or here.step.case != case:
                 raise Refused("This answer is not for the case the log is waiting for: reload")
         elif kind == "comment":
-            _check_text(payload.get("comment", ""))
+            check_text(payload.get("comment", ""))
         elif kind in ("paused", "resumed"):
-            _check_pause(payload)
+            check_pause(payload)
         else:
             raise Refused(f"A page may not write {kind!r}")
         return log_phase(here.step, here.stage) if here.step else None
 
     def _phase_of_correction(self, case, payload):
         target = payload.get("target")
-        kind = {"unaided": "locked", "aided": "revised"}.get(target)
+        kind = ANSWERS.get(target)
         stored = [e for e in self.log.events(self.reader, case, kind)] if kind else []
         if not stored:
             raise Refused("Only an answer that was given can be corrected")

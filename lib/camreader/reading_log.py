@@ -11,7 +11,6 @@ import socket
 import time
 import uuid
 from datetime import UTC, datetime
-from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -25,6 +24,7 @@ from camreader.reading_tables import (
     in_words,
     leases_table,
     open_engine,
+    sqlite_file,
 )
 
 __all__ = ["KINDS", "PHASES", "LogError", "Occupied", "ReadingLog", "Refused", "new_id"]
@@ -49,9 +49,13 @@ LEASE_SECONDS = 20.0
 class Refused(RuntimeError):
     """The log is sound and says no: another session, a second answer, a wrong case."""
 
+    final = True  # trying again makes no sense
+
 
 class Occupied(Refused):
     """Another session of this reader is open; it may end, so trying again makes sense."""
+
+    final = False
 
 
 def new_id():
@@ -64,19 +68,20 @@ class ReadingLog:
 
     address: path of a SQLite file, or a SQLAlchemy address. study: the study's id, so that
     several studies share a PostgreSQL; None reads all of them. simulated: marks every event as
-    invented, forever. readonly: for exports; makes no file and no table.
+    invented, forever. readonly: for exports; makes no file and no table, and holds no event where
+    none is there yet.
     Raises LogError, in words, where the database cannot be opened or written.
     """
 
     def __init__(self, address, study, *, simulated=False, model="", session=None, readonly=False):
         self.address, self.study, self.simulated, self.model = address, study, simulated, model
-        self.session = session or new_id()
-        url = database_url(address, readonly)
-        self._lite = url.startswith("sqlite")
+        self.session, self.readonly = session or new_id(), readonly
+        url, file = database_url(address, readonly), sqlite_file(address)
+        self._lite = file is not None
         self._insert = (sqlite if self._lite else postgresql).insert
-        with in_words(address):
-            if not readonly and "://" not in str(address):
-                Path(address).absolute().parent.mkdir(parents=True, exist_ok=True)
+        with in_words(address, "The readings' database cannot be opened for writing"):
+            if self._lite and not readonly:
+                file.absolute().parent.mkdir(parents=True, exist_ok=True)
             self._engine = open_engine(url)
             if not readonly:
                 create_tables(self._engine, self._lite)
@@ -89,7 +94,8 @@ class ReadingLog:
         """
         row = self._row(kind, reader, case_id, phase, payload or {}, event_id or new_id())
         statement = self._insert(events_table).values(row).on_conflict_do_nothing()
-        with in_words(self.address), self._engine.connect() as connection:
+        words = "The readings cannot be written"
+        with in_words(self.address, words), self._engine.connect() as connection:
             if connection.execute(statement).rowcount == 1:
                 return True
             same = sa.select(events_table).where(events_table.c.event_id == row["event_id"])
@@ -123,9 +129,12 @@ class ReadingLog:
         for name, value in wanted.items():
             if value is not None:
                 query = query.where(events_table.c[name] == value)
-        with in_words(self.address), self._engine.connect() as connection:
+        words = "The readings cannot be read"
+        with in_words(self.address, words), self._engine.connect() as connection:
+            if self.readonly and not sa.inspect(connection).has_table(events_table.name):
+                return []
             rows = [dict(row) for row in connection.execute(query).mappings()]
-        return [row | {"payload": json.loads(row["payload"])} for row in rows]
+        return [row | {"payload": _decoded(row["payload"])} for row in rows]
 
     def claim(self, reader):
         """Take or renew the reader's one lease; Occupied, in words, while another session has it.
@@ -133,8 +142,8 @@ class ReadingLog:
         A lease runs out after LEASE_SECONDS without renewal; one whose process has died on this
         machine is taken over at once, so a killed kernel costs the reader no waiting.
         """
-        table = leases_table
-        with in_words(self.address), self._engine.connect() as connection:
+        table, words = leases_table, "The reader's session cannot be kept"
+        with in_words(self.address, words), self._engine.connect() as connection:
             now = self._now(connection)
             held = self._lease(connection, reader)
             dead = held.session if held is not None and _is_gone(held) else self.session
@@ -153,7 +162,8 @@ class ReadingLog:
         """Give the lease back, if it is still ours."""
         table = leases_table.c
         ours = (table.study == self.study, table.reader == reader, table.session == self.session)
-        with in_words(self.address), self._engine.connect() as connection:
+        words = "The reader's session cannot be let go"
+        with in_words(self.address, words), self._engine.connect() as connection:
             connection.execute(sa.delete(leases_table).where(*ours))
 
     def _lease_values(self, reader, now):
@@ -176,6 +186,15 @@ class ReadingLog:
     def close(self):
         """Close every connection."""
         self._engine.dispose()
+
+
+def _decoded(payload):
+    """A stored payload; half a surrogate pair, which no file or page can hold, becomes U+FFFD."""
+    value = json.loads(payload)
+    if "\\ud" not in payload:
+        return value
+    text = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
+    return json.loads(text.decode("utf-16", "replace"))
 
 
 def _once(study, reader, case_id, kind, payload):

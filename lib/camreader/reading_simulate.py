@@ -6,7 +6,7 @@ same road, from the log to the figures of notebook 08, and can never pass as rea
 
 import pandas as pd
 
-from camreader.reading_flow import CODES
+from camreader.reading_answers import ANSWERS, CODES
 
 EXTRA = ("truth", "cnn_prediction", "score")  # what a simulated event may say, a real one never
 FIELDS = ("diagnosis", "confidence", "helpfulness", "milliseconds", *EXTRA)
@@ -20,12 +20,11 @@ def replay(frame, log):
     """
     if not log.simulated:
         raise ValueError("Simulated answers may only go into a log opened with simulated=True")
-    kinds = {"unaided": "locked", "aided": "revised"}
     for slot, reader in enumerate(frame["reader"].drop_duplicates(), start=1):
         log.append("enrolled", reader, payload={"slot": slot})
     for row in frame.astype(object).to_dict("records"):
         phase = row["modality"]
-        log.append(kinds[phase], row["reader"], str(row["case"]), phase, _payload(row))
+        log.append(ANSWERS[phase], row["reader"], str(row["case"]), phase, _payload(row))
 
 
 def _payload(row):

@@ -69,14 +69,29 @@ _SETUP_LOCK = 77480022  # any number of our own: lets one process at a time crea
 
 
 class LogError(RuntimeError):
-    """An event could not be stored; the words say why and that the answer is not lost."""
+    """The log could not be written or read; the words say which, and why."""
+
+
+def sqlite_file(address):
+    """Path of the SQLite file that `address` names, plainly or as sqlite:///path; else None."""
+    if "://" not in str(address):
+        return Path(address)
+    url = sa.make_url(str(address))
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
+def settled(address, folder="."):
+    """`address` as text; a relative SQLite file is one of `folder`, wherever it is opened later."""
+    file = sqlite_file(address)
+    return str(address) if file is None else str(Path(folder, file).absolute())
 
 
 def database_url(address, readonly=False):
     """SQLAlchemy address of `address`: a path becomes SQLite, `postgresql+pg8000://` stays."""
-    if "://" in str(address):
+    path = sqlite_file(address)
+    if path is None:
         return str(address)
-    path = Path(address).absolute()
+    path = path.absolute()
     return (
         f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true" if readonly else f"sqlite:///{path}"
     )
@@ -135,17 +150,18 @@ def _missing_postgres_guards(connection):
 
 
 @contextmanager
-def in_words(address):
-    """Turn the database's errors into a sentence a reader can act on."""
+def in_words(address, failed):
+    """Turn the database's errors into a sentence a reader can act on; `failed` is its start."""
     try:
         yield
     except (sa.exc.SQLAlchemyError, OSError) as error:
-        raise LogError(f"Not stored: {_reason(error)} ({_place(address)})") from error
+        raise LogError(f"{failed}: {_reason(error)} ({place(address)})") from error
 
 
-def _place(address):
+def place(address):
+    """`address` in words: without its password."""
     if "://" in str(address):
-        return sa.make_url(address).render_as_string(hide_password=True)
+        return sa.make_url(str(address)).render_as_string(hide_password=True)
     return str(address)
 
 
@@ -157,7 +173,7 @@ def _reason(error):
         "readonly": "the folder of the readings is read-only",
         "read-only": "the folder of the readings is read-only",
         "permission denied": "the folder of the readings may not be written",
-        "unable to open": "the readings' database cannot be opened for writing",
+        "unable to open": "its file cannot be opened",
         "locked": "the database is busy",
         "disk i/o": "the disk refused to write (full or failing)",
         "too large": "the disk refused to write (full or failing)",

@@ -14,9 +14,11 @@ import pandas as pd
 
 from camreader.files import atomic_path, write_table
 from camreader.keeper import open_all
-from camreader.reading_flow import CODES, Design, position, score
+from camreader.reading_answers import CODES, MODALITIES, score
+from camreader.reading_flow import Design, position
 from camreader.reading_log import LogError, ReadingLog, Refused
 from camreader.reading_simulate import replay
+from camreader.reading_tables import sqlite_file
 from camreader.schemas import DataError
 
 COLUMNS = (
@@ -37,7 +39,6 @@ COLUMNS = (
     "comment",
 )
 NEEDED = ("reader", "case", "modality", "truth", "score", "order")
-MODALITIES = {"locked": "unaided", "revised": "aided"}
 
 
 def load_tidy(source, folder=None, study=None):
@@ -49,7 +50,7 @@ def load_tidy(source, folder=None, study=None):
     """
     if str(source).endswith(".csv"):
         return _read_csv(source)
-    folder = Path(folder) if folder else Path(source).parent
+    folder = Path(folder or (sqlite_file(source) or Path()).parent)
     events = _events(source, folder, study)
     facts = _facts(events, folder)
     answers = [row for reader in _by_reader(events) for row in _answers(reader, facts)]
@@ -73,10 +74,17 @@ def _events(source, folder, study):
 
 
 def _facts(events, folder):
-    """{case: truth and CNN answer}: sealed for real readings, in the event for simulated ones."""
-    kinds = [event for event in events if event["kind"] in MODALITIES]
-    if all("truth" in event["payload"] for event in kinds):
+    """{case: truth and CNN answer}: sealed for real readings, in the event for simulated ones.
+
+    Case numbers are alike in every study, so the sealed truth must be that of this very study.
+    """
+    answers = [event for event in events if event["kind"] in MODALITIES]
+    if all("truth" in event["payload"] for event in answers):
         return {}
+    found, expected = answers[0]["study"], Design.load(folder).study
+    if found != expected:
+        words = "These answers are of another study than the sealed truth in this folder"
+        raise DataError(words, file=folder, found=found, expected=expected)
     return open_all(folder)
 
 
@@ -211,7 +219,8 @@ def progress(design, source):
     Empty where nobody has begun, and so no SQLite file exists yet.
     """
     log = ReadingLog(source, design.study, readonly=True)
-    begun = "://" in str(source) or Path(source).exists()
+    file = sqlite_file(source)
+    begun = file is None or file.exists()
     rows = []
     for event in log.events(kind="enrolled") if begun else ():
         events = log.events(reader=event["reader"])

@@ -24,8 +24,9 @@ from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 
 from camreader.files import Study
 from camreader.reading_flow import Design
+from camreader.reading_tables import settled
 from camreader.schemas import DataError
-from camreader.workflow import cohort_name
+from camreader.workflow import cohort_name, parameter_values
 
 NOTEBOOK = Path("notebooks/07_reading_session.ipynb")
 PORT = 8866
@@ -51,12 +52,22 @@ def page(study, parameters, notebook=NOTEBOOK):
         for cell in source.cells
         if {"parameters", "session"} & set(cell.metadata.get("tags", []))
     ]
+    # The kernel runs in a temporary folder: no path may hang on where it runs.
     places = {"DATA": str(Path(study.data).absolute()), "COHORT": study.cohort}
     places["REPORTS"] = str(Path(study.reports).absolute())
+    places["DATABASE"] = _database(parameters, notebook)
     shown = parameterize_notebook(source, parameters | places)
     shown.metadata["title"] = "Reading session"
     shown.cells.insert(0, nbformat.v4.new_markdown_cell(STYLE))
     return shown
+
+
+def _database(parameters, notebook):
+    """The log's address; a relative file is the project's, or the notebook's where it names one."""
+    if parameters.get("DATABASE"):
+        return settled(parameters["DATABASE"])
+    own = parameter_values(notebook)["DATABASE"]
+    return settled(own, Path(notebook).parent) if own else ""
 
 
 class ReadingServer(Voila):
@@ -147,7 +158,7 @@ def main(arguments=None):
     parser.add_argument("--config", default="config.yaml")
     parser.add_argument("--port", type=int, default=PORT)
     parser.add_argument("--token", default="", help="default: a new one at every start")
-    parser.add_argument("--database", default="", help="PostgreSQL address, instead of SQLite")
+    parser.add_argument("--database", default="", help="PostgreSQL address or SQLite file")
     parser.add_argument("--no-browser", dest="browser", action="store_false")
     options = parser.parse_args(arguments)
     config = yaml.safe_load(Path(options.config).read_text())

@@ -6,6 +6,7 @@ and no heat-map of a case until the keeper has released it after the lock.
 """
 
 import weakref
+from contextlib import contextmanager
 
 import numpy as np
 import traitlets
@@ -15,7 +16,8 @@ from camreader.files import Study
 from camreader.keeper import Keeper, unpack_map
 from camreader.pixels import presets
 from camreader.reading_flow import Design, Reading, clean_name
-from camreader.reading_log import LogError, Occupied, ReadingLog, Refused
+from camreader.reading_log import LogError, ReadingLog, Refused
+from camreader.schemas import DataError
 from camreader.viewer import SCRIPTS, _colours, pack_map, pack_slice
 from camreader.webpage import HERE, bundle
 
@@ -29,6 +31,19 @@ CROSSOVER = (
     "Each slice comes once alone and once with the answer and the heat-map of a neural network, "
     "in two parts some weeks apart. The first cases are for practice."
 )
+RELOAD = "Reload the page (in JupyterLab: Run > Run All Cells)"
+
+
+@contextmanager
+def _starting(words):
+    """Let an error say first whether the answer is stored; what is refused says it all itself."""
+    try:
+        yield
+    except Refused:
+        raise
+    except Exception as error:
+        said = str(error) if isinstance(error, LogError | DataError) else repr(error)
+        raise LogError(f"{words}: {said}") from error
 
 
 class ReadingSession(AnyWidget):
@@ -78,14 +93,12 @@ class ReadingSession(AnyWidget):
         reply = {"re": message.get("id"), "ok": True}
         try:
             self._act(message)
-        except Occupied as error:
-            reply |= {"ok": False, "words": str(error)}
         except Refused as error:
-            reply |= {"ok": False, "final": True, "words": str(error)}
-        except LogError as error:
+            reply |= {"ok": False, "words": str(error)} | ({"final": True} if error.final else {})
+        except (LogError, DataError) as error:
             reply |= {"ok": False, "words": str(error)}
         except Exception as error:  # the page must hear of it, whatever it is
-            reply |= {"ok": False, "words": f"Not stored: {error!r}"}
+            reply |= {"ok": False, "words": repr(error)}
         beat = message.get("type") == "beat"
         self.send({"beat": True, "lost": reply.get("words")} if beat else reply)
 
@@ -93,21 +106,32 @@ class ReadingSession(AnyWidget):
         kind = message.get("type")
         if kind == "begin":
             return self._begin(message.get("name", ""))
-        if self.reading is None:
-            raise Refused("This session has not begun: reload the page")
         if kind == "beat":
+            self._check_running()
             return self.reading.log.claim(self.reading.reader)
-        if kind == "event":
+        with _starting("Not stored"):
+            self._check_running()
             self._store(message)
-        return self._show()
+        with _starting("Stored, but the page cannot go on"):
+            return self._show()
+
+    def _check_running(self):
+        if self.reading is None:
+            raise LogError(f"This page's session has ended. {RELOAD}")
 
     def _begin(self, name):
         self._end()
+        self._check_design()
         self._take_over(name)
         log = ReadingLog(self.database, self.design.study, model=self.design.card["model"])
         self.reading = Reading(self.design, log, name)
         self.keeper = Keeper(self.design.folder, self.database, log.session)
         self._show()
+
+    def _check_design(self):
+        """A page can stay open while the study is set up anew, with other cases."""
+        if Design.load(self.design.folder).study != self.design.study:
+            raise LogError(f"The study was set up anew after this page was opened. {RELOAD}")
 
     def _take_over(self, name):
         """Let the same reader's session in this very process go: its cell was run again."""
@@ -126,6 +150,7 @@ class ReadingSession(AnyWidget):
     # ---- what the page shows ----
 
     def _show(self):
+        self._check_design()
         here = self.reading.position()
         state = self._common(here)
         if here.step is None or here.stage == "waiting":

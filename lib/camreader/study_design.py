@@ -20,6 +20,7 @@ from camreader.files import Study, atomic_path, read_json, read_table, write_jso
 from camreader.reading_flow import Design
 from camreader.reading_log import LogError, ReadingLog
 from camreader.reading_plan import Plan, choose_cases, reading_orders
+from camreader.reading_tables import place, sqlite_file
 from camreader.readings import through_log
 from camreader.schemas import Cohort, DataError, Predictions
 from camreader.simulated_readings import simulate_readings
@@ -65,7 +66,12 @@ def write_study(folder, chosen, images, maps, plan, card):
 
 
 def _clear(folder):
-    """Take an earlier set-up away, the design first: half a study must not look like one."""
+    """Take an earlier set-up away, the design first: half a study must not look like one.
+
+    Asked here once more, because a reader may have begun while the new maps were drawn.
+    """
+    if (folder / "design.json").exists() and (where := Design.load(folder).begun):
+        raise DataError(f"Somebody has begun to read, so the design stays ({where})", file=folder)
     (folder / "design.json").unlink(missing_ok=True)
     for part in ("images", "sealed"):
         shutil.rmtree(folder / part, ignore_errors=True)
@@ -149,8 +155,8 @@ def prepare(study, plan, database=""):
     """The study's Design, set up now in a process of its own unless it already is.
 
     Until somebody has read, invented readings (simulated.sqlite) stand ready for a rehearsal of
-    the analysis. A study with readings of real readers keeps its design; DataError, in words, if
-    another plan is then asked for.
+    the analysis. From then on the study keeps its design, in whatever database it is read;
+    DataError, in words, if another plan is then asked for.
     """
     plan.check()
     arguments = ["--data", study.data, "--cohort", study.cohort, "--reports", study.reports]
@@ -183,13 +189,13 @@ def main(arguments=None):
 
 
 def keep_or_set_up(study, plan, database):
-    """Set up anew unless readings exist; refuse a new plan once a real answer is stored."""
-    if _answered(study.readings, database):
+    """Set up anew unless somebody has begun to read; refuse another plan from then on."""
+    if where := _begun(study.readings, database):
         stored = Plan(**Design.load(study.readings).card["plan"])
         if stored != plan:
             raise DataError(
-                "Readings exist, so the design stays; for another design use another cohort "
-                "name or move the folder of the readings away",
+                f"Readings exist ({where}), so the design stays; for another design use another "
+                "cohort name or move the folder of the readings away",
                 file=study.readings,
                 found=plan,
                 expected=stored,
@@ -199,16 +205,18 @@ def keep_or_set_up(study, plan, database):
     rehearse(study, plan)
 
 
-def _answered(folder, database):
+def _begun(folder, database):
+    """Where readings of the design in `folder` are, in words: noted beside it, or in `database`."""
     if not (folder / "design.json").exists():
-        return False
-    if "://" not in str(database) and not Path(database).exists():
-        return False
+        return None
+    design, file = Design.load(folder), sqlite_file(database)
+    if design.begun or (file is not None and not file.exists()):
+        return design.begun
     try:
-        events = ReadingLog(database, Design.load(folder).study, readonly=True).events()
+        events = ReadingLog(database, design.study, readonly=True).events()
     except LogError as error:
         raise DataError(str(error)) from None
-    return any(not event["simulated"] for event in events)
+    return None if all(event["simulated"] for event in events) else place(database)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import pandas as pd
 
 from camreader.files import read_table
 from camreader.mrmc import read_scores, tidy
-from camreader.reading_flow import CODES
+from camreader.reading_answers import CODES, DIAGNOSES, HELPFULNESS
+from camreader.reading_tables import sqlite_file
 from camreader.readings import load_tidy
 from camreader.schemas import DataError
 from camreader.simulated_readings import simulate_readings
@@ -19,8 +20,6 @@ from camreader.simulated_readings import simulate_readings
 NEEDED = ["reader", "case", "modality", "truth", "score", "diagnosis"]
 OPTIONAL = ["confidence", "helpfulness", "seconds", "order", "cnn_prediction", "simulated"]
 MODALITIES = ("unaided", "aided")
-DIAGNOSES = tuple(CODES)  # in words here; "other": something seen, so no tumor
-HELPFULNESS = ("yes", "some", "no")
 LOGS = ("readings.sqlite", "simulated.sqlite")  # in the cohort's folder of readings
 PREFERRED_RUNS = (("sound", "final"), ("paper", "final"))
 
@@ -78,9 +77,11 @@ def load(path, study, readers=6, cases=60, seed=0):
         return replace(found, flags=[*flags, *found.flags])
     path = str(path)
     if "://" in path or path.endswith((".sqlite", ".db")):
-        folder = study.readings if "://" in path else None
-        name = "database" if folder else Path(path).name
-        own = folder or Path(path).resolve().parent == study.readings.resolve()
+        file = sqlite_file(path)
+        alone = file is None or not (file.parent / "design.json").exists()
+        folder = study.readings if alone else file.parent  # where the sealed truth lies
+        own = folder.resolve() == study.readings.resolve()
+        name = file.name if file else "database"
         return _from_log(load_tidy(path, folder), _of_cohort(study, name) if own else name, path)
     if not Path(path).exists():
         raise DataError("File of readings not found", file=path)

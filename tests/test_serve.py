@@ -1,0 +1,55 @@
+"""`make read`: what is served keeps to the project's own files, wherever its kernel runs."""
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from camreader import serve
+from camreader.files import Study
+from camreader.reading_log import ReadingLog
+from camreader.workflow import parameter_values
+from conftest import ROOT
+from reading_study import make_study
+
+NOTEBOOK = ROOT / "notebooks" / "07_reading_session.ipynb"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project's folder with a reading set up, and the folder we are in."""
+    folder = tmp_path / "project"
+    make_study(folder / "data" / "readings" / "tiny", cases=4, training_cases=0, size=8)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.mark.parametrize("address", ["data/shared.sqlite", "sqlite:///data/shared.sqlite"])
+def test_a_relative_log_is_the_projects_and_not_the_kernels(project, tmp_path, address):
+    """The kernel runs in a temporary folder, which goes with the server."""
+    study = Study("data", "tiny", "reports")
+    page = serve.page(study, {"DATABASE": address}, NOTEBOOK)
+    page.cells[-1].source = "session.open_session(study, DATABASE, reader='Ann')"
+    (tmp_path / "served").mkdir()
+    where = {"metadata": {"path": str(tmp_path / "served")}}
+    NotebookClient(nbformat.from_dict(page), kernel_name="python3", resources=where).execute()
+    design = serve.Design.load(study.readings)
+    events = ReadingLog(project / "data" / "shared.sqlite", design.study, readonly=True).events()
+    assert [event["kind"] for event in events] == ["enrolled", "started"]
+
+
+def test_the_address_in_the_notebook_is_served_as_jupyterlab_opens_it(project):
+    (project / "notebooks").mkdir()
+    source = NOTEBOOK.read_text().replace('DATABASE = \\"\\"', 'DATABASE = \\"../data/x.sqlite\\"')
+    notebook = project / "notebooks" / "07_reading_session.ipynb"
+    notebook.write_text(source)
+    study = Study("data", "tiny", "reports")
+    served = {}
+    for given in ("", "other.sqlite", "postgresql+pg8000://study@host/readings"):
+        nbformat.write(serve.page(study, {"DATABASE": given}, notebook), project / "out.ipynb")
+        cells = nbformat.read(project / "out.ipynb", 4).cells
+        (cell,) = [c for c in cells if "injected-parameters" in c.metadata.get("tags", [])]
+        exec(cell.source, served)
+        found = served["DATABASE"]
+        expected = {"": project / "notebooks" / ".." / "data" / "x.sqlite"}
+        assert found == str(expected.get(given, given if "://" in given else project / given))
+    assert parameter_values(NOTEBOOK)["DATABASE"] == ""
