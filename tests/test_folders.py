@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from camreader import cohort, folders, pixels
-from camreader.schemas import DataError, parse_boxes
+from camreader import cohort, files, folders, pixels
+from camreader.schemas import Cohort, DataError, parse_boxes
 
 
 def image(path, grey=100, kind=np.uint8, shape=(40, 60)):
@@ -40,7 +40,8 @@ def labels(folder, rows, header=HEADER):
 
 def test_labels_csv_with_everything(folder):
     frame, card = cohort.load(folder)
-    assert frame["slice_id"].tolist() == ["a", "sub/b", "c", "d"]
+    assert frame["slice_id"].tolist() == [f"own_{n:06d}" for n in (1, 2, 3, 4)]
+    assert frame["image_path"].tolist() == ["a.png", "sub/b.png", "c.png", "d.png"]
     assert frame["label"].tolist() == [1, 0, 0, 1]
     assert frame["region"].tolist() == ["lung", "unknown", "liver", "unknown"]
     assert parse_boxes(frame["boxes"][0]) == [[3, 4, 20, 21], [30, 5, 40, 9]]
@@ -96,6 +97,27 @@ def test_one_folder_per_class(tmp_path):
     image(tmp_path / "unsorted" / "x.jpg")
     with pytest.raises(DataError, match="does not say the label"):
         cohort.load(tmp_path)
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_no_file_name_travels_on(tmp_path, table):
+    names = [f"{kind}/Doe_Jane/MRN99-{i}.png" for kind in ("tumor", "normal") for i in range(3)]
+    for index, name in enumerate(names):
+        image(tmp_path / "in" / name, 60 + 20 * index)
+    if table:
+        labels(tmp_path / "in", [f"{name},{name[0] == 't':d}" for name in names], "image,label")
+    study = files.Study(str(tmp_path / "data"), "own")
+    frame, card = cohort.load(tmp_path / "in")
+    frame, card = pixels.bring_in(frame, card, study.cohort_folder / "source")
+    pixels.ingest(frame, card["source"], study.pixels, 16, progress=False)
+    files.write_table(frame, study.cohort_table, Cohort)
+    study.save_card(card)
+    written = [path for path in study.cohort_folder.rglob("*") if path.is_file()]
+    assert len(written) == len(names) + 4
+    for content in [frame.to_csv().encode(), *(path.read_bytes() for path in written)]:
+        assert not [word for word in (b"Doe", b"Jane", b"MRN99") if word in content]
+    for slice_id, path in zip(frame["slice_id"], frame["image_path"], strict=True):
+        assert path.endswith(f"/{slice_id}.png")  # table and copies count alike
 
 
 def test_8_and_16_bit_do_not_mix(tmp_path):

@@ -18,7 +18,7 @@ MOVED = 4  # a tumor lies up to this part of the close-up from its middle
 class Closeups:
     """What close-ups can be cut from the slices at `rows`: `found` is False where none can.
 
-    frame: label, boxes, width (of the full image), n rows; images: float32 (n, 1, S, S).
+    frame: label, boxes, width and height (of the full image), n rows; images: float32 (n, 1, S, S).
     """
 
     def __init__(self, frame, images, rows):
@@ -34,9 +34,10 @@ class Closeups:
         self.slices = 2 * len(self.tumors) // SHARE**2  # as much work as so many whole slices
 
     def _centres(self, row):
-        scale = self.images.shape[-1] / row["width"]
+        side = self.images.shape[-1]
+        down, across = side / row["height"] / 2, side / row["width"] / 2
         boxes = parse_boxes(row["boxes"])
-        return [((y1 + y2) / 2 * scale, (x1 + x2) / 2 * scale) for x1, y1, x2, y2 in boxes]
+        return [((y1 + y2) * down, (x1 + x2) * across) for x1, y1, x2, y2 in boxes]
 
     def draw(self, rng):
         """One epoch: images (m, 1, S/4, S/4) and labels (m,), half of them with a tumor, mixed."""

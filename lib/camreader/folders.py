@@ -31,13 +31,19 @@ def label_of(word):
 
 
 def read(folder):
-    """(frame with the cohort's columns before the splits, facts) of a labelled image folder."""
+    """(frame with the cohort's columns before the splits, facts) of a labelled image folder.
+
+    File names often hold names of patients, so slices are numbered in the order of labels.csv or,
+    without it, of class folder and path. image_path still holds the names; `pixels.bring_in`
+    replaces it.
+    """
     folder = Path(folder)
     has_table = (folder / "labels.csv").exists()
     rows = read_labels(folder) if has_table else class_folders(folder)
     if not rows:
         raise DataError("No labelled image found", file=folder, expected=EXPECTED)
     frame = pd.DataFrame(rows)
+    frame["slice_id"] = [slice_name(number) for number in range(1, len(frame) + 1)]
     headers = [image_header(folder / path) for path in frame["image_path"]]
     frame[["width", "height", "depth"]] = headers
     given = frame["hu_offset"].notna()
@@ -50,6 +56,11 @@ EXPECTED = (
     "Images_png/ with DL_info.csv (DeepLesion), or labels.csv (image,label), or one folder "
     "per class (tumor, no_tumor)"
 )
+
+
+def slice_name(number):
+    """Name of the slice counted `number`, from 1, and of its copy."""
+    return f"own_{number:06d}"
 
 
 def complete(frame):
@@ -156,7 +167,6 @@ def labelled_row(cell, folder):
         raise cell.wrong("region", "one of " + ", ".join(REGIONS))
     offset = cell.cells["hu_offset"].strip()
     return {
-        "slice_id": path.with_suffix("").as_posix(),
         "patient_id": cell.cells["patient"].strip() or None,
         "image_path": path.as_posix(),
         "label": label,
@@ -214,7 +224,6 @@ def class_folders(folder, wanted=is_image):
         for path in images:
             rows.append(
                 {
-                    "slice_id": path.relative_to(folder).with_suffix("").as_posix(),
                     "patient_id": None,
                     "image_path": path.relative_to(folder).as_posix(),
                     "label": label,

@@ -223,7 +223,7 @@ def bring_in(cohort, card, target, workers=None):
         return cohort, card
     rows, target = _rows(cohort, card["source"]), Path(target)
     mark = fingerprint(rows)[:16]
-    names = [f"own_{mark}/{index:06d}.png" for index in range(len(rows))]
+    names = [f"own_{mark}/{folders.slice_name(n)}.png" for n in range(1, len(rows) + 1)]
     todo = [
         (row, target / name)
         for row, name in zip(rows, names, strict=True)
