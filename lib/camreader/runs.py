@@ -22,7 +22,7 @@ from camreader.schemas import DataError, Predictions
 
 SUMMARY = ("split", "stopping_rule", "augmented", "starts_from", "n_train", "draws", "epochs")
 SUMMARY += ("kept_epoch", "stopped", "train_error", "n_test", "wrong_test", "test_error", "low")
-SUMMARY += ("high", "seconds", "slices_per_second", "device")
+SUMMARY += ("high", "seconds", "device")
 # A change in any of them means training again: the fitting and what it imports.
 SOURCES = ("fitting.py", "closeups.py", "compute.py", "network.py", "splits.py", "steps.py")
 
