@@ -95,13 +95,12 @@ def memory_rows(folder, frame, card):
 
 
 def load(data):
-    """Begin a training of this cohort and print the process's peak memory in MB."""
+    """Load a cohort as a training does and print this process's peak memory in MB."""
     from camreader import training
 
     chosen = plans.PLANS["sound-final"]
     frame, images = training.load_slices(files.Study(data, "c"), chosen)
     runs.fingerprint({}, frame[["slice_id", "label", "boxes", chosen.split]], images)
-    Fit(frame, images, chosen, plans.Settings(), 0)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 
