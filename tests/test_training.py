@@ -141,6 +141,15 @@ def test_the_other_network_is_trained_saved_and_loaded_too(tmp_path):
     assert record["parameters"] == sum(p.numel() for p in network.parameters())
 
 
+def test_the_finding_counts_epochs_and_draws(study):
+    settings = Settings(closeups=0, epochs=1, batch_size=16, resamples=2, target_accuracy=2)
+    names = ["paper-final", "sound-final"]
+    table = runs.summary(training.train_all(study, names, (5,), settings))
+    paper, sound = runs.finding(table)
+    assert "planned end after 2 epochs in 2 draws of the split; training error" in paper
+    assert "planned end after 1 epoch; training error" in sound
+
+
 def test_the_second_run_goes_on_from_the_first(tmp_path):
     study = make_cohort(tmp_path)
     training.train(study, "paper-second", 0, QUICK)
