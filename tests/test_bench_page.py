@@ -10,6 +10,7 @@ from conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "tests" / "bench"))
 import page
+import results
 import run
 
 
@@ -59,3 +60,18 @@ def test_no_markup_of_a_result_reaches_the_page(made):
 def test_a_wrong_name_stops_before_anything_is_measured():
     with pytest.raises(SystemExit, match=r"no benchmark called heatmap; known: .*viewer"):
         run.chosen(["heatmap"])
+
+
+@pytest.mark.parametrize(("within", "status"), [(True, 0), (False, 1), (None, 0)])
+def test_a_benchmark_beyond_its_limit_fails_and_its_numbers_are_kept(tmp_path, within, status):
+    result = {"seconds": 1.0} | ({} if within is None else {"within_limit": within})
+    with pytest.raises(SystemExit) as ended:
+        results.finish("some", result, tmp_path)
+    assert ended.value.code == status
+    assert json.loads((tmp_path / "some.json").read_text()) == result
+
+
+@pytest.mark.parametrize("script", sorted(run.HERE.glob("bench_*.py")), ids=lambda path: path.stem)
+def test_every_benchmark_ends_by_its_limit(script):
+    name = script.stem.removeprefix("bench_")
+    assert f'finish("{name}", main())' in script.read_text()

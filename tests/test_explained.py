@@ -269,6 +269,13 @@ def test_faithfulness_of_every_method_on_the_same_slices(study, run, found):
     assert table.loc["gradcam", "randomised_maps"] == 3 * faithfulness.DRAWS
     gain = table["insertion"] - table["deletion"]
     np.testing.assert_allclose(gain, table["insertion_minus_deletion"], atol=1e-6)
+    own, column = table.loc["gradcam"], "insertion_minus_deletion"
+    difference = table[column] - own[column]  # all methods saw the same slices
+    others = table.index != "gradcam"
+    np.testing.assert_allclose(table[f"{column}_minus_gradcam"][others], difference[others])
+    assert (table[f"{column}_minus_gradcam_low"] <= table[f"{column}_minus_gradcam_high"])[
+        others
+    ].all()
 
 
 def test_one_seed_leaves_the_comparison_of_seeds_empty(study, run, found):
@@ -310,8 +317,39 @@ def finding_of(low, high, interval=0.1):
     for score in ("hit", "hit_near"):
         table[f"{score}_low"] = table[score] - interval
         table[f"{score}_high"] = table[score] + interval
-    faithful = pd.DataFrame({"method": ["gradcam"], "insertion_minus_deletion": [0.2]})
-    return map_findings.finding(table, faithful)
+    return map_findings.finding(table, faithful_of(low, high))
+
+
+def faithful_of(low, high):
+    """Faithfulness in which a baseline leads and HiResCAM's difference has this interval."""
+    score, rows = (
+        "insertion_minus_deletion",
+        [
+            ("gradcam", 0.2, np.nan, np.nan, 0.1, -0.1, 0.3, 80, 3),
+            ("hirescam", 0.3, low, high, np.nan, np.nan, np.nan, 80, 80),
+            ("centre", 0.4, 0.1, 0.3, *[np.nan] * 5),
+            ("random", 0.1, -0.2, -0.1, *[np.nan] * 5),
+        ],
+    )
+    columns = [score, f"{score}_minus_gradcam_low", f"{score}_minus_gradcam_high"]
+    columns += [f"randomised_{x}" for x in ("likeness", "lowest", "highest", "maps", "blank")]
+    return pd.DataFrame(rows, columns=["method", *columns]).assign(n=40, patients=9)
+
+
+def test_no_baseline_is_called_faithful_and_no_method_without_a_shown_difference():
+    shown, not_shown = finding_of(0.02, 0.2), finding_of(-0.1, 0.2)
+    order = "40 slices of 9 patients), in order: HiResCAM 0.30, Grad-CAM 0.20. "
+    for said in (shown, not_shown):
+        assert order + "Baselines: Centre blob 0.40, Random map 0.10" in said
+        assert "shown to be above: Random map." in said
+    assert "(paired interval of the difference above 0): HiResCAM. Less: none." in shown
+    assert "none is called the most faithful" in not_shown and "none is called" not in shown
+
+
+def test_the_finding_names_blank_maps_of_random_weights():
+    said = finding_of(-0.1, 0.2)
+    assert "Grad-CAM 0.10 (-0.10 to 0.30; 3 of 80 maps blank)" in said
+    assert "HiResCAM cannot be compared (80 of 80 maps blank)" in said
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from camreader import fitting, plans, runs, training, workflow
+from camreader import compute, fitting, plans, runs, training, workflow
 from camreader.network import GenericCNN
 from camreader.plans import Settings
 from camreader.schemas import DataError
@@ -141,6 +141,15 @@ def test_the_other_network_is_trained_saved_and_loaded_too(tmp_path):
     assert record["parameters"] == sum(p.numel() for p in network.parameters())
 
 
+def test_the_finding_counts_epochs_and_draws(study):
+    settings = Settings(closeups=0, epochs=1, batch_size=16, resamples=2, target_accuracy=2)
+    names = ["paper-final", "sound-final"]
+    table = runs.summary(training.train_all(study, names, (5,), settings))
+    paper, sound = runs.finding(table)
+    assert "planned end after 2 epochs in 2 draws of the split; training error" in paper
+    assert "planned end after 1 epoch; training error" in sound
+
+
 def test_the_second_run_goes_on_from_the_first(tmp_path):
     study = make_cohort(tmp_path)
     training.train(study, "paper-second", 0, QUICK)
@@ -192,6 +201,23 @@ def test_a_refused_run_is_recorded_and_never_loaded(tmp_path):
     with pytest.raises(SystemExit) as ended:
         training.main(command[:-1])
     assert ended.value.code == 3
+
+
+@pytest.mark.parametrize("before", [(False, False), (True, False), (True, True)])
+def test_torchs_settings_are_left_as_they_were_found(before):
+    def found():
+        strict = torch.are_deterministic_algorithms_enabled()
+        lenient = torch.is_deterministic_algorithms_warn_only_enabled()
+        return strict, lenient, torch.utils.deterministic.fill_uninitialized_memory
+
+    try:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        with pytest.raises(KeyboardInterrupt), compute.repeatable():
+            assert found() == (True, True, False)
+            raise KeyboardInterrupt
+        assert found() == (*before, True)
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def test_a_gradient_that_is_not_finite_stops_the_run(study):

@@ -34,14 +34,20 @@ def several_processes():
 
 @contextmanager
 def repeatable():
-    """Only algorithms that give the same numbers twice, where PyTorch has them."""
-    before = torch.are_deterministic_algorithms_enabled()
+    """Only algorithms that give the same numbers twice, where PyTorch has them.
+
+    Afterwards PyTorch's settings are what they were.
+    """
+    strict = torch.are_deterministic_algorithms_enabled()
+    lenient = torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid; slow
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.use_deterministic_algorithms(strict, warn_only=lenient)
+        torch.utils.deterministic.fill_uninitialized_memory = filled
 
 
 def keep_buffers():

@@ -41,12 +41,12 @@ def deletion_insertion(model, images, maps, classes, steps=STEPS, seed=0, batch_
     return share, gone, come
 
 
-def curve_table(share, deletion, insertion, patients=None):
+def curve_table(share, deletion, insertion):
     """Area under each slice's two curves (mean of the probability), one row per slice."""
     table = {"deletion": _area(share, deletion), "insertion": _area(share, insertion)}
     frame = pd.DataFrame(table)
     frame["insertion_minus_deletion"] = frame["insertion"] - frame["deletion"]
-    return frame if patients is None else frame.assign(patient_id=np.asarray(patients))
+    return frame
 
 
 def hottest_first(maps, seed=0):

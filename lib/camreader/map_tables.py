@@ -10,6 +10,7 @@ from camreader.intervals import wilson
 from camreader.schemas import Heatmaps
 
 SANITY = ("gradcam", "hirescam", "saliency", "guided_gradcam")
+WHOSE = ["slice_id", "patient_id"]
 AREAS = ("deletion", "insertion", "insertion_minus_deletion")
 
 
@@ -71,10 +72,7 @@ def localisation_table(scored, methods, draws=500):
         whole = whole.assign(group="all", kind="all")
         absent = ~whole["method"].isin(frame["method"]) & bool(len(frame))
         whole.loc[absent, "note"] = "does not apply to this network"
-        against = localisation.compare(frame, draws=draws).set_index("method")
-        for column in ("difference", "low", "high"):
-            name = "hit_minus_gradcam" + ("" if column == "difference" else f"_{column}")
-            whole[name] = whole["method"].map(against[column])
+        whole = against_gradcam(whole, frame, "hit", draws)
         tables.append(whole.assign(truth=truth))
         few = frame[frame["method"].isin(["gradcam", *rivals.BASELINES])]
         for kind in ("size", "region"):
@@ -87,6 +85,14 @@ def localisation_table(scored, methods, draws=500):
     return table[[*first, *others, "note"]]
 
 
+def against_gradcam(table, frame, score, draws=500):
+    """`table` and <score>_minus_gradcam, _low and _high: paired differences of `frame`."""
+    against = localisation.compare(frame, score=score, draws=draws).set_index("method")
+    for column, ending in (("difference", ""), ("low", "_low"), ("high", "_high")):
+        table[f"{score}_minus_gradcam{ending}"] = table["method"].map(against[column])
+    return table
+
+
 def faithfulness_curves(explained, maps, count=60, seed=0):
     """Deletion and insertion of every method on a seeded sample of the slices all of them have.
 
@@ -95,16 +101,18 @@ def faithfulness_curves(explained, maps, count=60, seed=0):
     """
     common = sorted(set.intersection(*(set(rows.tolist()) for rows, _ in maps.values())))
     if not common:
-        return pd.DataFrame(), pd.DataFrame(columns=["method", "patient_id", *AREAS])
+        return pd.DataFrame(), pd.DataFrame(columns=["method", *WHOSE, *AREAS])
     chosen = np.sort(np.random.default_rng(seed).permutation(common)[:count])
-    images, patients = explained.images[chosen], explained.cases["patient_id"].iloc[chosen]
+    images = explained.images[chosen]
+    whose = explained.cases[WHOSE].iloc[chosen].reset_index(drop=True)
     curves, areas = [], []
     for method, (rows, found) in maps.items():
         own = found[np.searchsorted(rows, chosen)]
         share, gone, come = faithfulness.deletion_insertion(explained.model, images, own, 1)
         means = {"deletion": gone.mean(0), "insertion": come.mean(0)}
         curves.append(pd.DataFrame({"method": method, "share": share, "n": len(chosen)} | means))
-        areas.append(faithfulness.curve_table(share, gone, come, patients).assign(method=method))
+        table = faithfulness.curve_table(share, gone, come).assign(method=method)
+        areas.append(pd.concat([whose, table], axis=1))
     return pd.concat(curves, ignore_index=True), pd.concat(areas, ignore_index=True)
 
 
@@ -144,8 +152,12 @@ def seeds_table(study, explained, seeds):
 
 
 def faithfulness_table(areas, randomised, seeds, methods, draws=500):
-    """One row per method: areas under its curves with intervals, and what randomising leaves."""
+    """One row per method: areas under its curves with intervals, and what randomising leaves.
+
+    `insertion_minus_deletion_minus_gradcam` compares with Grad-CAM on the same slices.
+    """
     table = localisation.summarise(areas, draws, scores=AREAS, methods=methods)
+    table = against_gradcam(table, areas, AREAS[-1], draws)
     last = randomised[randomised["step"] == randomised["step"].max()].set_index("method")
     for name in ("likeness", "lowest", "highest", "maps", "blank"):
         table[f"randomised_{name}"] = table["method"].map(last[name])

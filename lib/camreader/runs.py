@@ -19,10 +19,11 @@ from camreader.intervals import wilson
 from camreader.network import build
 from camreader.plans import part_of_study
 from camreader.schemas import DataError, Predictions
+from camreader.steps import epochs
 
 SUMMARY = ("split", "stopping_rule", "augmented", "starts_from", "n_train", "draws", "epochs")
 SUMMARY += ("kept_epoch", "stopped", "train_error", "n_test", "wrong_test", "test_error", "low")
-SUMMARY += ("high", "interval", "seconds", "slices_per_second", "device")
+SUMMARY += ("high", "interval", "seconds", "device")
 # A change in any of them means training again: the fitting and what it imports.
 SOURCES = ("fitting.py", "closeups.py", "compute.py", "network.py", "splits.py", "steps.py")
 
@@ -195,7 +196,8 @@ def finding(table):
             yield f"{name}: refused. {row.reason}."
             continue
         error = wilson(row.wrong_test, row.n_test)
+        draws = f" in {row.draws:.0f} draws of the split" if row.draws > 1 else ""
         yield (
-            f"{name}: {row.stopped} after {row.epochs:.0f} epochs; training error "
+            f"{name}: {row.stopped} after {epochs(row.epochs)}{draws}; training error "
             f"{row.train_error:.1%}, test error {error} by slice."
         )

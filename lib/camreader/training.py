@@ -144,7 +144,6 @@ def facts_of(state):
     cpu = f"CPU, {torch.get_num_threads()} threads"
     place = (state.kept["draw"], state.kept["epoch"])
     whole = [row for row in state.history if row["stage"] == "slices"]
-    slices = len(whole) * len(state.rows)
     kept = next(row for row in whole if (row["draw"], row["epoch"]) == place)
     return {
         "architecture": state.settings.architecture,
@@ -158,7 +157,6 @@ def facts_of(state):
         "stopped": state.stopped,
         "train_error": kept["train_error"],
         "seconds": state.seconds,
-        "slices_per_second": slices / state.seconds,
         "device": cpu if state.device.type == "cpu" else torch.cuda.get_device_name(),
         "torch": torch.__version__,
     }

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from results import finish
 from tqdm import tqdm
 
 from camreader import closeups, cohort, files, network, phantom, pixels, plans, rivals, runs
@@ -105,9 +106,9 @@ def load(data):
     """Load a cohort as a training does and print this process's peak memory in MB."""
     from camreader import training
 
-    plan = plans.PLANS["sound-final"]
-    frame, images = training.load_slices(files.Study(data, "c"), plan)
-    runs.fingerprint({}, frame[["slice_id", "label", plan.split]], images)
+    chosen = plans.PLANS["sound-final"]
+    frame, images = training.load_slices(files.Study(data, "c"), chosen)
+    runs.fingerprint({}, frame[["slice_id", "label", "boxes", chosen.split]], images)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 
@@ -178,7 +179,7 @@ def disk():
 
 
 def main():
-    """Measure, count, print and write reports/benchmarks/cluster.json."""
+    """Measure, count and print."""
     rates, memory = measure()
     rows = plan(rates)
     result = {
@@ -192,13 +193,16 @@ def main():
         "disk, GB": disk(),
         "memory of a training by size of the cohort": memory,
     }
-    files.write_json(result, ROOT / "reports" / "benchmarks" / "cluster.json")
     for row in rows:
         print("{job:30} {jobs:4} x {hours each:7.1f} h, {memory_gb:6.1f} GB".format(**row))
     for name, value in rates.items():
         print(f"{name:40} {value:10.1f}")
+    return result
 
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    load(sys.argv[2]) if sys.argv[1:2] == ["--load"] else main()
+    if sys.argv[1:2] == ["--load"]:
+        load(sys.argv[2])
+    else:
+        finish("cluster", main())

@@ -10,7 +10,7 @@ import tempfile
 from itertools import chain
 from pathlib import Path
 
-from camreader.files import write_json
+from results import finish
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -35,7 +35,7 @@ def measure(name, address):
 
 
 def main():
-    """Measure, print and write reports/benchmarks/readings.json."""
+    """Measure and print."""
     with tempfile.TemporaryDirectory() as folder:
         rows = [measure("SQLite", Path(folder) / "readings.sqlite")]
     with running_postgres() as address:
@@ -48,9 +48,8 @@ def main():
         "limit_ms": 1000 * LIMIT_S,
         "within_limit": slowest <= 1000 * LIMIT_S,
     }
-    write_json(summary, ROOT / "reports" / "benchmarks" / "readings.json")
     return summary
 
 
 if __name__ == "__main__":
-    sys.exit(0 if main()["within_limit"] else 1)
+    finish("readings", main())

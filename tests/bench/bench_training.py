@@ -12,11 +12,11 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
+
+from results import finish
 
 from camreader.workflow import ALLOCATOR
 
-ROOT = Path(__file__).parents[2]
 SLICES, STEPS, ROUNDS, TURNS = 512, 4, 5, 2
 WANTED = 0.95
 
@@ -118,10 +118,8 @@ def row(size, **more):
 
 
 def main():
-    """Measure, print and write reports/benchmarks/training.json."""
+    """Measure and print."""
     import torch
-
-    from camreader.files import write_json
 
     rows = [row(size, CUDA_VISIBLE_DEVICES="") for size in (128, 256)]
     rows += [row(size) for size in (128, 256) if torch.cuda.is_available()]
@@ -135,9 +133,11 @@ def main():
     gpu = "measured" if torch.cuda.is_available() else "no GPU on this machine, not measured"
     result = {"training": rows, "wanted": WANTED, "slowest": slowest, "GPU": gpu}
     result["within_limit"] = slowest >= WANTED
-    write_json(result, ROOT / "reports" / "benchmarks" / "training.json")
     return result
 
 
 if __name__ == "__main__":
-    measure(int(sys.argv[1]), sys.argv[2] == "1") if len(sys.argv) == 3 else main()
+    if len(sys.argv) == 3:
+        measure(int(sys.argv[1]), sys.argv[2] == "1")
+    else:
+        finish("training", main())

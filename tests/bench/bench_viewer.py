@@ -12,6 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from results import finish
+
 from browser import (
     chromium_path,
     execute,
@@ -22,9 +24,7 @@ from browser import (
     write_notebook,
 )
 from camreader import viewer
-from camreader.files import write_json
 
-ROOT = Path(__file__).parents[2]
 REPEATS = 60
 LIMIT_MS = 40
 PEER_NAME = "ipywidgets + matplotlib"
@@ -170,7 +170,7 @@ def exported(browser, folder):
 
 
 def main():
-    """Measure, print and write reports/benchmarks/viewer.json."""
+    """Measure and print."""
     if chromium_path() is None:
         print("viewer: no Chromium on this machine, not measured")
         return {"skipped": "no Chromium"}
@@ -194,9 +194,8 @@ def main():
         "within_limit": max(ours) <= LIMIT_MS,
         "times_faster_than_matplotlib": peer / max(ours),
     }
-    write_json(summary, ROOT / "reports" / "benchmarks" / "viewer.json")
     return summary
 
 
 if __name__ == "__main__":
-    main()
+    finish("viewer", main())

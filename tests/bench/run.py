@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 from page import write_page
+from results import FOLDER
 
 from camreader.workflow import ALLOCATOR
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-RESULTS = ROOT / "reports" / "benchmarks"
 
 
 def chosen(names):
@@ -33,8 +33,8 @@ def main(names):
         print(f"== {script.stem}", flush=True)
         done = subprocess.run([sys.executable, script], cwd=ROOT, env={**os.environ, **ALLOCATOR})
         failed += [script.stem] * (done.returncode != 0)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    print(f"The benchmarks: {write_page(RESULTS).as_uri()}")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    print(f"The benchmarks: {write_page(FOLDER).as_uri()}")
     sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 
