@@ -118,9 +118,14 @@ def paired(study):
     truth = both["truth_aided"]
     table = both.assign(truth=truth, cnn=both["cnn_prediction_aided"])
     for modality in MODALITIES:
-        table[f"right_{modality}"] = (both[f"diagnosis_{modality}"] == "tumor") == (truth == 1)
+        table[f"right_{modality}"] = _right(both[f"diagnosis_{modality}"], truth)
     table["cnn_right"] = table["cnn"] == truth
     return table
+
+
+def _right(diagnosis, truth):
+    """Whether a diagnosis is right: "other" is right where there is no tumor."""
+    return (diagnosis == "tumor") == (truth == 1)
 
 
 def benefit_harm_table(study):
@@ -252,7 +257,7 @@ def _thirds(part):
     """Share of right diagnoses in the first and last third of each reader's session, and the
     last minus the first, with intervals that resample cases."""
     last = part.groupby("reader")["order"].transform("max")
-    right = ((part["diagnosis"] == "tumor") == (part["truth"] == 1)).to_numpy()
+    right = _right(part["diagnosis"], part["truth"]).to_numpy()
     thirds = {"first": part["order"] <= last / 3, "last": part["order"] > last / 1.5}
     thirds = {name: chosen.to_numpy() for name, chosen in thirds.items()}
     row, notes = {}, []
