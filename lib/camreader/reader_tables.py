@@ -86,8 +86,10 @@ def _compare(scores, **options):
     try:
         result = obuchowski_rockette(scores, **options)
     except DataError as error:
-        words = {"metric": options.get("metric", "auc"), "covariance": options.get("covariance")}
-        return pd.DataFrame([{**words, "flags": f"refused: {error}"}])
+        words = {"metric": "auc", "covariance": "jackknife", "flags": f"refused: {error}"} | options
+        words["random"] = " and ".join(n for n in ("readers", "cases") if words.get(n) != "fixed")
+        columns = ["metric", "covariance", "random", "flags"]
+        return pd.DataFrame([words], columns=columns)
     row = result.summary()
     means = result.treatments["value"].tolist()
     row.insert(3, "first", means[0])
