@@ -306,18 +306,6 @@ def test_bad_pairs(first, second, words):
         agreement.cross_table(first, second, ["a", "b"])
 
 
-def test_long_readings():
-    frame = pd.DataFrame({"case": [1, 1, 2], "reader": ["A", "B", "A"], "answer": [1, 0, 1]})
-    assert agreement.ratings_table(frame).shape == (2, 2)
-    for broken, words in (
-        (pd.concat([frame, frame.tail(1)], ignore_index=True), "twice"),
-        (frame[frame["reader"] == "A"], "two readers"),
-        (frame.drop(columns="answer"), "Column not found"),
-    ):
-        with pytest.raises(DataError, match=words):
-            agreement.ratings_table(broken)
-
-
 def test_text_where_a_score_belongs():
     frame = KRIPPENDORFF.astype(object)
     frame.loc[3, "B"] = "high"
@@ -329,3 +317,19 @@ def test_text_where_a_score_belongs():
         agreement.krippendorff_alpha(KRIPPENDORFF, "cosine")
     with pytest.raises(DataError, match="Two answers"):
         agreement.indices(ABSTRACTORS)
+
+
+def test_a_missing_answer_is_no_answer():
+    with pytest.raises(DataError, match="row: 1; column: calls"):
+        agreement.sensitivity_specificity(["y", None, "n"], ["y", "y", "n"], "y")
+    with pytest.raises(DataError, match="row: 2; column: truth"):
+        agreement.sensitivity_specificity(["y", "y", "n"], ["y", "y", np.nan], "y")
+
+
+@pytest.mark.parametrize("metric", ["ordinal", "interval", "ratio"])
+def test_numbers_read_from_a_file_as_text_keep_their_order(metric):
+    numbers = pd.DataFrame({"a": [1, 2, 10, 10, 1], "b": [1, 10, 10, 2, np.nan]})
+    text = numbers.map(lambda x: x if np.isnan(x) else f"{x:g}").astype(object)
+    assert agreement.krippendorff_alpha(text, metric) == agreement.krippendorff_alpha(
+        numbers, metric
+    )

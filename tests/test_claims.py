@@ -228,6 +228,8 @@ def test_the_images_that_would_be_needed(ledger):
             "row: reader-label; column: check",
         ),
         (",count,reader_equals_label", ",_images,reader_equals_label", "Unknown check"),
+        (",count,reader_equals_label", ",wilson,reader_equals_label", "Unknown check"),
+        (",count,reader_equals_label", ",final_test,reader_equals_label", "Unknown check"),
         ("reader-cnn,", "reader-label,", "column: id"),
     ],
 )
@@ -238,6 +240,30 @@ def test_a_bad_list_of_claims_is_named(tmp_path, old, new, words):
     (folder / "claims.csv").write_text(text.replace(old, new))
     with pytest.raises(DataError, match=words):
         claims.read_claims(folder)
+
+
+def test_an_argument_that_no_check_knows_is_named(paper, listed):
+    for claim, argument in (("reader-label", "reader_equals_lable"), ("sum-1", "third")):
+        changed = listed[listed["id"] == claim].assign(argument=argument)
+        with pytest.raises(DataError, match=f"row: {claim}; column: argument; found: {argument}"):
+            claims.ledger(paper, changed)
+
+
+def test_what_was_not_printed_is_not_held_against_the_paper(ledger):
+    """Which images beyond the 16 were shown is unknown: with errors of both kinds, perhaps."""
+    row = ledger.loc["both-errors"]
+    assert row["verdict"] == "cannot be checked" and row["recomputed"].startswith("2 false pos")
+    for claim in ("run-2-better", "final-better"):  # n unknown: the printed difference, no interval
+        row = ledger.loc[claim]
+        assert row["verdict"] == "cannot be checked" and np.isnan(row["low"]) and pd.isna(row["n"])
+        assert f"{100 * row['value']:+.3f} points" == row["recomputed"] == row["published"]
+
+
+def test_incomplete_labels_are_those_beside_the_key_slices(paper, listed, ledger):
+    """FACTS section 1: 59 % of any non-key slice; key slices hold a lesion by definition."""
+    assert ledger.loc["labels-incomplete", "value"] == pytest.approx(0.59)
+    found = verdicts(with_text(paper, hidden_percent="0"), listed)
+    assert found["labels-incomplete"] == "contradicted"
 
 
 # What this run measured

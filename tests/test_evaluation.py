@@ -73,6 +73,36 @@ def test_calibration_error_is_the_mean_gap_over_bins(pairs):
     assert evaluation.calibration_error(labels, scores) == pytest.approx(sum(gaps) / len(labels))
 
 
+@pytest.mark.parametrize("n", [30, 300])
+def test_chance_alone_gives_a_calibration_error_and_its_note_says_so(n):
+    """Labels drawn as predicted, independently of the function: the mean error is the floor."""
+    rng = np.random.default_rng(5)
+    scores = rng.random(n)
+    drawn = [evaluation.calibration_error(rng.binomial(1, scores), scores) for _ in range(2000)]
+    floor = evaluation.calibration_floor(scores)
+    assert floor == pytest.approx(np.mean(drawn), rel=0.05)
+    note = table(rng.binomial(1, scores), scores).loc["calibration error", "note"]
+    assert note == f"biased upward: a perfectly calibrated network would show {floor:.3f}"
+
+
+@pytest.mark.parametrize(
+    ("values", "bands"),
+    [
+        ([1, 1.1, 1.2, 1.3], 0),  # crashed: four bands "1–1 HU"
+        ([1, 2, 3, 4], 3),  # edges 1, 1.75, 2.5, 3.25, 4 print as 1, 2, 2, 3, 4
+        ([10, 20, 30, 40], 4),
+        ([0] * 9 + [1, 2, 3], 1),
+        ([5, 5, 5], 0),
+    ],
+)
+def test_bands_of_few_or_like_values_have_names_of_their_own(values, bands):
+    column = pd.Series(values, dtype=float)
+    found = evaluation.quarters(column, column, "{:.0f}–{:.0f} HU")
+    assert found.nunique() == bands
+    assert found.notna().all() if bands else found.isna().all()
+    assert not any(name.startswith(("1–1", "2–2", "0–0")) for name in found.dropna())
+
+
 @pytest.mark.parametrize(
     ("labels", "scores", "missing"),
     [

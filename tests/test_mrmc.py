@@ -89,7 +89,7 @@ def test_viper_says_what_kind_of_data_it_is():
     result = mrmc.obuchowski_rockette(frame)
     assert result.auc.shape == (2, 20)
     assert any("not every reader read every case" in flag for flag in result.flags)
-    assert any("a sensitivity" in flag for flag in result.flags)
+    assert any("without disease has the same score" in flag for flag in result.flags)
 
 
 @pytest.mark.parametrize("covariance", ["jackknife", "delong", "unbiased"])
@@ -148,6 +148,38 @@ def test_three_treatments_give_every_pair_and_one_gives_words():
     assert np.isnan(single.p)
     assert any("one treatment" in flag for flag in single.flags)
     assert single.treatments["low"].notna().all()
+
+
+def test_three_treatments_in_a_row_of_a_table_are_the_first_pair():
+    """The third treatment is far off: its p must not stand beside the first pair's difference."""
+    positives, negatives = roemetz.simulate(1, 5, 40, 40, (1.5, 1.4, 0.5), seed=2)
+    result = mrmc.obuchowski_rockette(roemetz.study_frame(positives[0], negatives[0]))
+    row, pair = result.summary().iloc[0], result.differences.iloc[0]
+    assert result.p < 0.001 < 0.5 < row["p"]
+    assert (row["p"], row["low"], row["ddf"]) == (pair["p"], pair["low"], pair["ddf"])
+    assert (
+        row["f"] == pytest.approx(pair["t"] ** 2) and "3 treatments, all equal: p" in row["flags"]
+    )
+
+
+def test_readers_who_change_alike_leave_no_test_of_these_cases(study):
+    """Three copies of one reader: MS(TR) is 0 but for rounding, which gave F = 1e30, p = 7e-31."""
+    one = study[study["reader"] == 0]
+    copies = pd.concat([one.assign(reader=k) for k in range(3)], ignore_index=True)
+    result = mrmc.obuchowski_rockette(copies, cases="fixed")
+    assert result.components.ms_tr == 0 and np.isnan(result.p) and np.isnan(result.ci[0])
+    assert any("no variance above 0" in flag for flag in result.flags)
+    assert mrmc.obuchowski_rockette(copies).ddf == np.inf
+
+
+def test_equal_means_with_readers_who_differ_are_no_difference(study):
+    """F = 0 and p = 1: half of the readers gain what the other half loses."""
+    even = study[study["reader"] % 2 == 0]
+    odd = even.assign(reader=even["reader"] + 1, treatment=1 - even["treatment"])
+    result = mrmc.obuchowski_rockette(pd.concat([even, odd], ignore_index=True))
+    assert result.components.ms_tr > 0 and result.difference == pytest.approx(0)
+    assert result.f == 0 and result.p == 1
+    assert "the treatments' means are equal" in result.flags
 
 
 def test_equal_answers_are_flagged_not_silent(study):

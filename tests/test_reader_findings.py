@@ -55,6 +55,38 @@ def test_scores_alone_say_what_is_missing(study, plan):
     assert f"Benefit and harm: {reader_tables.NO_LOG}." in words and words[-1] == "Note: a flag."
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t, "AUC for"),
+        (lambda t: t[t["reader"] == "Ann"], "AUC for these readers only"),
+        (lambda t: t.assign(truth="1"), "AUC: no comparison (refused: Fewer than two cases"),
+        (lambda t: t[t["case"] == "c1"], "AUC: no comparison (refused: Fewer than two cases"),
+        (lambda t: t[t["modality"] == "unaided"], "AUC: no comparison (one treatment"),
+    ],
+    ids=["whole", "one reader", "one class", "one case", "unaided only"],
+)
+def test_no_sentence_stands_twice_and_the_auc_is_never_passed_over(plan, change, words):
+    study = study_readings._from_log(change(tidy()), "by hand", None)
+    sentences = reader_findings.findings(study, *analysed(study, plan))
+    assert len(set(sentences)) == len(sentences)
+    assert any(sentence.startswith(words) for sentence in sentences)
+
+
+def test_nothing_about_readings_is_met_by_a_simulation(study):
+    """What the items say of readers and readings needs some; the report's own items do not."""
+    simulated = study_readings.load("", Study("nowhere", "none", "nowhere"), readers=2, cases=12)
+    table = reader_findings.checklist(CHECKLISTS, simulated).set_index(["guideline", "item"])
+    mrmc = table.loc[reader_findings.GUIDELINES["MRMC"]]
+    for item in ("readers", "analysis", "per reader", "missing", "time", "automation bias"):
+        assert mrmc.loc[item, "status"] == "missing" and "no readings" in mrmc.loc[item, "missing"]
+    assert not mrmc["status"].eq("met").any()
+    alone = ReaderStudy(study.scores, None, "", False)
+    scores = reader_findings.checklist(CHECKLISTS, alone).set_index("item")
+    assert scores.loc[["analysis", "per reader"], "status"].eq("met").all()
+    assert scores.loc["time", "status"] == "missing"
+
+
 def test_the_checklist_waits_for_real_readings(study):
     real = reader_findings.checklist(CHECKLISTS, study)
     alone = reader_findings.checklist(CHECKLISTS, ReaderStudy(study.scores, None, "", False))

@@ -93,8 +93,9 @@ def test_a_real_study_that_is_not_crossed():
     assert row["low"] < row["value"] < row["high"]
 
 
-def test_readers_who_saw_one_treatment_each(study):
-    frame = roemetz.study_frame(*study)
+def test_readers_who_saw_one_treatment_each():
+    positives, negatives = roemetz.simulate(1, 4, 12, 15, (1.0, 1.5), seed=3)
+    frame = roemetz.study_frame(positives[0], negatives[0])
     unpaired = frame[(frame["reader"] + frame["treatment"]) % 2 == 0]
     row = u_statistics(unpaired).differences.iloc[0]
     assert np.isfinite(row["variance"])
@@ -105,6 +106,13 @@ def test_too_little_for_a_variance_is_refused(study):
     frame = roemetz.study_frame(*study)
     with pytest.raises(DataError, match="One reader"):
         u_statistics(frame[frame["reader"] == 0])
+    each_alone = (frame["reader"] == 0) & (frame["treatment"] == 0) | (frame["reader"] == 1) & (
+        frame["treatment"] == 1
+    )
+    with pytest.raises(DataError, match=r"One reader.*found: 0; expected: two readers"):
+        u_statistics(frame[each_alone])
+    with pytest.raises(DataError, match=r"One reader.*found: 1"):  # one under 1, all under 0
+        u_statistics(frame[(frame["treatment"] == 0) | (frame["reader"] == 0)])
     with pytest.raises(DataError, match="Fewer than two cases"):
         u_statistics(frame[frame["truth"] == 1])
     with pytest.raises(DataError, match="no reader read cases of both"):

@@ -148,8 +148,12 @@ def compare_correct(first, second, truth):
 
 
 def sensitivity_specificity(calls, truth, positive):
-    """(sensitivity, specificity) as Estimates with Wilson intervals; flagged where n = 0."""
-    table = cross_table(pd.Series(calls).eq(positive), pd.Series(truth).eq(positive), (True, False))
+    """(sensitivity, specificity) as Estimates with Wilson intervals; flagged where n = 0.
+
+    DataError for a missing answer: it is neither a yes nor a no.
+    """
+    calls, truth = _answers(calls, "calls"), _answers(truth, "truth")
+    table = cross_table(calls.eq(positive), truth.eq(positive), (True, False))
     (hits, false_alarms), (misses, rejections) = table.to_numpy()
     return tuple(
         _estimate(k, k + rest, note)
@@ -200,26 +204,6 @@ def two_raters(first, second, categories=None):
     return pd.DataFrame([{"statistic": name, **vars(row)} for name, row in rows.items()])
 
 
-def ratings_table(frame, case="case", reader="reader", answer="answer"):
-    """Long readings (one row each) as a frame of cases x readers; NaN where one is missing.
-
-    DataError for a missing column, fewer than two readers, or a reading given twice.
-    """
-    for column in (case, reader, answer):
-        if column not in frame:
-            raise DataError("Column not found", column=column, found=list(frame.columns))
-    twice = frame.duplicated([case, reader])
-    if twice.any():
-        raise DataError(
-            "One reader answered one case twice",
-            row=twice.idxmax(),
-            found=tuple(frame.loc[twice.idxmax(), [case, reader]]),
-        )
-    if frame[reader].nunique() < 2:
-        raise DataError("Agreement needs two readers", found=frame[reader].nunique(), expected=2)
-    return frame.pivot(index=case, columns=reader, values=answer)
-
-
 def fleiss_kappa(ratings):
     """Fleiss's kappa of cases x readers (Fleiss 1971, Psychol Bull 76:378), by statsmodels.
 
@@ -241,7 +225,8 @@ def krippendorff_alpha(ratings, metric="nominal"):
     Krippendorff 2019, Content Analysis, 4th ed., section 12.3. `metric` is nominal, ordinal,
     interval or ratio. NaN with a note where no case has two readings or all answers are equal.
     """
-    values = _metric_values(ratings, metric)
+    ratings = _ratings_for(ratings, metric)
+    values = np.array(sorted(ratings.stack().dropna().unique()))
     counts = np.stack([(ratings == value).sum(axis=1).to_numpy() for value in values], axis=1)
     counts = counts[counts.sum(axis=1) > 1]  # a single reading pairs with nothing
     n = len(counts)
@@ -258,21 +243,21 @@ def krippendorff_alpha(ratings, metric="nominal"):
     return Estimate(float(value), NAN, NAN, n, "no interval: see case_bootstrap")
 
 
-def _metric_values(ratings, metric):
-    """Sorted answers that occur; numbers are demanded where the metric needs them."""
+def _ratings_for(ratings, metric):
+    """The ratings, as numbers where the metric needs an order: as text "10" sorts before "2"."""
     if metric not in ("nominal", "ordinal", "interval", "ratio"):
         raise DataError(
             "Unknown metric", found=metric, expected="nominal, ordinal, interval, ratio"
         )
-    answers = ratings.stack().dropna()
-    if metric != "nominal":
-        text = pd.to_numeric(answers, errors="coerce").isna()
-        if text.any():
-            row, column = text.idxmax()
-            raise DataError(
-                "Not a number", row=row, column=column, found=answers[row, column], expected=metric
-            )
-    return np.array(sorted(answers.unique()))
+    if metric == "nominal":
+        return ratings
+    numbers = ratings.apply(pd.to_numeric, errors="coerce")
+    text = (numbers.isna() & ratings.notna()).stack()
+    if text.any():
+        row, column = text.idxmax()
+        found = ratings.loc[row, column]
+        raise DataError("Not a number", row=row, column=column, found=found, expected=metric)
+    return numbers
 
 
 def _distances(values, totals, metric):

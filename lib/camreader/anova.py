@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+ROUNDING = 1e-24  # a mean square of accuracies below this is 0 but for rounding
+
 
 @dataclass(frozen=True)
 class Components:
@@ -70,7 +72,8 @@ def _mean_squares(theta):
     rest = theta - by_treatment - by_reader + grand
     ms_t = r * ((by_treatment - grand) ** 2).sum((-1, -2)) / max(t - 1, 1)
     ms_r = t * ((by_reader - grand) ** 2).sum((-1, -2)) / max(r - 1, 1)
-    return ms_t, ms_r, (rest**2).sum((-1, -2)) / max((t - 1) * (r - 1), 1)
+    ms_tr = (rest**2).sum((-1, -2)) / max((t - 1) * (r - 1), 1)
+    return tuple(ms * (ms >= ROUNDING) for ms in (ms_t, ms_r, ms_tr))
 
 
 def denominator(parts, readers="random", cases="random"):

@@ -19,6 +19,7 @@ from camreader.files import Study, read_table
 from camreader.schemas import DataError, check
 
 LEDGER = "claims_published"
+CHECKS = {check.__name__: check for check in (*reading_checks.CHECKS, *number_checks.CHECKS)}
 NOT_MEASURED = "not measured in this run"
 
 
@@ -39,30 +40,33 @@ def read_claims(folder="../data/published"):
     path = Path(folder) / "claims.csv"
     read_table(path)  # for its words where the file is missing or broken
     claims = check(pd.read_csv(path, dtype=str, keep_default_na=False), Claims, file=path)
-    unknown = [row for row in claims.itertuples() if _find_check(row.check) is None]
+    unknown = [row for row in claims.itertuples() if row.check not in CHECKS]
     if unknown:
         first = unknown[0]
         raise DataError("Unknown check", file=path, row=first.id, column="check", found=first.check)
     return claims
 
 
-def _find_check(name):
-    """The check of that name, or None; helpers with a leading underscore do not count."""
-    if name.startswith("_"):
-        return None
-    return getattr(reading_checks, name, None) or getattr(number_checks, name, None)
-
-
 def ledger(paper, claims):
     """Every claim with its recomputed value, interval, n, verdict and reason: one row each."""
     rows = []
     for claim in claims.itertuples(index=False):
-        finding = _find_check(claim.check)(paper, claim.argument, claim.published)
+        finding = _recomputed(paper, claim)
         stated = {name: getattr(claim, name) for name in ("id", "section", "place", "claim")}
         rows.append({**stated, "published": claim.published, **asdict(finding)})
     frame = pd.DataFrame(rows).astype({"n": "Int64"})
     order = ["recomputed", "value", "low", "high", "n", "verdict", "reason"]
     return frame[["id", "section", "place", "claim", "published", *order]]
+
+
+def _recomputed(paper, claim):
+    """The Finding of one claim; DataError for an argument that its check does not know."""
+    try:
+        return CHECKS[claim.check](paper, claim.argument, claim.published)
+    except (KeyError, ValueError) as error:
+        words = f"Check {claim.check} does not know this argument: {error}"
+        place = {"file": "claims.csv", "row": claim.id, "column": "argument"}
+        raise DataError(words, **place, found=claim.argument) from error
 
 
 def kind(verdict):

@@ -62,13 +62,26 @@ def brier(labels, probabilities):
 def calibration_error(labels, probabilities, bins=10):
     """Expected calibration error: |predicted - observed| averaged over equal-width bins by count.
 
-    Naeini 2015, AAAI, equation 3; a probability of exactly 1 belongs to the last bin.
+    Naeini 2015, AAAI, equation 3; a probability of exactly 1 belongs to the last bin. Biased
+    upward, the more the fewer the slices, and so is its interval: see `calibration_floor`.
     """
     labels, probabilities = np.asarray(labels, float), np.asarray(probabilities, float)
     if not len(labels):
         return float("nan")
     gaps = np.bincount(_bins(probabilities, bins), probabilities - labels, minlength=bins)
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def calibration_floor(probabilities, bins=10, draws=1000, seed=0):
+    """The calibration error that chance alone gives: its mean over labels drawn as predicted.
+
+    probabilities: (n,). What a perfectly calibrated network with these answers would show
+    (consistency resampling, Broecker & Smith 2007, Weather Forecast. 22:651).
+    """
+    p = np.asarray(probabilities, float)
+    drawn = np.random.default_rng(seed).random((draws, len(p))) < p
+    inside = _bins(p, bins)[:, None] == np.arange(bins)
+    return float(np.abs((p - drawn) @ inside).sum(axis=1).mean() / len(p))
 
 
 def _bins(probabilities, bins):
@@ -117,6 +130,11 @@ def metrics(labels, probabilities, predicted=None, patients=None, draws=1000, se
             low, high = cluster_bootstrap(lambda i, f=function: f(y[i], p[i]), groups, draws, seed)
         row = {"metric": name, "value": value, "low": low, "high": high, "k": pd.NA, "n": len(y)}
         rows.append(row | {"interval": _unit(patients), "note": note or _degenerate(low, high)})
+    if len(y):
+        words = (
+            f"biased upward: a perfectly calibrated network would show {calibration_floor(p):.3f}"
+        )
+        rows[-1]["note"] = "; ".join(filter(None, [words, rows[-1]["note"]]))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -189,11 +207,19 @@ def _cysts(count):
 
 
 def quarters(values, reference, form):
-    """The quarter of |reference| in which each |value| lies, as ordered text like form."""
-    known = reference.abs().dropna()
+    """The quarter of |reference| in which each |value| lies, as ordered text like form.
+
+    Missing for fewer than four known values, or where all print alike.
+    """
+    known, none = reference.abs().dropna(), pd.Series(pd.NA, index=values.index, dtype="object")
     if known.nunique() < 4:
-        return pd.Series(pd.NA, index=values.index, dtype="object")
+        return none
     edges = np.unique(np.quantile(known, np.linspace(0, 1, 5)))
+    printed = [form.format(edge, edge) for edge in edges]
+    different = [i for i, text in enumerate(printed) if text not in printed[:i]]
+    if len(different) < 2:
+        return none
+    edges = np.append(edges[different[:-1]], edges[-1])  # quarters that print alike are one
     names = [form.format(low, high) for low, high in pairwise(edges)]
     return pd.cut(values.abs(), edges, labels=names, include_lowest=True, ordered=True)
 

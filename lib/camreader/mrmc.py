@@ -27,18 +27,16 @@ class MRMC:
 
     auc: DataFrame, one row per treatment and one column per reader (the metric asked for).
     f, ddf, p: the test that all treatments are equal (ddf infinite: chi-square / (t - 1)).
-    difference, ci: first treatment minus second, with its interval (low, high).
-    differences: every pair of treatments. treatments, readers: means per treatment and each
-    reader's value, with intervals. components: mean squares, Var, Cov1 to Cov3. flags: what a
-    reader of the numbers must know, in words; a NaN always has its flag.
+    differences: every pair of treatments, the first one also as `difference` and `ci`. treatments,
+    readers: means per treatment and each reader's value, with intervals. components: mean squares,
+    Var, Cov1 to Cov3. flags: what a reader of the numbers must know, in words; a NaN always has
+    its flag.
     """
 
     auc: pd.DataFrame
     f: float
     ddf: float
     p: float
-    difference: float
-    ci: tuple
     differences: pd.DataFrame
     treatments: pd.DataFrame
     readers: pd.DataFrame
@@ -48,12 +46,29 @@ class MRMC:
     random: str
     flags: list = field(default_factory=list)
 
+    @property
+    def difference(self):
+        """First treatment minus second; NaN with one treatment."""
+        return float(self.differences["difference"].iloc[0]) if len(self.differences) else np.nan
+
+    @property
+    def ci(self):
+        """(low, high) of the difference."""
+        if not len(self.differences):
+            return np.nan, np.nan
+        return tuple(float(x) for x in self.differences.loc[0, ["low", "high"]])
+
     def summary(self):
-        """The analysis as one row of a table."""
+        """The first pair of treatments as one row of a table: its own difference, F and p."""
         row = {"metric": self.metric, "covariance": self.covariance, "random": self.random}
         row |= {"difference": self.difference, "low": self.ci[0], "high": self.ci[1]}
-        row |= {"f": self.f, "ddf": self.ddf, "p": self.p, "flags": "; ".join(self.flags)}
-        return pd.DataFrame([row])
+        row |= {"f": self.f, "ddf": self.ddf, "p": self.p}
+        flags = list(self.flags)
+        if len(self.treatments) > 2:
+            pair = self.differences.iloc[0]
+            row |= {"f": pair["t"] ** 2, "ddf": pair["ddf"], "p": pair["p"]}
+            flags.append(f"{len(self.treatments)} treatments, all equal: p = {self.p:.2g}")
+        return pd.DataFrame([row | {"flags": "; ".join(flags)}])
 
 
 def read_scores(path):
@@ -82,33 +97,41 @@ def obuchowski_rockette(
     _check_options(covariance, readers, cases, metric, threshold)
     scores, flags = complete_arms(frame, metric)
     if len(scores.readers) == 1 and readers == "random":
-        readers = "fixed"
-        flags.append("one reader: the result is about this reader, not about readers in general")
-    if readers == cases == "fixed":
-        raise DataError("Nothing varies: with one reader the cases must be random")
-    parts = kernel(scores.positives, scores.negatives, metric, threshold)
-    theta = estimate(*parts)
-    estimator = ESTIMATORS[covariance] if metric == "auc" else unbiased
-    matrix = estimator(*(x.reshape(-1, *x.shape[2:]) for x in parts))
+        readers = _one_reader(cases, flags)
+    theta, matrix = _estimates(scores, metric, threshold, covariance)
     part = anova.components(theta, matrix)
-    random = " and ".join(n for n, v in (("readers", readers), ("cases", cases)) if v == "random")
     test = [float(x) for x in anova.f_test(part, readers, cases)]
-    pairs = _differences(scores, theta, part, readers, cases, level)
-    first = pairs.iloc[0] if len(pairs) else dict.fromkeys(("difference", "low", "high"), np.nan)
     return MRMC(
         pd.DataFrame(theta, index=scores.treatments, columns=scores.readers),
         *test,
-        difference=float(first["difference"]),
-        ci=(float(first["low"]), float(first["high"])),
-        differences=pairs,
+        differences=_differences(scores, theta, part, readers, cases, level),
         treatments=_treatments(scores, theta, matrix, readers, cases, level),
         readers=_readers(scores, theta, matrix, level),
         components=part,
         metric=metric,
         covariance=covariance,
-        random=random,
-        flags=flags + _warnings(scores, theta, matrix, part),
+        random=_random(readers, cases),
+        flags=flags + _warnings(scores, metric, matrix, part, test[0]),
     )
+
+
+def _estimates(scores, metric, threshold, covariance):
+    """Accuracies (treatments, readers) and their covariances, treatment-major."""
+    parts = kernel(scores.positives, scores.negatives, metric, threshold)
+    estimator = ESTIMATORS[covariance] if metric == "auc" else unbiased
+    return estimate(*parts), estimator(*(x.reshape(-1, *x.shape[2:]) for x in parts))
+
+
+def _one_reader(cases, flags):
+    """The role of a reader who is alone; said in the flags."""
+    if cases == "fixed":
+        raise DataError("Nothing varies: with one reader the cases must be random")
+    flags.append("one reader: the result is about this reader, not about readers in general")
+    return "fixed"
+
+
+def _random(readers, cases):
+    return " and ".join(n for n, v in (("readers", readers), ("cases", cases)) if v == "random")
 
 
 def complete_arms(frame, metric="auc"):
@@ -201,13 +224,15 @@ def _readers(scores, theta, matrix, level):
     return pd.DataFrame(rows)
 
 
-def _warnings(scores, theta, matrix, part):
-    """What the numbers alone do not tell."""
+def _warnings(scores, metric, matrix, part, f):
+    """What the numbers alone do not tell; f: of the test, NaN where nothing varies."""
     flags = []
     if len(scores.treatments) == 1:
         flags.append("one treatment: nothing to compare, F and p are empty")
     elif not part.ms_t > 0:
         flags.append("the treatments' means are equal")
+    if len(scores.treatments) > 1 and np.isnan(f):
+        flags.append("the difference has no variance above 0: F, p and its interval are empty")
     if not scores.crossed:
         flags.append("not every reader read every case: covariances are over shared cases")
     all_scores = np.concatenate([scores.positives, scores.negatives], -1)
@@ -215,8 +240,10 @@ def _warnings(scores, theta, matrix, part):
     same = [str(scores.readers[j]) for j in np.flatnonzero((lowest == highest).any(0))]
     if same:
         flags.append(f"all answers equal under a treatment: reader {', '.join(same)}")
-    if len(np.unique(scores.negatives[~np.isnan(scores.negatives)])) == 1:
-        flags.append("every case without disease has the same score: an AUC is a sensitivity here")
+    if metric == "auc" and len(np.unique(scores.negatives[~np.isnan(scores.negatives)])) == 1:
+        flags.append(
+            "every case without disease has the same score: the AUC counts who is above it"
+        )
     if np.all(np.abs(matrix) < 1e-15):
         flags.append("no variance at all: intervals and p are empty or have no width")
     elif (np.diag(matrix) < 1e-15).any():

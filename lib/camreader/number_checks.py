@@ -70,10 +70,8 @@ def true_accuracy(paper, threshold, _):
     proportion = wilson(k, n)
     verdict = REPRODUCED if proportion.low >= wanted else unsupported(n)
     verdict = CONTRADICTED if proportion.high < wanted else verdict
-    reason = (
-        f"The interval starts at {proportion.low:.1%}, below {wanted:.0%}, even before the choice "
-    )
-    reason += "of when to stop is allowed for."
+    reason = f"The interval reaches from {proportion.low:.1%} to {proportion.high:.1%}, against "
+    reason += f"{wanted:.0%}, even before the choice of when to stop is allowed for."
     return share(k, n, f"{k} of {n}", verdict, reason)
 
 
@@ -161,17 +159,18 @@ def adds_up(paper, run, _):
 def better(paper, argument, _):
     """Is the second accuracy higher? A test needs the counts behind both percentages."""
     percents = [printed_percent(paper, part) for part in argument.split("; ")]
-    n = final_test(paper)[1]
-    ks = [int(nearest_counts(percent, n, n).iloc[0]["k"]) for percent in percents]
-    d = newcombe(ks[1], n, ks[0], n)
-    exact = [n in set(matching_counts(percent, n)["n"]) for percent in percents]
-    text = f"{float(percents[1]) - float(percents[0]):+.3f} points"
-    reason = f"Nearest counts with {n} images: {ks[0]} and {ks[1]}"
-    if not all(exact):
-        reason += ", but the printed percentages are not of that set, so their n is unknown."
-        return Finding(text, UNCHECKABLE, reason, d.value, d.low, d.high, n)
+    n, gap = final_test(paper)[1], float(percents[1]) - float(percents[0])
+    counts = [matching_counts(percent, n, n)["k"].tolist() for percent in percents]
+    text = f"{gap:+.3f} points"
+    if not all(counts):
+        reason = f"The percentages are not both of the {n} test images: without their n no test "
+        reason += "is possible."
+        return Finding(text, UNCHECKABLE, reason, gap / 100)
+    (first,), (second,) = counts
+    d = newcombe(second, n, first, n)
     verdict = REPRODUCED if d.low > 0 else unsupported(n)
-    return Finding(text, verdict, f"{reason}.", d.value, d.low, d.high, n)
+    reason = f"{first} and {second} of {n} images, taken for separate ones: no pairs are printed."
+    return Finding(text, verdict, reason, d.value, d.low, d.high, n)
 
 
 def perfect_score(paper, argument, _):
@@ -187,14 +186,18 @@ def perfect_score(paper, argument, _):
     return share(right, liver, f"{right} of {liver}", REPRODUCED, "The count is given.")
 
 
-def hidden_lesions(paper, argument, _):
-    """Slices that hold a lesion among those whose every lesion was annotated in 3-D."""
-    free, n = (int(paper.number(name)) for name in argument.split("; "))
-    proportion = wilson(n - free, n)
-    verdict = verdict_of(proportion.low > 0)
-    reason = f"{paper.number('hidden_percent'):.0f} % of the slices beside the key slices hold one "
-    reason += "(DeepLesion 3-D annotations); slices of one scan are not independent."
-    return share(n - free, n, f"{n - free} of {n} slices", verdict, reason)
+def hidden_lesions(paper, percent, _):
+    """Do slices that no key slice marks hold a lesion all the same?"""
+    share = paper.number(percent) / 100
+    free, n = (int(paper.number(name)) for name in ("slices_lesion_free", "slices_annotated"))
+    reason = (
+        f"DeepLesion marks key slices only. Its 3-D annotations find a lesion on {n - free} of "
+    )
+    reason += (
+        f"{n} slices, key slices among them, and on {share:.0%} of those beside the key slices."
+    )
+    text = f"{share:.0%} of the slices beside the key slices"
+    return Finding(text, verdict_of(share > 0), reason, share)
 
 
 def gradient_weight(*_):
@@ -215,3 +218,23 @@ def cross_entropy(*_):
     same = bool(np.isclose(printed, log_loss(y, p)))
     reason = f"On five fixed answers equation and scikit-learn give {printed:.4f}."
     return Finding("equal", verdict_of(same), reason)
+
+
+CHECKS = (
+    unrecorded,
+    final_accuracy,
+    final_errors,
+    passes_threshold,
+    true_accuracy,
+    untouched_test,
+    same_statement,
+    image_total,
+    split_share,
+    granularity,
+    adds_up,
+    better,
+    perfect_score,
+    hidden_lesions,
+    gradient_weight,
+    cross_entropy,
+)

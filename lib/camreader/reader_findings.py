@@ -20,10 +20,12 @@ def checklist(path, study):
     """The reporting checklist with each item's status for this study.
 
     `path` is the committed table of items. Items that need readings are met only where a reading
-    log was recorded: a simulation or a file of scores leaves them missing.
+    log was recorded, those that need scores also by a file of scores; a simulation, which nobody
+    read, leaves both missing.
     """
     table = read_table(path).fillna("")
-    waiting = (table["needs"] == "readings") & (study.simulated or study.readings is None)
+    needed = {"readings": study.simulated or study.readings is None, "scores": study.simulated}
+    waiting = table["needs"].map(needed).eq(True)
     words = "no readings recorded yet" if study.simulated else "a file of scores does not tell"
     table.loc[waiting, ["status", "missing"]] = ["missing", words]
     return table.drop(columns="needs").replace({"guideline": GUIDELINES})
@@ -40,7 +42,8 @@ def findings(study, compared, change, helpful, time, planning):
     sentences = [f"{study.source}."]
     if study.simulated:
         sentences.append("Nobody read these cases: what follows shows the analysis, not an effect.")
-    sentences += [_accuracy(row) for row in compared.to_dict("records") if _is_main(row)]
+    main = [_accuracy(row) for row in compared.to_dict("records") if _is_main(row)]
+    sentences += dict.fromkeys(main)  # one reader makes two rows of one analysis
     sentences += _changes(change) + _helpfulness(helpful) + _time(time, study)
     sentences.append(_plan(planning, max(study.size[0], 5)))
     sentences += [f"Note: {flag}." for flag in study.flags]
@@ -61,7 +64,7 @@ def _accuracy(row):
     general = "readers" in str(row["random"])
     scope = "readers and cases in general" if general else "these readers only"
     if pd.isna(row.get("low")):
-        return f"{name}: no comparison ({row['flags']})"
+        return f"{name}: no comparison ({row['flags']})."
     verdict = "no difference can be concluded"
     if row["low"] > 0 or row["high"] < 0:
         verdict = "a difference shows"

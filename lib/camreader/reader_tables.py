@@ -86,8 +86,10 @@ def _compare(scores, **options):
     try:
         result = obuchowski_rockette(scores, **options)
     except DataError as error:
-        words = {"metric": options.get("metric", "auc"), "covariance": options.get("covariance")}
-        return pd.DataFrame([{**words, "flags": f"refused: {error}"}])
+        words = {"metric": "auc", "covariance": "jackknife", "flags": f"refused: {error}"} | options
+        words["random"] = " and ".join(n for n in ("readers", "cases") if words.get(n) != "fixed")
+        columns = ["metric", "covariance", "random", "flags"]
+        return pd.DataFrame([words], columns=columns)
     row = result.summary()
     means = result.treatments["value"].tolist()
     row.insert(3, "first", means[0])
@@ -118,9 +120,14 @@ def paired(study):
     truth = both["truth_aided"]
     table = both.assign(truth=truth, cnn=both["cnn_prediction_aided"])
     for modality in MODALITIES:
-        table[f"right_{modality}"] = (both[f"diagnosis_{modality}"] == "tumor") == (truth == 1)
+        table[f"right_{modality}"] = _right(both[f"diagnosis_{modality}"], truth)
     table["cnn_right"] = table["cnn"] == truth
     return table
+
+
+def _right(diagnosis, truth):
+    """Whether a diagnosis is right: "other" is right where there is no tumor."""
+    return (diagnosis == "tumor") == (truth == 1)
 
 
 def benefit_harm_table(study):
@@ -252,7 +259,7 @@ def _thirds(part):
     """Share of right diagnoses in the first and last third of each reader's session, and the
     last minus the first, with intervals that resample cases."""
     last = part.groupby("reader")["order"].transform("max")
-    right = ((part["diagnosis"] == "tumor") == (part["truth"] == 1)).to_numpy()
+    right = _right(part["diagnosis"], part["truth"]).to_numpy()
     thirds = {"first": part["order"] <= last / 3, "last": part["order"] > last / 1.5}
     thirds = {name: chosen.to_numpy() for name, chosen in thirds.items()}
     row, notes = {}, []

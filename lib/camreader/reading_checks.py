@@ -176,12 +176,13 @@ def false_negatives(paper, *_):
 
 
 def both_errors(paper, *_):
-    """Were both kinds of the network's errors among the answered images?"""
+    """Were both kinds of the network's errors shown? Only the answered images are printed."""
     t = paper.readings()
     wrong = t[t["cnn"] != t["label"]]
     fp, fn = (int((wrong["cnn"] == call).sum()) for call in (TUMOR, NO_TUMOR))
-    verdict = verdict_of(fp and fn)
-    reason = "Among the answered images, by the label; the rest of the test set was not printed."
+    verdict = REPRODUCED if fp and fn else UNCHECKABLE
+    reason = f"By the label, among the {len(t)} answered images; which others he was shown is not "
+    reason += "printed."
     text = f"{fp} false positives, {fn} false negatives"
     return Finding(text, verdict, reason, n=len(t))
 
@@ -207,3 +208,19 @@ def too_few(paper, question, _):
         f"The 95 % interval of {proportion.k} of {proportion.n} is {100 * width:.0f} points wide."
     )
     return share(proportion.k, proportion.n, f"{proportion.k} of {proportion.n}", verdict, reason)
+
+
+CHECKS = (
+    rows_listed,
+    count,
+    images,
+    answers,
+    occurs,
+    majority,
+    more_helpful,
+    cysts_called_tumor,
+    false_negatives,
+    both_errors,
+    agree_plus_differ,
+    too_few,
+)

@@ -129,7 +129,7 @@ def findings(paper, agreement, helpfulness, ledger):
         else "The network gives both answers.",
         f"Helpful is said more often where radiologist and network agree, p = {p}: {n} images "
         "cannot tell whether helpful means more than agreeing.",
-        f"Of {len(ledger)} claims "
-        + ", ".join(f"{count} {name}" for name, count in kinds.items())
-        + f"; diagnoses without the heat-map are {unaided}, so its effect cannot be computed.",
+        f"Of {len(ledger)} claims: "
+        + "; ".join(f"{count} {name}" for name, count in kinds.items())
+        + f". Diagnoses without the heat-map are {unaided}, so its effect cannot be computed.",
     ]

@@ -7,6 +7,7 @@ reading log exists, the paired readings without and with the heat-map.
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from camreader.files import read_table
@@ -122,8 +123,12 @@ def check_readings(frame, file=None):
     }.items():
         numbers = pd.to_numeric(frame[column], errors="coerce")
         text = numbers.isna() & frame[column].notna() & (frame[column] != "")
-        outside = (numbers < low) | (numbers > high)
-        _refuse(text | outside, frame, column, f"a number from {low} to {high}", file)
+        outside = (numbers < low) | (numbers > high) | np.isinf(numbers)
+        kind = "number"
+        if column != "seconds":
+            kind = "whole number"
+            outside |= numbers.notna() & (numbers % 1 != 0)
+        _refuse(text | outside, frame, column, f"a {kind} from {low} to {high}", file)
         frame[column] = numbers.astype(float)
     return frame
 

@@ -51,16 +51,16 @@ def u_statistics(frame, metric="auc", threshold=None, weights="pairs", level=0.9
 
     `frame` has the columns reader, treatment, case, truth, score; any design. `weights` "pairs"
     gives each pair of cases the same weight (as the iMRMC software does), "readers" each reader.
-    Returns `UStatistics`. DataError where fewer than two readers or cases of a class exist.
+    Returns `UStatistics`. DataError for fewer than two cases of a class, or two readers of any
+    treatment.
     """
     table = tidy(frame)
     scores, flags = arms(table), table.attrs["flags"]
     parts = kernel(scores.positives, scores.negatives, metric, threshold)
     if min(x.shape[-1] for x in parts[1:]) < 2:
         raise DataError("Fewer than two cases of a class that the accuracy needs")
-    if len(scores.readers) < 2:
-        raise DataError("One reader: the variance between readers cannot be estimated", expected=2)
     shares = _shares(parts, weights)
+    _check_readers(scores, shares)
     variances, tables = _all_variances(scores, parts, shares)
     theta = estimate(*parts)
     means = np.nansum(shares * np.nan_to_num(theta), -1)
@@ -80,6 +80,14 @@ def _shares(parts, weights):
     if not (raw.sum(-1) > 0).all():
         raise DataError("A treatment under which no reader read cases of both classes")
     return raw / raw.sum(-1, keepdims=True)
+
+
+def _check_readers(scores, shares):
+    """DataError for a treatment read by one reader: it tells nothing of the variance of readers."""
+    for name, readers in zip(scores.treatments, (shares > 0).sum(-1), strict=True):
+        if readers < 2:
+            words = "One reader: the variance between readers cannot be estimated"
+            raise DataError(words, column="treatment", found=name, expected="two readers or more")
 
 
 def _all_variances(scores, parts, shares):
@@ -136,7 +144,8 @@ def _spread(values, shares):
 def _degrees(variance, values, shares):
     """Hillis's degrees of freedom: those of the reader scatter, stretched by the case variance.
 
-    For crossed designs this is Hillis 2007 with the unbiased covariances.
+    For crossed designs this is Hillis 2007 with the unbiased covariances, save where Cov2 is below
+    Cov3: he sets their difference to 0, here it stays.
     """
     scatter, free = _spread(values, shares)
     return free * (variance / scatter) ** 2 if scatter > 0 else np.inf
