@@ -12,7 +12,7 @@ from camreader.files import Study
 from camreader.keeper import open_all, release
 from camreader.mrmc import read_imrmc
 from camreader.reading_answers import score
-from camreader.reading_flow import Reading
+from camreader.reading_flow import Design, Reading
 from camreader.reading_log import ReadingLog
 from camreader.reading_plan import Plan
 from camreader.readings import load_tidy
@@ -85,6 +85,49 @@ def test_a_correction_counts_unless_it_could_know_the_answer(study, tmp_path):
     assert aided["milliseconds"] == 1236
     assert (unaided["score"], unaided["corrected"]) == (8, False)
     assert frame["corrected"].sum() == 1
+
+
+def test_a_correction_keeps_the_comment_until_the_reader_says_otherwise(study, tmp_path):
+    design, log = study
+    reading = read_all(design, log)
+    case = reading.steps[2].case
+    better = {"diagnosis": "tumor", "confidence": 5, "helpfulness": "no", "target": "aided"}
+
+    def comment():
+        frame = load_tidy(tmp_path / "readings.sqlite").set_index(["case", "modality"])
+        return frame.loc[(case, "aided"), "comment"]
+
+    for number, (said, kept) in enumerate(
+        [({"comment": "seen twice"}, "seen twice"), ({}, "seen twice"), ({"comment": ""}, "")]
+    ):
+        reading.submit("corrected", case, better | said, f"c{number}")
+        assert comment() == kept
+
+
+def test_corrections_of_both_parts_of_a_crossover_count(tmp_path):
+    """But not one of the first part made after the second has shown the network's answer."""
+    design = make_study(tmp_path, cases=6, training_cases=0, size=8, design="crossover")
+    (tmp_path / "design.json").write_text(json.dumps(design.card | {"washout_days": 0}))
+    design = Design.load(tmp_path)
+    log = ReadingLog(tmp_path / "readings.sqlite", design.study)
+    reading, expected = Reading(design, log, "Ann"), {}
+    first = {"diagnosis": "tumor", "confidence": 1}
+    for number, step in enumerate(reading.steps):
+        kind, extra = "locked", {}
+        if step.phase == "aided":
+            release(design, log, "Ann", step.case)
+            kind, extra = "revised", {"helpfulness": "no"}
+        reading.submit(kind, step.case, first | extra, f"a{number}")
+        better = {"diagnosis": "no tumor", "confidence": 5, **extra, "target": step.phase}
+        reading.submit("corrected", step.case, better, f"c{number}")
+        expected[step.case, step.phase] = 1
+    for step in reading.steps:
+        if step.phase == "unaided":
+            late = first | {"confidence": 5, "target": "unaided"}
+            reading.submit("corrected", step.case, late, f"late {step.case}")
+            expected[step.case, "unaided"] = 10 if step.period == 2 else 1
+    frame = load_tidy(tmp_path / "readings.sqlite").set_index(["case", "modality"])
+    assert frame["corrected"].all() and frame["score"].to_dict() == expected
 
 
 def test_csv_comes_back_and_holds_no_formula(study, tmp_path):

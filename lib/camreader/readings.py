@@ -113,18 +113,24 @@ def _answers(events, facts):
 
 
 def _corrections(events):
-    """{(case, modality): last correction}, but none of an unaided answer made after the reveal.
+    """{(case, modality): last correction}, but none that learnt the network's answer on its way.
 
-    Such a correction knows the network's answer; it stays in the log and the JSON export.
+    A correction of an unaided answer does when the case was revealed since that answer; it stays
+    in the log and the JSON export. In a crossover the reveal of the first part was there before
+    the unaided answer of the second, and takes nothing from its correction. A correction that
+    says nothing of the comment leaves the earlier one; an empty one was emptied by the reader.
     """
     revealed, found = set(), {}
     for event in events:
-        if event["kind"] == "revealed":
-            revealed.add(event["case_id"])
-        if event["kind"] == "corrected":
+        case, kind = event["case_id"], event["kind"]
+        if kind == "locked":
+            revealed.discard(case)
+        elif kind == "revealed":
+            revealed.add(case)
+        elif kind == "corrected":
             target = event["payload"]["target"]
-            if target == "aided" or event["case_id"] not in revealed:
-                found[event["case_id"], target] = event["payload"]
+            if target == "aided" or case not in revealed:
+                found[case, target] = found.get((case, target), {}) | event["payload"]
     return found
 
 
