@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from camreader import readings, study_design
-from camreader.files import Study
+from camreader import readings, study_design, study_readings
+from camreader.files import Study, read_table, write_shared_csv
 from camreader.keeper import open_all, release
 from camreader.mrmc import read_imrmc
 from camreader.reading_answers import score
@@ -134,11 +134,40 @@ def test_csv_comes_back_and_holds_no_formula(study, tmp_path):
     design, log = study
     read_all(design, log)
     frame, path = load_tidy(tmp_path / "readings.sqlite"), tmp_path / "tidy.csv"
-    readings.write_csv(frame, path)
+    write_shared_csv(frame, path)
     with open(path, newline="") as handle:
         cells = [cell for row in csv.reader(handle) for cell in row]
     assert not any(cell[:1] in "=+-@\t\r" for cell in cells if cell)
     pd.testing.assert_frame_equal(load_tidy(path), frame)
+    told = study_readings.load(str(path), Study(str(tmp_path), "tiny", str(tmp_path)))
+    assert set(told.readings["reader"]) == {NAME}
+
+
+@pytest.mark.parametrize("name", ["NA", "null", "None", "nan", "-7"])
+def test_a_reader_may_be_called_anything(study, tmp_path, name):
+    """pandas takes some codes for missing values where nobody tells it not to."""
+    design, log = study
+    read_all(design, log, name)
+    frame, path = load_tidy(tmp_path / "readings.sqlite"), tmp_path / "tidy.csv"
+    frame["comment"] = name
+    write_shared_csv(frame, path)
+    pd.testing.assert_frame_equal(load_tidy(path), frame)
+    there = Study(str(tmp_path), "tiny", str(tmp_path))
+    there.save_table(frame, "08_readers")
+    told = read_table(there.tables / "08_readers.csv")
+    assert set(told["reader"].astype(str)) == {name} and told["helpfulness"].isna().sum() == 6
+
+
+def test_a_saved_table_holds_no_formula_and_is_read_as_it_was_typed(tmp_path):
+    there = Study(str(tmp_path), "tiny", str(tmp_path))
+    typed = ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "- behind it", "'=x", "\tx", "a = b"]
+    harmless = ["-0.5", "+1.2 points"]
+    frame = pd.DataFrame({"reader": [*typed, *harmless], "value": range(9)})
+    there.save_table(frame, "t")
+    with open(there.tables / "t.csv", newline="") as handle:
+        cells = [row[0] for row in csv.reader(handle)][1:]
+    assert cells == [*(f"'{text}" for text in typed[:-1]), typed[-1], *harmless]
+    pd.testing.assert_frame_equal(read_table(there.tables / "t.csv"), frame)
 
 
 def test_answers_are_never_joined_to_the_truth_of_another_study(study, tmp_path):
@@ -163,7 +192,7 @@ def test_a_comment_with_half_an_emoji_reaches_the_table(study, tmp_path):
     reading.submit("revised", reading.steps[0].case, answer | {"helpfulness": "no"}, "p")
     reading.submit("locked", reading.steps[1].case, answer | {"comment": "cut \ud83d"}, "e")
     frame = load_tidy(tmp_path / "readings.sqlite")
-    readings.write_csv(frame, tmp_path / "tidy.csv")
+    write_shared_csv(frame, tmp_path / "tidy.csv")
     assert load_tidy(tmp_path / "tidy.csv")["comment"].tolist() == ["cut \ufffd"]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from camreader.files import atomic_path, write_table
+from camreader.files import atomic_path, read_shared_csv, write_shared_csv
 from camreader.keeper import open_all
 from camreader.reading_answers import CODES, MODALITIES, score
 from camreader.reading_flow import Design, position
@@ -159,13 +159,11 @@ def _row(event, modality, answer, facts):
 
 # ---- files ----
 
-_FORMULA = re.compile(r"^('*)([=+\-@\t\r])")  # a spreadsheet would run what starts so
-
 
 def _read_csv(path):
     try:
         texts = dict.fromkeys(("reader", "case", "diagnosis", "helpfulness", "comment"), str)
-        frame = pd.read_csv(path, dtype=texts)
+        frame = read_shared_csv(path, dtype=texts)
     except (OSError, ValueError) as error:
         raise DataError(f"Tidy readings cannot be read: {error}", file=path) from None
     missing = [name for name in NEEDED if name not in frame]
@@ -173,20 +171,7 @@ def _read_csv(path):
         raise DataError("Not a table of tidy readings", file=path, column=missing[0])
     if "comment" in frame:
         frame["comment"] = frame["comment"].fillna("")
-    return frame.map(_unguard)
-
-
-def _guard(value):
-    return _FORMULA.sub(r"'\1\2", value) if isinstance(value, str) else value
-
-
-def _unguard(value):
-    return re.sub(r"^'('*[=+\-@\t\r])", r"\1", value) if isinstance(value, str) else value
-
-
-def write_csv(frame, path):
-    """Tidy rows as CSV; text that a spreadsheet would take for a formula gets a leading quote."""
-    write_table(frame.map(_guard), path)
+    return frame
 
 
 def write_events(source, path, study=None):
@@ -284,7 +269,7 @@ def _run(options):
         path = options.database or folder / "simulated.sqlite"
         frame = through_log(load_tidy(options.table), path)
         return f"{len(frame)} simulated answers: {path}"
-    writers = {".csv": write_csv, ".imrmc": write_imrmc}
+    writers = {".csv": write_shared_csv, ".imrmc": write_imrmc}
     kind = Path(options.target).suffix
     if kind == ".json":
         write_events(database, options.target, Design.load(folder).study)
