@@ -94,3 +94,17 @@ def test_a_correction_shows_the_comment_and_keeps_it_unless_it_is_emptied(
             wait_for(page, "unaided")
             aided = load_tidy(room.database).query("modality == 'aided'")
             assert aided["comment"].tolist() == [comment] and aided["corrected"].all()
+
+
+def test_a_second_reader_confirms_the_new_name(open_page, tmp_path):  # noqa: F811
+    room = Room(tmp_path, cases=2, training_cases=0)
+    ReadingLog(room.database, room.design.study).append("enrolled", "Ann", payload={"slot": 1})
+    with serving(room) as address:
+        page = open_page()
+        page.goto(address)
+        begin(page, "Bob")
+        page.wait_for_selector(".cr-said.cr-bad")
+        assert "Nobody has read under the name Bob yet" in page.locator(".cr-said").inner_text()
+        page.get_by_role("button", name="Start reading").click()
+        wait_for(page, "unaided", room.design.steps(2)[0].case)
+        assert page.locator(".cr-said").inner_text() == ""

@@ -181,9 +181,21 @@ def test_a_name_that_is_none_is_refused(pages, name, words):
     assert not reply["ok"] and words in reply["words"] and page.state["stage"] == "start"
 
 
+def test_a_mistyped_name_takes_no_place(pages, design):
+    assert pages("Ann").begun["ok"]  # the first: there is nobody to take her for
+    page = pages(None)
+    for name in ("Amn", "Bob", "Amn"):
+        reply = page.say(type="begin", name=name)
+        assert not reply["ok"] and "final" not in reply
+        assert f"Nobody has read under the name {name} yet" in reply["words"]
+    assert page.state["stage"] == "start"
+    assert page.say(type="begin", name="ann")["ok"] and page.state["reader"] == "Ann"
+    assert [e["reader"] for e in events(design, kind="enrolled")] == ["Ann"]
+
+
 def test_a_third_reader_finds_no_place(pages, design):
-    for name in ("Ann", "Bob"):
-        assert pages(name).begun["ok"]
+    assert pages("Ann").begun["ok"]
+    assert pages("Bob").say(type="begin", name="Bob")["ok"]
     assert "all places are taken" in pages("Cem").begun["words"]
     assert pages("ANN").begun["ok"]  # the same reader, whatever the case of the letters
     assert len(events(design, kind="enrolled")) == 2

@@ -15,7 +15,7 @@ import pandas as pd
 from camreader.files import atomic_path, read_shared_csv, write_shared_csv
 from camreader.keeper import open_all
 from camreader.reading_answers import CODES, MODALITIES, score
-from camreader.reading_flow import Design, position
+from camreader.reading_flow import Design, enrolled, position
 from camreader.reading_log import LogError, ReadingLog, Refused
 from camreader.reading_simulate import replay
 from camreader.reading_tables import sqlite_file
@@ -213,13 +213,11 @@ def progress(design, source):
     file = sqlite_file(source)
     begun = file is None or file.exists()
     rows = []
-    for event in log.events(kind="enrolled") if begun else ():
-        events = log.events(reader=event["reader"])
-        steps = design.steps(event["payload"]["slot"])
+    for slot, reader in enrolled(log).items() if begun else ():
+        events, steps = log.events(reader=reader), design.steps(slot)
         here = position(steps, events, design.card["washout_days"])
         done = {"answered": here.index, "steps": len(steps), "stage": here.stage}
-        row = {"reader": event["reader"], "slot": event["payload"]["slot"], **done}
-        rows.append(row | {"last_utc": events[-1]["utc"]})
+        rows.append({"reader": reader, "slot": slot, **done, "last_utc": events[-1]["utc"]})
     return pd.DataFrame(rows, columns=["reader", "slot", "answered", "steps", "stage", "last_utc"])
 
 
