@@ -227,6 +227,16 @@ def test_a_cell_that_is_run_again_takes_over_from_itself(pages):
     assert second.event("locked", LOCK)["ok"]
 
 
+def test_a_page_left_open_over_the_holidays_still_stores_its_answer(pages, design):
+    """Some clocks run on while a laptop sleeps: odd times and levels are kept as they are."""
+    page, weeks = pages(), 21 * 86_400_000
+    assert page.event("paused", {"reason": "idle", "idle_ms": weeks})["ok"]
+    way = [[weeks, "window_centre", 99_999_999]]
+    answer = LOCK | {"milliseconds": weeks, "window": [99_999_999, 1], "history": way}
+    assert page.event("locked", answer)["ok"]
+    assert events(design, kind="locked")[0]["payload"] == answer
+
+
 def test_an_answer_that_cannot_be_stored_may_be_sent_again(pages, design, monkeypatch):
     page = pages()
     log = page.session.reading.log
