@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from camreader import reading_log
+from camreader import reading_log, reading_tables
 from camreader.reading_log import LogError, ReadingLog, Refused
 from postgres import running_postgres
 from reading_writer import write_at_once
@@ -240,6 +240,17 @@ def test_a_server_out_of_reach_is_said_without_its_password():
     with pytest.raises(LogError, match="cannot be reached") as caught:
         ReadingLog("postgresql+pg8000://study:secret@127.0.0.1:1/readings", "s")
     assert "secret" not in str(caught.value)
+
+
+def test_the_password_may_stay_out_of_the_address(server, tmp_path, monkeypatch):
+    """An address stands in notebooks, their pages and lists of processes; PGPASSWORD does not."""
+    monkeypatch.setenv("PGPASSWORD", "sec/ret")
+    url = reading_tables.database_url("postgresql+pg8000://study@host/readings")
+    assert sa.make_url(url).password == "sec/ret"
+    own = "postgresql+pg8000://study:own@host/readings"
+    assert reading_tables.database_url(own) == own
+    log = ReadingLog(server, str(tmp_path))
+    assert log.append("comment", "Ann") and "sec" not in str(log.address)
 
 
 def test_the_file_is_durable(tmp_path):

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from camreader import readings, study_design
-from camreader.files import Study
+from camreader import readings, study_design, study_readings
+from camreader.files import Study, read_table, write_shared_csv
 from camreader.keeper import open_all, release
 from camreader.mrmc import read_imrmc
 from camreader.reading_answers import score
-from camreader.reading_flow import Reading
+from camreader.reading_flow import Design, Reading
 from camreader.reading_log import ReadingLog
 from camreader.reading_plan import Plan
 from camreader.readings import load_tidy
@@ -87,15 +87,87 @@ def test_a_correction_counts_unless_it_could_know_the_answer(study, tmp_path):
     assert frame["corrected"].sum() == 1
 
 
+def test_a_correction_keeps_the_comment_until_the_reader_says_otherwise(study, tmp_path):
+    design, log = study
+    reading = read_all(design, log)
+    case = reading.steps[2].case
+    better = {"diagnosis": "tumor", "confidence": 5, "helpfulness": "no", "target": "aided"}
+
+    def comment():
+        frame = load_tidy(tmp_path / "readings.sqlite").set_index(["case", "modality"])
+        return frame.loc[(case, "aided"), "comment"]
+
+    for number, (said, kept) in enumerate(
+        [({"comment": "seen twice"}, "seen twice"), ({}, "seen twice"), ({"comment": ""}, "")]
+    ):
+        reading.submit("corrected", case, better | said, f"c{number}")
+        assert comment() == kept
+
+
+def test_corrections_of_both_parts_of_a_crossover_count(tmp_path):
+    """But not one of the first part made after the second has shown the network's answer."""
+    design = make_study(tmp_path, cases=6, training_cases=0, size=8, design="crossover")
+    (tmp_path / "design.json").write_text(json.dumps(design.card | {"washout_days": 0}))
+    design = Design.load(tmp_path)
+    log = ReadingLog(tmp_path / "readings.sqlite", design.study)
+    reading, expected = Reading(design, log, "Ann"), {}
+    first = {"diagnosis": "tumor", "confidence": 1}
+    for number, step in enumerate(reading.steps):
+        kind, extra = "locked", {}
+        if step.phase == "aided":
+            release(design, log, "Ann", step.case)
+            kind, extra = "revised", {"helpfulness": "no"}
+        reading.submit(kind, step.case, first | extra, f"a{number}")
+        better = {"diagnosis": "no tumor", "confidence": 5, **extra, "target": step.phase}
+        reading.submit("corrected", step.case, better, f"c{number}")
+        expected[step.case, step.phase] = 1
+    for step in reading.steps:
+        if step.phase == "unaided":
+            late = first | {"confidence": 5, "target": "unaided"}
+            reading.submit("corrected", step.case, late, f"late {step.case}")
+            expected[step.case, "unaided"] = 10 if step.period == 2 else 1
+    frame = load_tidy(tmp_path / "readings.sqlite").set_index(["case", "modality"])
+    assert frame["corrected"].all() and frame["score"].to_dict() == expected
+
+
 def test_csv_comes_back_and_holds_no_formula(study, tmp_path):
     design, log = study
     read_all(design, log)
     frame, path = load_tidy(tmp_path / "readings.sqlite"), tmp_path / "tidy.csv"
-    readings.write_csv(frame, path)
+    write_shared_csv(frame, path)
     with open(path, newline="") as handle:
         cells = [cell for row in csv.reader(handle) for cell in row]
     assert not any(cell[:1] in "=+-@\t\r" for cell in cells if cell)
     pd.testing.assert_frame_equal(load_tidy(path), frame)
+    told = study_readings.load(str(path), Study(str(tmp_path), "tiny", str(tmp_path)))
+    assert set(told.readings["reader"]) == {NAME}
+
+
+@pytest.mark.parametrize("name", ["NA", "null", "None", "nan", "-7"])
+def test_a_reader_may_be_called_anything(study, tmp_path, name):
+    """pandas takes some codes for missing values where nobody tells it not to."""
+    design, log = study
+    read_all(design, log, name)
+    frame, path = load_tidy(tmp_path / "readings.sqlite"), tmp_path / "tidy.csv"
+    frame["comment"] = name
+    write_shared_csv(frame, path)
+    pd.testing.assert_frame_equal(load_tidy(path), frame)
+    there = Study(str(tmp_path), "tiny", str(tmp_path))
+    there.save_table(frame, "08_readers")
+    told = read_table(there.tables / "08_readers.csv")
+    assert set(told["reader"].astype(str)) == {name} and told["helpfulness"].isna().sum() == 6
+
+
+def test_a_saved_table_holds_no_formula_and_is_read_as_it_was_typed(tmp_path):
+    there = Study(str(tmp_path), "tiny", str(tmp_path))
+    typed = ["=1+1", "@SUM(A1)", "+cmd|' /C calc'!A0", "- behind it", "'=x", "\tx", "a = b"]
+    harmless = ["-0.5", "+1.2 points"]
+    frame = pd.DataFrame({"reader": [*typed, *harmless], "value": range(9)})
+    there.save_table(frame, "t")
+    with open(there.tables / "t.csv", newline="") as handle:
+        cells = [row[0] for row in csv.reader(handle)][1:]
+    assert cells == [*(f"'{text}" for text in typed[:-1]), typed[-1], *harmless]
+    pd.testing.assert_frame_equal(read_table(there.tables / "t.csv"), frame)
 
 
 def test_answers_are_never_joined_to_the_truth_of_another_study(study, tmp_path):
@@ -120,7 +192,7 @@ def test_a_comment_with_half_an_emoji_reaches_the_table(study, tmp_path):
     reading.submit("revised", reading.steps[0].case, answer | {"helpfulness": "no"}, "p")
     reading.submit("locked", reading.steps[1].case, answer | {"comment": "cut \ud83d"}, "e")
     frame = load_tidy(tmp_path / "readings.sqlite")
-    readings.write_csv(frame, tmp_path / "tidy.csv")
+    write_shared_csv(frame, tmp_path / "tidy.csv")
     assert load_tidy(tmp_path / "tidy.csv")["comment"].tolist() == ["cut \ufffd"]
 
 

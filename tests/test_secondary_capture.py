@@ -1,5 +1,6 @@
 """DICOM overlays: what a viewer reads back, what they say, and what they keep to themselves."""
 
+import re
 import shutil
 import subprocess
 
@@ -92,7 +93,8 @@ def test_no_identity_travels(folder):
     for path in folder.glob("*.dcm"):
         assert b"Doe" not in path.read_bytes() and b"Jane" not in path.read_bytes()
     data = files(folder)
-    assert [d.PatientID for d in data] == ["PHANTOM-0001", "PHANTOM-0001", "PHANTOM-0002"]
+    start, numbers = zip(*(d.PatientID.rsplit("-", 1) for d in data), strict=True)
+    assert numbers == ("0001", "0001", "0002") and re.fullmatch(r"PHANTOM-[0-9A-F]{8}", start[0])
     assert not any(d.PatientBirthDate or d.StudyDate or d.AccessionNumber for d in data)
 
 
@@ -102,6 +104,23 @@ def test_slices_of_a_patient_share_a_study_and_every_picture_has_its_own_name(fo
     assert one.SeriesInstanceUID == two.SeriesInstanceUID != one.StudyInstanceUID
     assert len({d.SOPInstanceUID for d in (one, two, three)}) == 3
     assert [d.InstanceNumber for d in (one, two, three)] == [1, 2, 3]
+
+
+def names(folder):
+    return [{d.PatientID, d.StudyInstanceUID, d.SeriesInstanceUID} for d in files(folder)]
+
+
+def test_patients_of_two_exports_are_never_taken_for_each_other(folder, tmp_path):
+    """The same cohort, other slices: number 1 is somebody else; an equal export is the same."""
+    again, other = tmp_path / "again", tmp_path / "other"
+    secondary_capture.export(again, cases(), slices(), heat(), CARD, "features.10")
+    assert names(again) == names(folder)
+    rest = cases(2).assign(slice_id=["s7", "s8"], patient_id=[None, None])
+    greys = [np.full((65, 81), 0.25), np.full((65, 81), 0.75)]
+    secondary_capture.export(other, rest, greys, heat(2), CARD, "features.10")
+    one, two = names(other)
+    assert not one & two  # two slices of unknown patients need not be one patient's
+    assert not (one | two) & set().union(*names(folder))
 
 
 def test_a_second_export_replaces_the_first_and_changed_pictures_get_new_names(folder):

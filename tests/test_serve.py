@@ -7,9 +7,19 @@ from nbclient import NotebookClient
 from camreader import serve
 from camreader.files import Study
 from camreader.reading_log import ReadingLog
+from camreader.readings import load_tidy
 from camreader.workflow import parameter_values
 from conftest import ROOT
 from reading_study import make_study
+from test_browser_session import (
+    Room,
+    begin,
+    chromium,  # noqa: F401 (fixtures)
+    open_page,  # noqa: F401
+    press_answer,
+    serving,
+    wait_for,
+)
 
 NOTEBOOK = ROOT / "notebooks" / "07_reading_session.ipynb"
 
@@ -53,3 +63,48 @@ def test_the_address_in_the_notebook_is_served_as_jupyterlab_opens_it(project):
         expected = {"": project / "notebooks" / ".." / "data" / "x.sqlite"}
         assert found == str(expected.get(given, given if "://" in given else project / given))
     assert parameter_values(NOTEBOOK)["DATABASE"] == ""
+
+
+def test_a_correction_shows_the_comment_and_keeps_it_unless_it_is_emptied(
+    open_page,  # noqa: F811
+    tmp_path,
+):
+    room = Room(tmp_path, cases=2, training_cases=0)
+    with serving(room) as address:
+        page = open_page()
+        page.goto(address)
+        begin(page)
+        wait_for(page, "unaided")
+        press_answer(page, "tumor", 3)
+        wait_for(page, "aided")
+        page.keyboard.press("m")
+        page.keyboard.type("beside the aorta")
+        page.keyboard.press("Escape")
+        press_answer(page, "tumor", 4)
+        page.keyboard.press("j")
+        wait_for(page, "unaided")
+        for comment in ("beside the aorta", ""):
+            page.keyboard.press("u")
+            page.get_by_role("button", name="Correct").click()
+            box = page.locator(".cr-answers textarea")
+            assert box.input_value() == "beside the aorta"
+            box.fill(comment)
+            page.get_by_role("button", name="Store the correction").click()
+            page.get_by_role("button", name="Back to the case").click()
+            wait_for(page, "unaided")
+            aided = load_tidy(room.database).query("modality == 'aided'")
+            assert aided["comment"].tolist() == [comment] and aided["corrected"].all()
+
+
+def test_a_second_reader_confirms_the_new_name(open_page, tmp_path):  # noqa: F811
+    room = Room(tmp_path, cases=2, training_cases=0)
+    ReadingLog(room.database, room.design.study).append("enrolled", "Ann", payload={"slot": 1})
+    with serving(room) as address:
+        page = open_page()
+        page.goto(address)
+        begin(page, "Bob")
+        page.wait_for_selector(".cr-said.cr-bad")
+        assert "Nobody has read under the name Bob yet" in page.locator(".cr-said").inner_text()
+        page.get_by_role("button", name="Start reading").click()
+        wait_for(page, "unaided", room.design.steps(2)[0].case)
+        assert page.locator(".cr-said").inner_text() == ""

@@ -181,9 +181,21 @@ def test_a_name_that_is_none_is_refused(pages, name, words):
     assert not reply["ok"] and words in reply["words"] and page.state["stage"] == "start"
 
 
+def test_a_mistyped_name_takes_no_place(pages, design):
+    assert pages("Ann").begun["ok"]  # the first: there is nobody to take her for
+    page = pages(None)
+    for name in ("Amn", "Bob", "Amn"):
+        reply = page.say(type="begin", name=name)
+        assert not reply["ok"] and "final" not in reply
+        assert f"Nobody has read under the name {name} yet" in reply["words"]
+    assert page.state["stage"] == "start"
+    assert page.say(type="begin", name="ann")["ok"] and page.state["reader"] == "Ann"
+    assert [e["reader"] for e in events(design, kind="enrolled")] == ["Ann"]
+
+
 def test_a_third_reader_finds_no_place(pages, design):
-    for name in ("Ann", "Bob"):
-        assert pages(name).begun["ok"]
+    assert pages("Ann").begun["ok"]
+    assert pages("Bob").say(type="begin", name="Bob")["ok"]
     assert "all places are taken" in pages("Cem").begun["words"]
     assert pages("ANN").begun["ok"]  # the same reader, whatever the case of the letters
     assert len(events(design, kind="enrolled")) == 2
@@ -213,6 +225,16 @@ def test_a_cell_that_is_run_again_takes_over_from_itself(pages):
     reply = first.event("locked", LOCK)  # pressed a moment before: kept, to be sent again
     assert "Not stored" in reply["words"] and "Reload" in reply["words"] and "final" not in reply
     assert second.event("locked", LOCK)["ok"]
+
+
+def test_a_page_left_open_over_the_holidays_still_stores_its_answer(pages, design):
+    """Some clocks run on while a laptop sleeps: odd times and levels are kept as they are."""
+    page, weeks = pages(), 21 * 86_400_000
+    assert page.event("paused", {"reason": "idle", "idle_ms": weeks})["ok"]
+    way = [[weeks, "window_centre", 99_999_999]]
+    answer = LOCK | {"milliseconds": weeks, "window": [99_999_999, 1], "history": way}
+    assert page.event("locked", answer)["ok"]
+    assert events(design, kind="locked")[0]["payload"] == answer
 
 
 def test_an_answer_that_cannot_be_stored_may_be_sent_again(pages, design, monkeypatch):

@@ -85,7 +85,10 @@ class Reader:
     def live(self, kernel):
         """Read until the kernel dies; True if everything is read."""
         self.doing = "begin"
-        reply, state, _ = kernel.ask({"type": "begin", "name": self.name, "id": "begin"})
+        hello = {"type": "begin", "name": self.name, "id": "begin"}
+        reply, state, _ = kernel.ask(hello)
+        if not reply["ok"] and "Nobody has read under the name" in reply["words"]:
+            reply, state, _ = kernel.ask(hello)
         assert reply["ok"], reply
         self.check_resumed(state)
         kernel.begun()

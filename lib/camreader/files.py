@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,13 +42,36 @@ def write_table(frame, path, schema=None):
             frame.to_parquet(temporary, index=False)
 
 
+# A spreadsheet would run a text that starts so; a signed number with a unit does nothing.
+_FORMULA = re.compile(r"(?![+-][\d.][\w.,% ]*\Z)('*[=+\-@\t\r])")
+_GUARDED = re.compile(r"'('*[=+\-@\t\r])")
+
+
+def write_shared_csv(frame, path):
+    """CSV for people and their spreadsheets: text that would be run there gets a leading quote."""
+    write_table(_in_texts(frame, lambda text: f"'{text}" if _FORMULA.match(text) else text), path)
+
+
+def read_shared_csv(path, missing=("",), **options):
+    """Such a CSV, its texts as they were typed: without the quote, and NA is a name like any.
+
+    missing: the texts of a cell without a value. options: pandas.read_csv's.
+    """
+    frame = pd.read_csv(path, keep_default_na=False, na_values=list(missing), **options)
+    return _in_texts(frame, lambda text: text[1:] if _GUARDED.match(text) else text)
+
+
+def _in_texts(frame, change):
+    return frame.map(lambda cell: change(cell) if isinstance(cell, str) else cell)
+
+
 def read_table(path, schema=None):
     """Read a .parquet or .csv table and check it; DataError where it is missing or broken."""
     path = Path(path)
     if not path.exists():
         raise DataError("Table not found; `make report` writes it", file=path)
     try:
-        frame = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        frame = read_shared_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     except Exception as error:
         raise DataError(f"Table cannot be read: {error}", file=path) from error
     return frame if schema is None else check(frame, schema, file=path)
@@ -126,5 +150,5 @@ class Study:
 
     def save_table(self, frame, name):
         """Write a result table to reports/tables/<name>.csv and return it for display."""
-        write_table(frame, self.tables / f"{name}.csv")
+        write_shared_csv(frame, self.tables / f"{name}.csv")
         return frame

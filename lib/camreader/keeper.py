@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 
 from camreader.files import atomic_path
-from camreader.reading_flow import Design, position
+from camreader.reading_flow import Design, enrolled, position
 from camreader.reading_log import LogError, ReadingLog, Refused
 from camreader.schemas import DataError
 
@@ -102,7 +102,7 @@ def open_all(folder):
 
 def release(design, log, reader, case):
     """What a reader may see of `case` now, a dict; Refused while the answer is not locked."""
-    slots = {e["reader"]: e["payload"]["slot"] for e in log.events(kind="enrolled")}
+    slots = {name: slot for slot, name in enrolled(log).items()}
     if reader not in slots:
         raise Refused("This reader is not part of the study")
     steps = design.steps(slots[reader])

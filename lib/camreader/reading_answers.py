@@ -12,7 +12,9 @@ MODALITIES = {"locked": "unaided", "revised": "aided"}  # what an answer was giv
 ANSWERS = {modality: kind for kind, modality in MODALITIES.items()}  # and the event that holds it
 HISTORY = ("window_centre", "window_width", "opacity", "threshold", "show_heat")
 LONGEST_COMMENT, LONGEST_HISTORY = 2000, 5000
-DAY_MS = 86_400_000
+# Wide: a page may stay open over the holidays, and a reader may type any level; no answer is
+# refused for that.
+YEAR_MS, WIDEST = 366 * 86_400_000, 1e15
 
 
 def check_answer(kind, payload):
@@ -29,9 +31,9 @@ def check_answer(kind, payload):
     if set(payload) - known:
         raise Refused(f"The answer holds unknown fields: {sorted(set(payload) - known)}")
     check_text(payload.get("comment", ""))
-    _check_number("milliseconds", payload.get("milliseconds", 0), 0, DAY_MS)
+    _check_number("milliseconds", payload.get("milliseconds", 0), 0, YEAR_MS)
     for value in payload.get("window", ()):
-        _check_number("window", value, -1e6, 1e6)
+        _check_number("window", value, -WIDEST, WIDEST)
     _check_history(payload.get("history", []))
     return payload
 
@@ -53,7 +55,7 @@ def check_pause(payload):
     if set(payload) - {"reason", "idle_ms"}:
         raise Refused("A pause has a reason and the milliseconds without a movement")
     check_text(payload.get("reason", ""))
-    _check_number("idle_ms", payload.get("idle_ms", 0), 0, DAY_MS)
+    _check_number("idle_ms", payload.get("idle_ms", 0), 0, YEAR_MS)
 
 
 def _check_history(history):
@@ -63,10 +65,9 @@ def _check_history(history):
     for entry in history:
         if not (isinstance(entry, list) and len(entry) == 3 and entry[1] in HISTORY):
             raise Refused("Each entry of the history is [milliseconds, what, value]")
-        _check_number("history", entry[0], 0, DAY_MS)
-        _check_number(
-            entry[1], float(entry[2]) if isinstance(entry[2], bool) else entry[2], -1e6, 1e6
-        )
+        _check_number("history", entry[0], 0, YEAR_MS)
+        value = float(entry[2]) if isinstance(entry[2], bool) else entry[2]
+        _check_number(entry[1], value, -WIDEST, WIDEST)
 
 
 def score(diagnosis, confidence):

@@ -28,6 +28,12 @@ BEGUN = "begun.json"  # beside design.json
 LONGEST_NAME = 60
 
 
+class Unknown(Refused):
+    """A name that nobody has read under, among others who have: it has to be confirmed."""
+
+    final = False
+
+
 @dataclass(frozen=True)
 class Step:
     """One stop of a reader's order.
@@ -139,30 +145,36 @@ def clean_name(text):
     return name
 
 
-def enroll(log, design, name):
+def enrolled(log):
+    """{slot: reader}: who has taken which place of the study."""
+    return {event["payload"]["slot"]: event["reader"] for event in log.events(kind="enrolled")}
+
+
+def enroll(log, design, name, confirmed=True):
     """(name, slot): the reader's stored place in the study, taking a free one the first time.
 
-    Names that differ only in upper and lower case are the same reader.
+    Names that differ only in upper and lower case are the same reader. A name that is new among
+    others takes a place only when `confirmed`, as it may be mistyped; else Unknown, in words.
     """
     name = clean_name(name)
-    for _ in design.slots:
-        taken = {e["payload"]["slot"]: e["reader"] for e in log.events(kind="enrolled")}
+    while True:
+        taken = enrolled(log)
         for slot, reader in taken.items():
             if reader.casefold() == name.casefold():
                 return reader, slot
         free = [slot for slot in design.slots if slot not in taken]
         if not free:
-            break
-        try:
+            raise Refused(
+                f"This study was set up for {len(design.slots)} readers and all places are taken; "
+                "if you read before, use exactly the same name"
+            )
+        if taken and not confirmed:
+            raise Unknown(
+                f"Nobody has read under the name {name} yet. If you have read here before, correct "
+                "the name; if you are new, press Start reading once more"
+            )
+        with suppress(Refused):  # another workstation took this place a moment ago
             log.append("enrolled", name, payload={"slot": free[0]})
-        except Refused:
-            continue  # another workstation took this place a moment ago
-    else:
-        return enroll(log, design, name)
-    raise Refused(
-        f"This study was set up for {len(design.slots)} readers and all places are taken; "
-        "if you read before, use exactly the same name"
-    )
 
 
 def _answered(number, step, events):
@@ -184,13 +196,14 @@ def _answered(number, step, events):
 class Reading:
     """One reader in one session: says what to show, stores what was answered.
 
-    design: Design. log: ReadingLog with this session's id. name: as typed. Raises Refused while
-    another session of this reader is open, and LogError where nothing can be stored.
+    design: Design. log: ReadingLog with this session's id. name, confirmed: as for `enroll`.
+    Raises Refused while another session of this reader is open, and LogError where nothing can
+    be stored.
     """
 
-    def __init__(self, design, log, name):
+    def __init__(self, design, log, name, confirmed=True):
         self.design, self.log = design, log
-        self.reader, self.slot = enroll(log, design, name)
+        self.reader, self.slot = enroll(log, design, name, confirmed)
         design.note_begun(log.address)
         log.claim(self.reader)
         self.steps = design.steps(self.slot)

@@ -4,6 +4,7 @@ SQLite in WAL mode with synchronous=FULL, or PostgreSQL by address. An event is 
 statement, so it is stored whole or not at all.
 """
 
+import os
 import sqlite3
 import time
 from contextlib import contextmanager
@@ -90,11 +91,18 @@ def database_url(address, readonly=False):
     """SQLAlchemy address of `address`: a path becomes SQLite, `postgresql+pg8000://` stays."""
     path = sqlite_file(address)
     if path is None:
-        return str(address)
+        return _with_password(sa.make_url(str(address)))
     path = path.absolute()
     return (
         f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true" if readonly else f"sqlite:///{path}"
     )
+
+
+def _with_password(url):
+    """The server's address; where it has no password, with that of PGPASSWORD."""
+    if url.password is None and os.environ.get("PGPASSWORD"):
+        url = url.set(password=os.environ["PGPASSWORD"])
+    return url.render_as_string(hide_password=False)
 
 
 def open_engine(url):

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from camreader.files import atomic_path, write_table
+from camreader.files import atomic_path, read_shared_csv, write_shared_csv
 from camreader.keeper import open_all
 from camreader.reading_answers import CODES, MODALITIES, score
-from camreader.reading_flow import Design, position
+from camreader.reading_flow import Design, enrolled, position
 from camreader.reading_log import LogError, ReadingLog, Refused
 from camreader.reading_simulate import replay
 from camreader.reading_tables import sqlite_file
@@ -113,18 +113,24 @@ def _answers(events, facts):
 
 
 def _corrections(events):
-    """{(case, modality): last correction}, but none of an unaided answer made after the reveal.
+    """{(case, modality): last correction}, but none that learnt the network's answer on its way.
 
-    Such a correction knows the network's answer; it stays in the log and the JSON export.
+    A correction of an unaided answer does when the case was revealed since that answer; it stays
+    in the log and the JSON export. In a crossover the reveal of the first part was there before
+    the unaided answer of the second, and takes nothing from its correction. A correction that
+    says nothing of the comment leaves the earlier one; an empty one was emptied by the reader.
     """
     revealed, found = set(), {}
     for event in events:
-        if event["kind"] == "revealed":
-            revealed.add(event["case_id"])
-        if event["kind"] == "corrected":
+        case, kind = event["case_id"], event["kind"]
+        if kind == "locked":
+            revealed.discard(case)
+        elif kind == "revealed":
+            revealed.add(case)
+        elif kind == "corrected":
             target = event["payload"]["target"]
-            if target == "aided" or event["case_id"] not in revealed:
-                found[event["case_id"], target] = event["payload"]
+            if target == "aided" or case not in revealed:
+                found[case, target] = found.get((case, target), {}) | event["payload"]
     return found
 
 
@@ -153,13 +159,11 @@ def _row(event, modality, answer, facts):
 
 # ---- files ----
 
-_FORMULA = re.compile(r"^('*)([=+\-@\t\r])")  # a spreadsheet would run what starts so
-
 
 def _read_csv(path):
     try:
         texts = dict.fromkeys(("reader", "case", "diagnosis", "helpfulness", "comment"), str)
-        frame = pd.read_csv(path, dtype=texts)
+        frame = read_shared_csv(path, dtype=texts)
     except (OSError, ValueError) as error:
         raise DataError(f"Tidy readings cannot be read: {error}", file=path) from None
     missing = [name for name in NEEDED if name not in frame]
@@ -167,20 +171,7 @@ def _read_csv(path):
         raise DataError("Not a table of tidy readings", file=path, column=missing[0])
     if "comment" in frame:
         frame["comment"] = frame["comment"].fillna("")
-    return frame.map(_unguard)
-
-
-def _guard(value):
-    return _FORMULA.sub(r"'\1\2", value) if isinstance(value, str) else value
-
-
-def _unguard(value):
-    return re.sub(r"^'('*[=+\-@\t\r])", r"\1", value) if isinstance(value, str) else value
-
-
-def write_csv(frame, path):
-    """Tidy rows as CSV; text that a spreadsheet would take for a formula gets a leading quote."""
-    write_table(frame.map(_guard), path)
+    return frame
 
 
 def write_events(source, path, study=None):
@@ -222,13 +213,11 @@ def progress(design, source):
     file = sqlite_file(source)
     begun = file is None or file.exists()
     rows = []
-    for event in log.events(kind="enrolled") if begun else ():
-        events = log.events(reader=event["reader"])
-        steps = design.steps(event["payload"]["slot"])
+    for slot, reader in enrolled(log).items() if begun else ():
+        events, steps = log.events(reader=reader), design.steps(slot)
         here = position(steps, events, design.card["washout_days"])
         done = {"answered": here.index, "steps": len(steps), "stage": here.stage}
-        row = {"reader": event["reader"], "slot": event["payload"]["slot"], **done}
-        rows.append(row | {"last_utc": events[-1]["utc"]})
+        rows.append({"reader": reader, "slot": slot, **done, "last_utc": events[-1]["utc"]})
     return pd.DataFrame(rows, columns=["reader", "slot", "answered", "steps", "stage", "last_utc"])
 
 
@@ -278,7 +267,7 @@ def _run(options):
         path = options.database or folder / "simulated.sqlite"
         frame = through_log(load_tidy(options.table), path)
         return f"{len(frame)} simulated answers: {path}"
-    writers = {".csv": write_csv, ".imrmc": write_imrmc}
+    writers = {".csv": write_shared_csv, ".imrmc": write_imrmc}
     kind = Path(options.target).suffix
     if kind == ".json":
         write_events(database, options.target, Design.load(folder).study)

@@ -2,9 +2,12 @@
 
 One file per slice: the original beside its overlay, with a colour bar and two lines that say what
 it is. The files are marked as derived, and as synthetic where the slices are; they hold no
-identity: patients are running numbers of this export, and no date or name travels on.
+identity: patients are running numbers of this export, and no date or name travels on. The numbers
+stand behind a mark of the export's own slices, so that an archive never takes the first patient of
+one export for the first of another.
 """
 
+import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,8 +49,9 @@ def picture(grey, heat, lines, boxes=()):
 def dataset(rgb, title, place, synthetic, spacing_mm=None, derived=""):
     """pydicom dataset of one Secondary Capture (PS3.3 A.8.1) of `rgb` (H, W, 3) uint8.
 
-    `place` is (patient number, study UID, series UID, instance number); `title` the cohort's;
-    `derived` says how the picture came about; `spacing_mm` the size of a pixel, where known.
+    `place` is (patient's number, a text; study UID, series UID, instance number); `title` the
+    cohort's; `derived` says how the picture came about; `spacing_mm` the size of a pixel, where
+    known.
     """
     patient, study_uid, series_uid, number = place
     uid = generate_uid(entropy_srcs=[series_uid, str(number), str(rgb.tobytes())])
@@ -77,15 +81,16 @@ def export(folder, cases, slices, maps, card, layer):
 
     `cases` has one row per slice (slice_id, patient_id, label, predicted, probability, boxes,
     spacing_mm), `slices` their windowed greys (H, W) in 0..1, `maps` (h, w) in 0..1, `card` the
-    cohort's. Files of an earlier export into the same folder are replaced.
+    cohort's. A slice without a patient counts as a patient of its own. Files of an earlier export
+    into the same folder are replaced.
     """
     folder, rows, written = Path(folder), [], set()
-    patients = pd.factorize(cases["patient_id"].fillna("unknown"))[0] + 1
+    patients = _patients(cases, slices)
     things = zip(cases.to_dict("records"), slices, maps, patients, strict=True)
     for number, (case, grey, heat, patient) in enumerate(things, start=1):
         lines = captions(case, card, layer)
         study_uid, series_uid = (
-            generate_uid(entropy_srcs=[kind, card["title"], card["name"], layer, str(patient)])
+            generate_uid(entropy_srcs=[kind, card["title"], card["name"], layer, patient])
             for kind in ("study", "series")
         )
         rgb = picture(grey, heat, lines, case["boxes"])
@@ -99,6 +104,16 @@ def export(folder, cases, slices, maps, card, layer):
     for leftover in set(folder.glob("overlay_*.dcm")) - written:
         leftover.unlink()
     return pd.DataFrame(rows, columns=["file", "slice_id", "caption"])
+
+
+def _patients(cases, slices):
+    """A number as text for each case's patient: the same in an equal export, no other's ever."""
+    digest = hashlib.sha256()
+    for grey in slices:
+        digest.update(np.ascontiguousarray(grey).tobytes())
+    known = cases["patient_id"].fillna(cases["slice_id"])
+    mark = digest.hexdigest()[:8].upper()
+    return [f"{mark}-{number:04d}" for number in pd.factorize(known)[0] + 1]
 
 
 def captions(case, card, layer):
@@ -123,7 +138,7 @@ def _facts(patient, title, number, synthetic, derived):
     BurnedInAnnotation is NO because it asks for text that tells who the patient is.
     """
     now = datetime.now(UTC)
-    name = f"{'PHANTOM' if synthetic else 'ANONYMOUS'}^{patient:04d}"
+    name = f"{'PHANTOM' if synthetic else 'ANONYMOUS'}^{patient}"
     empty = ["PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "AccessionNumber"]
     empty += ["ReferringPhysicianName", "Laterality", "Manufacturer", "PatientOrientation"]
     return dict.fromkeys(empty, "") | {
@@ -138,7 +153,7 @@ def _facts(patient, title, number, synthetic, derived):
         "SyntheticData": "YES" if synthetic else "NO",
         "BurnedInAnnotation": "NO",
         "RecognizableVisualFeatures": "NO",
-        "StudyID": str(patient),
+        "StudyID": patient,
         "StudyDescription": title[:64],
         "SeriesDescription": f"Grad-CAM overlay{', SYNTHETIC phantom' if synthetic else ''}",
         "SeriesNumber": 1,

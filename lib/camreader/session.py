@@ -15,7 +15,7 @@ from anywidget import AnyWidget
 from camreader.files import Study
 from camreader.keeper import Keeper, unpack_map
 from camreader.pixels import presets
-from camreader.reading_flow import Design, Reading, clean_name
+from camreader.reading_flow import Design, Reading, Unknown, clean_name
 from camreader.reading_log import LogError, ReadingLog, Refused
 from camreader.schemas import DataError
 from camreader.viewer import SCRIPTS, _colours, pack_map, pack_slice
@@ -67,7 +67,7 @@ class ReadingSession(AnyWidget):
         self.reading = self.keeper = None
         self.design = Design.load(folder)
         self.database = database or self.design.folder / "readings.sqlite"
-        self._told, self._packed, self._practice = None, {}, None
+        self._told, self._packed, self._practice, self._asked = None, {}, None, None
         _OPEN.add(self)
         card = self.design.card
         crossover = card["plan"]["design"] == "crossover"
@@ -84,7 +84,7 @@ class ReadingSession(AnyWidget):
         super().__init__(state=start, settings=settings, _colours=_colours())
         self.on_msg(self._on_message)
         if reader:
-            self._act({"type": "begin", "name": reader})
+            self._begin(reader, confirmed=True)
 
     def __repr__(self):
         return f"ReadingSession of {self.design.study}: {self.state['stage']}"
@@ -105,7 +105,7 @@ class ReadingSession(AnyWidget):
     def _act(self, message):
         kind = message.get("type")
         if kind == "begin":
-            return self._begin(message.get("name", ""))
+            return self._begin_as_typed(message.get("name", ""))
         if kind == "beat":
             self._check_running()
             return self.reading.log.claim(self.reading.reader)
@@ -119,12 +119,19 @@ class ReadingSession(AnyWidget):
         if self.reading is None:
             raise LogError(f"This page's session has ended. {RELOAD}")
 
-    def _begin(self, name):
+    def _begin_as_typed(self, name):
+        try:
+            self._begin(name, confirmed=name == self._asked)
+        except Unknown:
+            self._asked = name  # the same name once more says that it is meant
+            raise
+
+    def _begin(self, name, confirmed):
         self._end()
         self._check_design()
         self._take_over(name)
         log = ReadingLog(self.database, self.design.study, model=self.design.card["model"])
-        self.reading = Reading(self.design, log, name)
+        self.reading = Reading(self.design, log, name, confirmed)
         self.keeper = Keeper(self.design.folder, self.database, log.session)
         self._show()
 

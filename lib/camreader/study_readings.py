@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from camreader.files import read_table
+from camreader.files import read_shared_csv, read_table
 from camreader.mrmc import read_scores, tidy
 from camreader.reading_answers import CODES, DIAGNOSES, HELPFULNESS
 from camreader.reading_tables import sqlite_file
@@ -87,7 +87,7 @@ def load(path, study, readers=6, cases=60, seed=0):
     if not Path(path).exists():
         raise DataError("File of readings not found", file=path)
     if path.endswith(".csv") and "diagnosis" in _header(path):
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        frame = read_shared_csv(path, missing=(), dtype=str)
         frame.index = frame.index + 2  # the header is line 1
         return _from_log(frame, Path(path).name, path)
     scores = read_scores(path)
