@@ -2,13 +2,14 @@
 // The page shows what the kernel says is stored; it never moves on before the kernel has said so.
 
 const BEAT_MS = 5000, PATIENCE_MS = 4000, SILENCE_MS = 14000;
+const SETTLE_MS = 400; // nobody reads so fast: a press this early is the second half of a double one
 const SILENT = "The program behind this page does not answer, so nothing can be stored now. Your answers so far are " +
   "stored. Wait a moment; if this stays, reload the page (in JupyterLab: Run > Run All Cells).";
 const NOTED = ["window_centre", "window_width", "opacity", "threshold", "show_heat"];
 const PASSED_ON = ["+", "=", "-", "0", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"];
 
 function createSession(model, root) {
-  const session = { model, root, stops: [], draft: {}, clock: newClock(), status: null, waiting: null };
+  const session = { model, root, stops: [], draft: {}, clock: newClock(), waiting: null, again: null };
   session.oneKey = model.get("settings").one_key;
   session.state = model.get("state");
   Object.assign(session, actions(session));
@@ -34,8 +35,15 @@ function createSession(model, root) {
 // A lost kernel is said before the reader has an answer to store.
 function checkPulse(session) {
   if (!running(session)) return (session.heard = performance.now());
-  if (performance.now() - session.heard > SILENCE_MS && !session.waiting) say(session, SILENT, true);
+  if (performance.now() - session.heard > SILENCE_MS) alarm(session, SILENT);
   toKernel(session, { type: "beat" });
+}
+
+// What a beat has to say, until a good one; it never takes the place of words about an answer.
+function alarm(session, words) {
+  if (session.waiting || session.again) return;
+  if (words || session.alarmed) say(session, words, true);
+  session.alarmed = Boolean(words);
 }
 
 // A closed channel throws; the words on the page come from the missing reply, as for a dead kernel.
@@ -104,22 +112,21 @@ function showCase(session) {
 function onMessage(session, message) {
   const { waiting } = session;
   session.heard = performance.now();
-  if (message.lost) return say(session, message.lost, true);
-  if (message.beat) return session.status?.words === SILENT && say(session, null);
+  if (message.beat) return alarm(session, message.lost);
   if (!waiting || message.re !== waiting.id) return;
   clearInterval(waiting.timer);
   session.waiting = null;
-  if (message.ok || message.final) session.shelf?.write(null);
-  if (message.ok) say(session, null);
-  else say(session, message.words, true, message.final ? null : waiting.again || (() => send(session, waiting)));
+  session.again = message.ok || message.final ? null : waiting.again;
+  if (!session.again) session.shelf?.write(null);
+  say(session, message.ok ? null : message.words, !message.ok);
   if (message.ok && waiting.then) waiting.then();
   session.render();
 }
 
-function say(session, words, bad = false, again = null) {
-  session.status = words ? { words, bad, again } : null;
+// The button stays as long as there is something to send again.
+function say(session, words, bad = false) {
   session.said.replaceChildren(...(words ? [element("span", {}, words)] : []));
-  if (again) session.said.append(knob("Try again (Enter)", again));
+  if (session.again) session.said.append(knob("Try again (Enter)", session.again));
   session.said.classList.toggle("cr-bad", bad);
 }
 
@@ -181,9 +188,7 @@ function renderPanel(session) {
   const question = aided ? "With the network's help: is there a tumor?" : "Is there a tumor? Answer without help.";
   parts.push(element("h3", {}, question), answerGrid(session, draft, session.pick));
   if (aided) parts.push(element("h3", {}, "Was the heat-map helpful?"), helpButtons(session, draft, session.pick));
-  const storeText = session.waiting ? "Storing …" : aided ? "Store and next case (Enter)" : "Lock my answer (Enter)";
-  const go = knob(storeText, session.store);
-  go.disabled = Boolean(session.waiting);
+  const go = storeButton(session, aided ? "Store and next case (Enter)" : "Lock my answer (Enter)", session.store);
   go.classList.add("cr-store");
   panel.replaceChildren(...parts, commentBox(session, draft), go, keyHelp(session));
 }

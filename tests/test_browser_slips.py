@@ -1,0 +1,139 @@
+"""Slips of the hand in a reading: held keys, double presses, the mouse, a refused answer."""
+
+import contextlib
+import os
+import signal
+
+import pytest
+
+from browser import chromium  # noqa: F401 (a fixture)
+from reading_room import (
+    Room,
+    begin,
+    fill,
+    kernels_of,
+    open_page,  # noqa: F401 (a fixture)
+    press_answer,
+    said,
+    serving,
+    small_disk,
+    wait_for,
+)
+
+ANSWERS = ("locked", "revised", "corrected")
+
+
+@pytest.fixture
+def read(open_page, tmp_path):  # noqa: F811
+    """Begin a small reading in a served page: (room, page)."""
+    with contextlib.ExitStack() as stack:
+
+        def read(**plan):
+            room = Room(tmp_path, **{"cases": 4, "training_cases": 1, **plan})
+            address = stack.enter_context(serving(room))
+            page = open_page()
+            page.goto(address)
+            begin(page)
+            wait_for(page, "unaided")
+            return room, page
+
+        yield read
+
+
+def answers(room):
+    """What is stored: [(kind, case, confidence)]."""
+    stored = [event for event in room.events() if event["kind"] in ANSWERS]
+    return [(e["kind"], e["case_id"], e["payload"]["confidence"]) for e in stored]
+
+
+def hold(page, key, times=8):
+    """Hold a key until it has repeated itself."""
+    for _ in range(times):
+        page.keyboard.down(key)
+        page.wait_for_timeout(40)
+    page.keyboard.up(key)
+
+
+def first_case(page):
+    """Answer the first case by keyboard; its name."""
+    case = page.locator(".cr-session").get_attribute("data-case")
+    press_answer(page, "tumor", 3)
+    wait_for(page, "aided", case)
+    press_answer(page, "tumor", 4)
+    page.keyboard.press("j")
+    wait_for(page, "unaided")
+    return case
+
+
+@contextlib.contextmanager
+def silent_kernel():
+    """The kernel behind the page stands still, and goes on afterwards."""
+    (kernel,) = kernels_of(os.getpid())
+    os.kill(kernel.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(kernel.pid, signal.SIGCONT)
+
+
+def test_a_held_key_and_a_correction_wait_for_what_is_being_stored(read):
+    room, page = read()
+    first = first_case(page)
+    second = page.locator(".cr-session").get_attribute("data-case")
+    with silent_kernel():
+        press_answer(page, "other", 5)
+        page.keyboard.press("u")
+        page.get_by_role("button", name="Correct").click()
+        assert page.get_by_role("button", name="Storing").is_disabled()
+        page.locator(".cr-session").press("Enter")
+        assert '"locked\\"' in page.evaluate("JSON.stringify(localStorage)")  # not written over
+        page.wait_for_selector(".cr-said.cr-bad")
+    page.wait_for_selector(".cr-said", state="hidden")
+    assert answers(room)[2:] == [("locked", second, 5)]
+    press_answer(page, "no tumor", 1)
+    hold(page, "Enter")
+    page.wait_for_selector(".cr-answers table")
+    assert answers(room)[3:] == [("corrected", first, 1)]
+
+
+def test_a_double_press_does_not_answer_the_next_case(read):
+    """Where the grid is pressed last, the next case asks at the same place."""
+    room, page = read()
+    cases = [step.case for step in room.design.steps(1)]
+    for turn, press in enumerate(
+        (lambda: page.keyboard.press("w"), page.locator(".cr-grid button").nth(1).click)
+    ):
+        press_answer(page, "other", 5)
+        wait_for(page, "aided", cases[turn])
+        page.keyboard.press("j")
+        press()
+        page.wait_for_selector(f'[data-case="{cases[turn + 1]}"][data-waiting="false"]')
+        press()
+        page.wait_for_timeout(600)
+        wait_for(page, "unaided", cases[turn + 1])
+    stored = [(kind, case) for case in cases[:2] for kind in ("locked", "revised")]
+    assert [row[:2] for row in answers(room)] == stored
+
+
+def test_a_refused_answer_stays_as_it_is_until_it_is_stored(open_page, tmp_path):  # noqa: F811
+    """Other keys, words of the pulse and time change neither the answer nor its id."""
+    with small_disk(tmp_path) as room, serving(room) as address:
+        page = open_page()
+        page.goto(address)
+        begin(page)
+        wait_for(page, "unaided")
+        filler = room.database.parent / "filler"
+        fill(filler)
+        press_answer(page, "tumor", 5)
+        again = page.get_by_role("button", name="Try again")
+        again.wait_for()
+        kept = page.evaluate("Object.values(localStorage)[0]")
+        press_answer(page, "no tumor", 1)
+        page.wait_for_timeout(6000)  # longer than a beat
+        assert again.is_visible() and "full" in said(page)
+        assert page.evaluate("Object.values(localStorage)[0]") == kept
+        filler.unlink()
+        page.keyboard.press("Enter")
+        wait_for(page, "aided")
+        (stored,) = room.events(kind="locked")
+        assert f'"{stored["event_id"]}"' in kept and stored["payload"]["confidence"] == 5
