@@ -137,3 +137,60 @@ def test_a_refused_answer_stays_as_it_is_until_it_is_stored(open_page, tmp_path)
         wait_for(page, "aided")
         (stored,) = room.events(kind="locked")
         assert f'"{stored["event_id"]}"' in kept and stored["payload"]["confidence"] == 5
+
+
+def focused(page):
+    return page.evaluate("document.activeElement.ariaLabel || document.activeElement.className")
+
+
+def test_the_keys_go_on_after_the_mouse(read):
+    """Buttons that vanish, a hidden picture, a list, a number: none of them keeps the keys."""
+    room, page = read()
+    page.get_by_role("button", name="My answers").click()
+    page.keyboard.press("Escape")
+    wait_for(page, "unaided")
+    page.locator("canvas:visible").click()
+    page.keyboard.press("p")
+    wait_for(page, "paused")
+    page.keyboard.press("p")
+    wait_for(page, "unaided")
+    page.locator("select:visible").click()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")  # of the open list
+    width = page.locator(".cr-window_width")
+    assert width.input_value() != "400"
+    page.keyboard.press("1")
+    assert width.input_value() == "400"
+    width.fill("90")
+    width.press("Enter")
+    page.keyboard.press("Enter")
+    assert "Choose a diagnosis" in said(page)
+    page.locator(".cr-one").click()  # Enter confirms from now on
+    page.locator(".cr-grid button").nth(2).click()
+    page.keyboard.press("Enter")
+    wait_for(page, "aided")
+    page.locator(".cr-opacity").click()
+    page.keyboard.press("w")
+    page.locator(".cr-helps button").first.click()
+    page.keyboard.press("Enter")
+    wait_for(page, "unaided", room.design.steps(1)[1].case)
+    assert [row[2] for row in answers(room)] == [3, 2]
+    assert room.events(kind="locked")[0]["payload"]["window"] == [50, 90]
+
+
+def test_the_keyboard_alone_keeps_its_place(read):
+    """A button reached by Tab and pressed is still there; letters reach the page from a list."""
+    _, page = read()
+    page.locator(".cr-one input").uncheck()
+    page.locator("select:visible").focus()
+    page.keyboard.press("ArrowDown")
+    assert focused(page) != "cr-holder cr-viewer"
+    page.keyboard.press("q")
+    assert page.locator('.cr-grid [aria-pressed="true"]').count() == 1
+    page.locator(".cr-grid button").nth(6).focus()
+    page.keyboard.press("Space")
+    assert focused(page) == "No tumor, confidence 2 of 5"
+    page.keyboard.press("m")
+    page.keyboard.type("two words")
+    page.keyboard.press("Escape")
+    assert focused(page) == "lm-Widget cr-session"

@@ -22,6 +22,7 @@ function createSession(model, root) {
   model.on("msg:custom", hear);
   session.stops.push(() => model.off("msg:custom", hear));
   listen(session, root, "keydown", (event) => onSessionKey(session, event), true);
+  listen(session, root, "mousedown", (event) => leaveKeys(session, event));
   watchIdleness(session);
   session.heard = performance.now();
   const beat = setInterval(() => checkPulse(session), BEAT_MS);
@@ -133,7 +134,7 @@ function say(session, words, bad = false) {
 // ---- drawing the page ----
 
 function render(session) {
-  const { root, state, desk, cover } = session;
+  const { root, state, desk, cover } = session, held = document.activeElement, mine = root.contains(held);
   const covered = coverOf(session);
   cover.replaceChildren(...(covered ? [covered] : []));
   cover.hidden = !covered;
@@ -143,6 +144,7 @@ function render(session) {
   root.dataset.waiting = String(Boolean(session.waiting));
   session.bar.replaceChildren(...barOf(session));
   if (running(session)) renderPanel(session);
+  if (mine) keepFocus(session, held);
 }
 
 function coverOf(session) {
@@ -181,7 +183,6 @@ function barOf(session) {
 
 function renderPanel(session) {
   const { state, draft, panel } = session;
-  if (panel.contains(document.activeElement) && document.activeElement.tagName === "TEXTAREA") return;
   const aided = state.stage === "aided";
   const parts = [element("p", { className: "cr-feedback", hidden: !state.feedback }, state.feedback || "")];
   if (aided) parts.push(networkSays(state.shown), element("p", { className: "cr-quiet" }, state.unaided ? `You said: ${inWords(state.unaided)}` : ""));

@@ -170,12 +170,26 @@ function storeCorrection(session) {
 
 // ---- keys ----
 
+// A button pressed with the mouse leaves the keys to the page: Enter confirms, it does not press again.
+function leaveKeys({ root }, event) {
+  if (!event.target.closest("button, summary, .cr-one")) return;
+  event.preventDefault();
+  root.focus({ preventScroll: true });
+}
+
+// What had the focus and was drawn anew gets it back; what is gone or hidden leaves it to the page.
+function keepFocus({ root }, held) {
+  if (held.getClientRects().length) return;
+  const name = (node) => node.getAttribute("aria-label") || node.textContent;
+  const same = [...root.querySelectorAll(held.tagName)].find((node) => node !== held && name(node) === name(held));
+  (same || root).focus({ preventScroll: true });
+  if (same?.tagName === "TEXTAREA") same.setSelectionRange(held.selectionStart, held.selectionEnd);
+}
+
 // A key that is held down moves sliders and pictures; it answers and presses once.
 function onSessionKey(session, event) {
   if (event.ctrlKey || event.altKey || event.metaKey) return;
-  const typing = event.target.tagName === "TEXTAREA" || event.target.type === "text";
-  if (typing) return typingKey(session, event);
-  if (event.target.tagName === "SELECT" || event.target.type === "number") return;
+  if (keepsKey(event.target, event)) return leaveField(session, event);
   const onButton = event.target.tagName === "BUTTON" && ["Enter", " "].includes(event.key);
   if (onButton && !event.repeat) return; // a button reached by Tab is pressed, not passed by
   const act = keyAction(session, event);
@@ -185,9 +199,9 @@ function onSessionKey(session, event) {
   if (!event.repeat || PASSED_ON.includes(event.key)) act?.();
 }
 
-function typingKey(session, event) {
-  if (event.key !== "Escape") return;
-  event.preventDefault();
+// Escape leaves any field, Enter one with a number.
+function leaveField(session, { key, target }) {
+  if (key !== "Escape" && !(key === "Enter" && target.type === "number")) return;
   session.root.focus({ preventScroll: true });
 }
 
@@ -221,7 +235,7 @@ function caseKey(session, event) {
     Enter: session.store, KeyP: () => session.pause("reader"), KeyU: session.toggleAnswers,
     KeyM: () => session.panel.querySelector("textarea")?.focus(), KeyH: () => toggle(view, "show_heat"),
   };
-  if (PASSED_ON.includes(key) && event.target.type !== "range") return () => onKey(view, event);
+  if (PASSED_ON.includes(key)) return () => onKey(view, event);
   if (code in acts) return acts[code];
   const helps = session.state.stage === "aided" || !HELP_CODES.includes(code);
   return helps ? gridKey(code, session.pick) : null;
