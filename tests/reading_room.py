@@ -79,18 +79,23 @@ def _answers(port):
 
 
 class Traffic:
-    """Everything that came to the page: websocket frames and bodies of answers."""
+    """Frames that came to the page and left it through its websocket, and what it asked for."""
 
     def __init__(self, page):
-        self.frames, self.asked = [], requests_of(page)
-        page.on("websocket", lambda socket: socket.on("framereceived", self._take))
+        self.frames, self.sent, self.asked = [], [], requests_of(page)
+        page.on("websocket", self._listen)
 
-    def _take(self, frame):
-        self.frames.append(frame if isinstance(frame, bytes) else frame.encode())
+    def _listen(self, socket):
+        for name, frames in (("framereceived", self.frames), ("framesent", self.sent)):
+            socket.on(name, lambda frame, frames=frames: frames.append(_bytes(frame)))
 
     @property
     def received(self):
         return b"\n".join(self.frames)
+
+
+def _bytes(frame):
+    return frame if isinstance(frame, bytes) else frame.encode()
 
 
 @pytest.fixture

@@ -194,3 +194,82 @@ def test_the_keyboard_alone_keeps_its_place(read):
     page.keyboard.type("two words")
     page.keyboard.press("Escape")
     assert focused(page) == "lm-Widget cr-session"
+
+
+def hide(page, hidden):
+    """Put the page behind another one, or back: a headless browser shows all its pages."""
+    page.evaluate(
+        """(hidden) => {
+            Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
+
+
+def test_time_away_does_not_count(read):
+    """Neither a pause that began while an answer was stored, nor a case that came unseen."""
+    room, page = read()
+    with silent_kernel():
+        press_answer(page, "tumor", 1)
+        page.keyboard.press("p")
+    page.wait_for_timeout(3000)
+    page.keyboard.press("p")
+    wait_for(page, "aided")
+    press_answer(page, "tumor", 1)
+    with silent_kernel():
+        page.keyboard.press("j")
+        hide(page, True)
+    page.wait_for_timeout(3000)
+    hide(page, False)
+    wait_for(page, "paused")
+    page.keyboard.press("p")
+    wait_for(page, "unaided", room.design.steps(1)[1].case)
+    press_answer(page, "tumor", 1)
+    wait_for(page, "aided")
+    times = [e["payload"]["milliseconds"] for e in room.events() if e["kind"] in ANSWERS]
+    assert len(times) == 3 and max(times) < 3000
+
+
+def test_each_case_begins_as_the_design_says(read):
+    """A hidden map, another window: they end with their case. No window is beyond reason."""
+    room, page = read()
+    level, width = page.locator(".cr-window_centre"), page.locator(".cr-window_width")
+    level.fill("9999999")
+    width.fill("-5.5")
+    width.press("Enter")
+    assert (level.input_value(), width.input_value()) == ("32767", "1")
+    page.keyboard.press("3")
+    page.keyboard.press("h")
+    press_answer(page, "tumor", 1)
+    wait_for(page, "aided")
+    assert width.input_value() == "160" and page.locator(".cr-show_heat").is_checked()
+    page.keyboard.press("h")
+    page.keyboard.press("ArrowUp")
+    press_answer(page, "tumor", 1)
+    page.keyboard.press("j")
+    wait_for(page, "unaided", room.design.steps(1)[1].case)
+    assert (level.input_value(), width.input_value()) == ("50", "400")
+    press_answer(page, "tumor", 1)
+    wait_for(page, "aided")
+    assert page.locator(".cr-show_heat").is_checked()
+    assert page.locator(".cr-opacity").input_value() == "0.5"
+    assert [e["payload"]["window"] for e in room.events(kind="locked")] == [[60, 160], [50, 400]]
+
+
+def test_an_answer_is_sent_again_as_it_was(read):
+    """What moves on the page meanwhile, or is typed, is no part of it."""
+    room, page = read()
+    first_case(page)
+    with silent_kernel():
+        page.traffic.sent.clear()
+        press_answer(page, "other", 2)
+        page.keyboard.press("3")
+        assert page.locator(".cr-comment").is_disabled()
+        page.wait_for_selector(".cr-said.cr-bad")
+    wait_for(page, "aided")
+    told = {
+        frame[frame.index(b'"payload"') :] for frame in page.traffic.sent if b'"locked"' in frame
+    }
+    assert len(told) == 1
+    assert room.events(kind="locked")[-1]["payload"]["window"] == [50, 400]

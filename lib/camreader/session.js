@@ -5,13 +5,13 @@ const BEAT_MS = 5000, PATIENCE_MS = 4000, SILENCE_MS = 14000;
 const SETTLE_MS = 400; // nobody reads so fast: a press this early is the second half of a double one
 const SILENT = "The program behind this page does not answer, so nothing can be stored now. Your answers so far are " +
   "stored. Wait a moment; if this stays, reload the page (in JupyterLab: Run > Run All Cells).";
+const HEAT_SHOWN = { opacity: 0.5, threshold: 0.2, show_heat: true }; // as the design has it
 const NOTED = ["window_centre", "window_width", "opacity", "threshold", "show_heat"];
 const PASSED_ON = ["+", "=", "-", "0", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"];
 
 function createSession(model, root) {
-  const session = { model, root, stops: [], draft: {}, clock: newClock(), waiting: null, again: null };
+  const session = { model, root, stops: [], state: {}, draft: {}, clock: newClock(), waiting: null, again: null };
   session.oneKey = model.get("settings").one_key;
-  session.state = model.get("state");
   Object.assign(session, actions(session));
   root.classList.add("cr-session");
   root.tabIndex = 0;
@@ -60,10 +60,9 @@ function running(session) {
 
 function build(session) {
   const { model, root } = session;
-  const [centre, width] = model.get("settings").window;
   session.viewModel = localModel({
-    case: 0, count: 1, opacity: 0.5, threshold: 0.2, window_centre: centre, window_width: width,
-    presets: model.get("settings").presets, method: "", colour_map: "inferno", show_heat: true,
+    case: 0, count: 1, ...HEAT_SHOWN, ...designWindow(model),
+    presets: model.get("settings").presets, method: "", colour_map: "inferno",
     show_box: false, side_by_side: false, navigation: false, cohort_title: model.get("settings").title,
     unit: model.get("settings").unit, _slices: {}, _heat: {}, _methods: [], _boxes: [], _titles: [],
     _colours: model.get("_colours"),
@@ -80,19 +79,34 @@ function build(session) {
   root.append(session.bar, session.said, session.desk, session.cover);
 }
 
+function designWindow(model) {
+  const [window_centre, window_width] = model.get("settings").window;
+  return { window_centre, window_width };
+}
+
 // ---- what the kernel says ----
 
 function arrive(session) {
   const before = session.state, now = session.model.get("state");
   session.state = now;
-  if (before === now || before.case !== now.case || before.stage !== now.stage || !session.arrived) {
-    session.draft = { comment: "" };
-    session.clock = newClock();
-    if (running(session)) showCase(session);
-  } else if (running(session)) showCase(session);
-  session.arrived = true;
-  if (running(session)) resend(session);
+  if (before.case !== now.case || before.stage !== now.stage) startStage(session, before.case !== now.case);
+  if (running(session)) {
+    showCase(session);
+    resend(session);
+  }
   session.render();
+  if (document.hidden) session.pause("page hidden");
+}
+
+// Every case starts in the design's window, every heat-map as the design shows it. While the page
+// is paused, or nobody sees it, the clock of a new stage stands still.
+function startStage(session, newCase) {
+  const { model, viewModel } = session;
+  session.draft = { comment: "" };
+  session.clock = newClock();
+  if (session.paused) stopClock(session.clock);
+  const start = { ...HEAT_SHOWN, ...(newCase ? designWindow(model) : {}) };
+  for (const [trait, value] of Object.entries(start)) viewModel.set(trait, value);
   if (running(session)) session.root.focus({ preventScroll: true });
 }
 

@@ -95,7 +95,7 @@ function store(session) {
   const kind = state.stage === "unaided" ? "locked" : "revised";
   const payload = {
     diagnosis: draft.diagnosis, confidence: draft.confidence, comment: draft.comment,
-    milliseconds: elapsed(clock), history: clock.history,
+    milliseconds: elapsed(clock), history: structuredClone(clock.history), // sent again as it is now
     window: [viewModel.get("window_centre"), viewModel.get("window_width")],
   };
   if (kind === "revised") payload.helpfulness = draft.helpfulness;

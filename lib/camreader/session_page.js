@@ -65,6 +65,7 @@ function commentBox(session, draft) {
   const box = element("textarea", {
     rows: 2, maxLength: 2000, placeholder: "Comment (optional)", "aria-label": "Comment",
     "data-lm-suppress-shortcuts": "true", className: "cr-comment", value: draft.comment || "",
+    disabled: Boolean(session.waiting), // what is typed after the answer would belong to none
   });
   box.addEventListener("input", () => (draft.comment = box.value));
   return box;

@@ -131,11 +131,22 @@ function colourChooser(viewer) {
   });
 }
 
+// Whole levels and widths that a slice of int16 can need.
+const WINDOW_LIMITS = { window_centre: [-32768, 32767], window_width: [1, 65536] };
+
+function inLimits(trait, value) {
+  return clamp(Math.round(value), ...WINDOW_LIMITS[trait]);
+}
+
+function setWindow(model, centre, width) {
+  model.set("window_centre", inLimits("window_centre", centre));
+  model.set("window_width", inLimits("window_width", width));
+  model.save_changes();
+}
+
 function windowFields(viewer) {
-  return [
-    number(viewer, "Level", "window_centre", Number, Number),
-    number(viewer, "Width", "window_width", Number, (value) => Math.max(1, value)),
-  ];
+  return [["Level", "window_centre"], ["Width", "window_width"]].map(([text, trait]) =>
+    number(viewer, text, trait, Number, (value) => inLimits(trait, value)));
 }
 
 const OWN_WINDOW = "own";
