@@ -1,146 +1,45 @@
 """A reading under real fingers: 20 cases by keyboard, in JupyterLab and as the served page."""
 
-import contextlib
 import json
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 
 import nbformat
 import numpy as np
-import psutil
 import pytest
-import yaml
 
 from browser import (
     KERNEL_IDLE,
     chromium,  # noqa: F401 (fixtures)
     jupyterlab,  # noqa: F401
     open_notebook,
-    requests_of,
     run_all,
 )
 from camreader import readings
-from camreader.files import Study
-from camreader.keeper import open_all, unpack_map
-from camreader.reading_log import ReadingLog
+from camreader.keeper import unpack_map
 from camreader.readings import load_tidy
-from camreader.serve import page as served_notebook
 from camreader.viewer import pack_map
-from conftest import ROOT
-from postgres import free_port
-from reading_study import make_study
+from reading_room import (
+    CASES,
+    GRID,
+    PRACTICE,
+    TOKEN,
+    Room,
+    begin,
+    fill,
+    kernels_of,
+    mount,
+    open_page,  # noqa: F401 (a fixture)
+    press_answer,
+    said,
+    serving,
+    small_disk,
+    wait_for,
+)
 
-TOKEN = "a-token-of-this-test"
 NASTY = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>"
 NAME = "Dr <b onmouseover=window.hacked=1>O'Neil</b>"
-GRID = {"tumor": "qwert", "no tumor": "asdfg", "other": "zxcvb"}
 HELP = {"yes": "j", "some": "k", "no": "l"}
-CASES, PRACTICE = 20, 2
-PARAMETERS = {"IDLE_SECONDS": 600}
-
-
-class Room:
-    """A reading set up in a folder of its own, as `make report` leaves it."""
-
-    def __init__(self, folder, **plan):
-        plan = {"cases": CASES, "training_cases": PRACTICE, "size": 48, **plan}
-        self.study = Study(str(folder / "data"), "tiny", str(folder / "reports"))
-        self.design = make_study(self.study.readings, **plan)
-        self.truth = open_all(self.design.folder)
-        self.database = self.study.readings / "readings.sqlite"
-        self.config = folder / "config.yaml"
-        config = {"source": "", "cohort": "tiny", "data": self.study.data}
-        config |= {"reports": self.study.reports, "parameters": {"07_reading_session": PARAMETERS}}
-        self.config.write_text(yaml.safe_dump(config))
-
-    def events(self, **wanted):
-        return ReadingLog(self.database, self.design.study, readonly=True).events(**wanted)
-
-    def notebook(self):
-        return served_notebook(self.study, PARAMETERS, ROOT / "notebooks/07_reading_session.ipynb")
-
-
-@contextlib.contextmanager
-def serving(room, *options):
-    """`make read` for a room; yields its address with the token."""
-    port, log = free_port(), room.config.with_suffix(".log")
-    command = [sys.executable, "-m", "camreader.serve", "--config", str(room.config)]
-    command += ["--port", str(port), "--token", TOKEN, "--no-browser", *options]
-    with open(log, "w") as out:
-        server = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT)
-    try:
-        for _ in range(600):
-            if "Reading session: http" in log.read_text() and _answers(port):
-                break
-            assert server.poll() is None, log.read_text()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                server.wait(0.1)
-        yield f"http://127.0.0.1:{port}/?token={TOKEN}"
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def _answers(port):
-    with contextlib.suppress(urllib.error.HTTPError):
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2)
-        except urllib.error.HTTPError:
-            return True
-        except OSError:
-            return False
-    return True
-
-
-class Traffic:
-    """Everything that came to the page: websocket frames and bodies of answers."""
-
-    def __init__(self, page):
-        self.frames, self.asked = [], requests_of(page)
-        page.on("websocket", lambda socket: socket.on("framereceived", self._take))
-
-    def _take(self, frame):
-        self.frames.append(frame if isinstance(frame, bytes) else frame.encode())
-
-    @property
-    def received(self):
-        return b"\n".join(self.frames)
-
-
-@pytest.fixture
-def open_page(chromium):  # noqa: F811
-    """A browser of its own, with its storage and its traffic."""
-    contexts = []
-
-    def open_(width=1280, height=800, context=None):
-        if context is None:
-            context = chromium.new_context(viewport={"width": width, "height": height})
-            contexts.append(context)
-        page = context.new_page()
-        page.traffic, page.errors = Traffic(page), []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        return page
-
-    yield open_
-    for context in contexts:
-        context.close()
-
-
-def begin(page, name="Ann"):
-    page.wait_for_selector(".cr-start input.cr-name", timeout=90_000)
-    page.locator(".cr-name").fill(name)
-    page.locator(".cr-name").press("Enter")
-
-
-def wait_for(page, stage, case=None):
-    place = f'.cr-session[data-stage="{stage}"][data-waiting="false"]'
-    page.wait_for_selector(f'{place}[data-case="{case}"]' if case else place, timeout=60_000)
-
-
-def said(page):
-    return page.locator(".cr-said").inner_text()
 
 
 # ---- the whole reading ----
@@ -155,10 +54,6 @@ def plan_of_answers(design, seed):
         comment = f"{NASTY} {turn}" if turn % 7 == 3 else ""
         rows.append((step.case, say(), (*say(), str(rng.choice(list(HELP)))), comment))
     return rows
-
-
-def press_answer(page, diagnosis, confidence):
-    page.keyboard.press(GRID[diagnosis][confidence - 1])
 
 
 def secrets_of(content):
@@ -277,7 +172,7 @@ def room(tmp_path):
     return Room(tmp_path)
 
 
-def test_twenty_cases_by_keyboard_in_the_served_page(open_page, room, tmp_path):
+def test_twenty_cases_by_keyboard_in_the_served_page(open_page, room, tmp_path):  # noqa: F811
     with serving(room) as address:
         page = open_page()
         page.goto(address)
@@ -315,7 +210,7 @@ def fetch(url):
         return error.code, error.read()
 
 
-def test_doors_of_the_served_page(open_page, tmp_path):
+def test_doors_of_the_served_page(open_page, tmp_path):  # noqa: F811
     """No token, nothing; two sessions of one reader refused in words; a reload goes on."""
     room = Room(tmp_path, cases=4, training_cases=1)
     with serving(room) as address:
@@ -353,11 +248,6 @@ def test_doors_of_the_served_page(open_page, tmp_path):
 # ---- trouble ----
 
 
-def kernels_of(pid):
-    children = psutil.Process(pid).children(recursive=True)
-    return [child for child in children if "ipykernel_launcher" in " ".join(child.cmdline())]
-
-
 def test_a_killed_kernel_loses_nothing(open_page, jupyterlab, tmp_path):  # noqa: F811
     """kill -9 of the true kernel: said on the page, and the answer arrives with the next one."""
     room = Room(tmp_path, cases=6, training_cases=1)
@@ -392,28 +282,7 @@ def test_a_killed_kernel_loses_nothing(open_page, jupyterlab, tmp_path):  # noqa
     page.close()
 
 
-def mount(*arguments):
-    return subprocess.run(["mount", *map(str, arguments)], capture_output=True).returncode == 0
-
-
-@contextlib.contextmanager
-def small_disk(tmp_path):
-    """A room whose log is on a disk of its own, of two megabytes."""
-    room, disk = Room(tmp_path, cases=4, training_cases=1), tmp_path / "disk"
-    disk.mkdir()
-    if not mount("-t", "tmpfs", "-o", "size=2m", "tmpfs", disk):
-        pytest.skip("a small disk needs a mount, which needs root")
-    try:
-        room.database = disk / "readings.sqlite"
-        room.config.write_text(
-            room.config.read_text().replace("IDLE_SECONDS: 600", f"DATABASE: {room.database}")
-        )
-        yield room
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
-
-
-def test_a_full_disk_is_said_at_once(open_page, tmp_path):
+def test_a_full_disk_is_said_at_once(open_page, tmp_path):  # noqa: F811
     """The answer stays on the page and is stored as soon as it can be."""
     with small_disk(tmp_path) as room, serving(room) as address:
         page = open_page()
@@ -433,7 +302,7 @@ def test_a_full_disk_is_said_at_once(open_page, tmp_path):
         assert [p["confidence"] for p in stored] == [5]
 
 
-def test_a_read_only_folder_is_said_before_the_first_case(open_page, tmp_path):
+def test_a_read_only_folder_is_said_before_the_first_case(open_page, tmp_path):  # noqa: F811
     """The name stays on the page, and reading begins once the folder can be written."""
     with small_disk(tmp_path) as room, serving(room) as address:
         assert mount("-o", "remount,ro", room.database.parent)
@@ -447,12 +316,6 @@ def test_a_read_only_folder_is_said_before_the_first_case(open_page, tmp_path):
         page.get_by_role("button", name="Try again").click()
         wait_for(page, "unaided", room.design.steps(1)[0].case)
         assert [e["reader"] for e in room.events(kind="enrolled")] == ["Ann"]
-
-
-def fill(path):
-    with contextlib.suppress(OSError), open(path, "wb", buffering=0) as handle:
-        while True:
-            handle.write(b"x" * 1024)
 
 
 def check_refused_and_kept(page, words, case, stage):

@@ -2,15 +2,16 @@
 // The page shows what the kernel says is stored; it never moves on before the kernel has said so.
 
 const BEAT_MS = 5000, PATIENCE_MS = 4000, SILENCE_MS = 14000;
+const SETTLE_MS = 400; // nobody reads so fast: a press this early is the second half of a double one
 const SILENT = "The program behind this page does not answer, so nothing can be stored now. Your answers so far are " +
   "stored. Wait a moment; if this stays, reload the page (in JupyterLab: Run > Run All Cells).";
+const HEAT_SHOWN = { opacity: 0.5, threshold: 0.2, show_heat: true }; // as the design has it
 const NOTED = ["window_centre", "window_width", "opacity", "threshold", "show_heat"];
 const PASSED_ON = ["+", "=", "-", "0", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"];
 
 function createSession(model, root) {
-  const session = { model, root, stops: [], draft: {}, clock: newClock(), status: null, waiting: null };
+  const session = { model, root, stops: [], state: {}, draft: {}, clock: newClock(), waiting: null, again: null };
   session.oneKey = model.get("settings").one_key;
-  session.state = model.get("state");
   Object.assign(session, actions(session));
   root.classList.add("cr-session");
   root.tabIndex = 0;
@@ -21,6 +22,7 @@ function createSession(model, root) {
   model.on("msg:custom", hear);
   session.stops.push(() => model.off("msg:custom", hear));
   listen(session, root, "keydown", (event) => onSessionKey(session, event), true);
+  listen(session, root, "mousedown", (event) => leaveKeys(session, event));
   watchIdleness(session);
   session.heard = performance.now();
   const beat = setInterval(() => checkPulse(session), BEAT_MS);
@@ -34,8 +36,15 @@ function createSession(model, root) {
 // A lost kernel is said before the reader has an answer to store.
 function checkPulse(session) {
   if (!running(session)) return (session.heard = performance.now());
-  if (performance.now() - session.heard > SILENCE_MS && !session.waiting) say(session, SILENT, true);
+  if (performance.now() - session.heard > SILENCE_MS) alarm(session, SILENT);
   toKernel(session, { type: "beat" });
+}
+
+// What a beat has to say, until a good one; it never takes the place of words about an answer.
+function alarm(session, words) {
+  if (session.waiting || session.again) return;
+  if (words || session.alarmed) say(session, words, true);
+  session.alarmed = Boolean(words);
 }
 
 // A closed channel throws; the words on the page come from the missing reply, as for a dead kernel.
@@ -51,10 +60,9 @@ function running(session) {
 
 function build(session) {
   const { model, root } = session;
-  const [centre, width] = model.get("settings").window;
   session.viewModel = localModel({
-    case: 0, count: 1, opacity: 0.5, threshold: 0.2, window_centre: centre, window_width: width,
-    presets: model.get("settings").presets, method: "", colour_map: "inferno", show_heat: true,
+    case: 0, count: 1, ...HEAT_SHOWN, ...designWindow(model),
+    presets: model.get("settings").presets, method: "", colour_map: "inferno",
     show_box: false, side_by_side: false, navigation: false, cohort_title: model.get("settings").title,
     unit: model.get("settings").unit, _slices: {}, _heat: {}, _methods: [], _boxes: [], _titles: [],
     _colours: model.get("_colours"),
@@ -71,19 +79,34 @@ function build(session) {
   root.append(session.bar, session.said, session.desk, session.cover);
 }
 
+function designWindow(model) {
+  const [window_centre, window_width] = model.get("settings").window;
+  return { window_centre, window_width };
+}
+
 // ---- what the kernel says ----
 
 function arrive(session) {
   const before = session.state, now = session.model.get("state");
   session.state = now;
-  if (before === now || before.case !== now.case || before.stage !== now.stage || !session.arrived) {
-    session.draft = { comment: "" };
-    session.clock = newClock();
-    if (running(session)) showCase(session);
-  } else if (running(session)) showCase(session);
-  session.arrived = true;
-  if (running(session)) resend(session);
+  if (before.case !== now.case || before.stage !== now.stage) startStage(session, before.case !== now.case);
+  if (running(session)) {
+    showCase(session);
+    resend(session);
+  }
   session.render();
+  if (document.hidden) session.pause("page hidden");
+}
+
+// Every case starts in the design's window, every heat-map as the design shows it. While the page
+// is paused, or nobody sees it, the clock of a new stage stands still.
+function startStage(session, newCase) {
+  const { model, viewModel } = session;
+  session.draft = { comment: "" };
+  session.clock = newClock();
+  if (session.paused) stopClock(session.clock);
+  const start = { ...HEAT_SHOWN, ...(newCase ? designWindow(model) : {}) };
+  for (const [trait, value] of Object.entries(start)) viewModel.set(trait, value);
   if (running(session)) session.root.focus({ preventScroll: true });
 }
 
@@ -104,29 +127,28 @@ function showCase(session) {
 function onMessage(session, message) {
   const { waiting } = session;
   session.heard = performance.now();
-  if (message.lost) return say(session, message.lost, true);
-  if (message.beat) return session.status?.words === SILENT && say(session, null);
+  if (message.beat) return alarm(session, message.lost);
   if (!waiting || message.re !== waiting.id) return;
   clearInterval(waiting.timer);
   session.waiting = null;
-  if (message.ok || message.final) session.shelf?.write(null);
-  if (message.ok) say(session, null);
-  else say(session, message.words, true, message.final ? null : waiting.again || (() => send(session, waiting)));
+  session.again = message.ok || message.final ? null : waiting.again;
+  if (!session.again) session.shelf?.write(null);
+  say(session, message.ok ? null : message.words, !message.ok);
   if (message.ok && waiting.then) waiting.then();
   session.render();
 }
 
-function say(session, words, bad = false, again = null) {
-  session.status = words ? { words, bad, again } : null;
+// The button stays as long as there is something to send again.
+function say(session, words, bad = false) {
   session.said.replaceChildren(...(words ? [element("span", {}, words)] : []));
-  if (again) session.said.append(knob("Try again (Enter)", again));
+  if (session.again) session.said.append(knob("Try again (Enter)", session.again));
   session.said.classList.toggle("cr-bad", bad);
 }
 
 // ---- drawing the page ----
 
 function render(session) {
-  const { root, state, desk, cover } = session;
+  const { root, state, desk, cover } = session, held = document.activeElement, mine = root.contains(held);
   const covered = coverOf(session);
   cover.replaceChildren(...(covered ? [covered] : []));
   cover.hidden = !covered;
@@ -136,6 +158,7 @@ function render(session) {
   root.dataset.waiting = String(Boolean(session.waiting));
   session.bar.replaceChildren(...barOf(session));
   if (running(session)) renderPanel(session);
+  if (mine) keepFocus(session, held);
 }
 
 function coverOf(session) {
@@ -174,16 +197,13 @@ function barOf(session) {
 
 function renderPanel(session) {
   const { state, draft, panel } = session;
-  if (panel.contains(document.activeElement) && document.activeElement.tagName === "TEXTAREA") return;
   const aided = state.stage === "aided";
   const parts = [element("p", { className: "cr-feedback", hidden: !state.feedback }, state.feedback || "")];
   if (aided) parts.push(networkSays(state.shown), element("p", { className: "cr-quiet" }, state.unaided ? `You said: ${inWords(state.unaided)}` : ""));
   const question = aided ? "With the network's help: is there a tumor?" : "Is there a tumor? Answer without help.";
   parts.push(element("h3", {}, question), answerGrid(session, draft, session.pick));
   if (aided) parts.push(element("h3", {}, "Was the heat-map helpful?"), helpButtons(session, draft, session.pick));
-  const storeText = session.waiting ? "Storing …" : aided ? "Store and next case (Enter)" : "Lock my answer (Enter)";
-  const go = knob(storeText, session.store);
-  go.disabled = Boolean(session.waiting);
+  const go = storeButton(session, aided ? "Store and next case (Enter)" : "Lock my answer (Enter)", session.store);
   go.classList.add("cr-store");
   panel.replaceChildren(...parts, commentBox(session, draft), go, keyHelp(session));
 }

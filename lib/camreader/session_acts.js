@@ -2,10 +2,12 @@
 
 // ---- sending ----
 
-// Send an answer and wait for "on disk"; without a word, send the same again and say so.
+// Send an answer and wait for "on disk"; without a word, send the same again and say so. Where it
+// is refused, `again` sends it once more under the same id, so that it can never be stored twice.
 function send(session, answer) {
   const { id, kind, case: name, payload, then } = answer;
   const out = { type: "event", id, kind, case: name, payload };
+  session.again = null;
   session.shelf?.write(out);
   const go = () => toKernel(session, out);
   const timer = setInterval(() => {
@@ -13,7 +15,7 @@ function send(session, answer) {
       "this browser. If this does not go away, reload the page (in JupyterLab: Run > Run All Cells).", true);
     go();
   }, PATIENCE_MS);
-  expect(session, { ...out, then, timer });
+  expect(session, { id, then, timer, again: () => send(session, answer) });
   say(session, null);
   session.render();
   go();
@@ -35,6 +37,12 @@ function resend(session) {
   if (left) send(session, left);
 }
 
+// One answer after the other: while one is on its way none follows, and a refused one goes first.
+function busy(session) {
+  if (!session.waiting) session.again?.();
+  return Boolean(session.waiting);
+}
+
 function tell(session, kind, payload) {
   toKernel(session, { type: "event", id: newId(), kind, case: session.state.case, payload });
 }
@@ -44,7 +52,7 @@ function tell(session, kind, payload) {
 function actions(session) {
   return {
     render: () => render(session),
-    begin: (name) => ask(session, { type: "begin", name: (session.typed = name) }),
+    begin: (name) => session.waiting || ask(session, { type: "begin", name: (session.typed = name) }),
     pick: (part) => pick(session, part),
     store: () => store(session),
     pause: (reason, more) => pause(session, reason, more),
@@ -58,6 +66,7 @@ function actions(session) {
 
 function ask(session, message) {
   const id = newId(), again = () => ask(session, message);
+  session.again = null;
   say(session, null);
   expect(session, { id, again, timer: setInterval(() =>
     say(session, "There is no answer from the kernel. Reload the page (in JupyterLab: Run > Run All Cells).", true), PATIENCE_MS) });
@@ -70,7 +79,9 @@ function complete(session) {
 }
 
 function pick(session, part) {
-  if (session.waiting || (session.state.stage === "aided" && !session.state.shown)) return;
+  const { state, clock } = session;
+  if (session.waiting || session.again || (state.stage === "aided" && !state.shown)) return;
+  if (performance.now() - clock.start < SETTLE_MS) return;
   say(session, null);
   Object.assign(session.draft, part);
   session.render();
@@ -79,13 +90,12 @@ function pick(session, part) {
 
 function store(session) {
   const { draft, state, clock, viewModel } = session;
-  if (session.waiting) return;
-  if (session.status?.again) return session.status.again();
+  if (busy(session)) return;
   if (!complete(session)) return say(session, missing(session), true);
   const kind = state.stage === "unaided" ? "locked" : "revised";
   const payload = {
     diagnosis: draft.diagnosis, confidence: draft.confidence, comment: draft.comment,
-    milliseconds: elapsed(clock), history: clock.history,
+    milliseconds: elapsed(clock), history: structuredClone(clock.history), // sent again as it is now
     window: [viewModel.get("window_centre"), viewModel.get("window_width")],
   };
   if (kind === "revised") payload.helpfulness = draft.helpfulness;
@@ -151,6 +161,7 @@ function startCorrection(session, row, target) {
 }
 
 function storeCorrection(session) {
+  if (busy(session)) return;
   const { row, target, draft } = session.correcting;
   const payload = { ...draft, target };
   if (target === "unaided") delete payload.helpfulness;
@@ -159,27 +170,42 @@ function storeCorrection(session) {
 
 // ---- keys ----
 
-function onSessionKey(session, event) {
-  if (event.ctrlKey || event.altKey || event.metaKey) return;
-  const typing = event.target.tagName === "TEXTAREA" || event.target.type === "text";
-  if (typing) return typingKey(session, event);
-  if (event.target.tagName === "SELECT" || event.target.type === "number") return;
-  const act = keyAction(session, event);
-  if (!act) return;
+// A button pressed with the mouse leaves the keys to the page: Enter confirms, it does not press again.
+function leaveKeys({ root }, event) {
+  if (!event.target.closest("button, summary, .cr-one")) return;
   event.preventDefault();
-  event.stopPropagation();
-  act();
+  root.focus({ preventScroll: true });
 }
 
-function typingKey(session, event) {
-  if (event.key !== "Escape") return;
+// What had the focus and was drawn anew gets it back; what is gone or hidden leaves it to the page.
+function keepFocus({ root }, held) {
+  if (held.getClientRects().length) return;
+  const name = (node) => node.getAttribute("aria-label") || node.textContent;
+  const same = [...root.querySelectorAll(held.tagName)].find((node) => node !== held && name(node) === name(held));
+  (same || root).focus({ preventScroll: true });
+  if (same?.tagName === "TEXTAREA") same.setSelectionRange(held.selectionStart, held.selectionEnd);
+}
+
+// A key that is held down moves sliders and pictures; it answers and presses once.
+function onSessionKey(session, event) {
+  if (event.ctrlKey || event.altKey || event.metaKey) return;
+  if (keepsKey(event.target, event)) return leaveField(session, event);
+  const onButton = event.target.tagName === "BUTTON" && ["Enter", " "].includes(event.key);
+  if (onButton && !event.repeat) return; // a button reached by Tab is pressed, not passed by
+  const act = keyAction(session, event);
+  if (!act && !onButton) return;
   event.preventDefault();
+  event.stopPropagation();
+  if (!event.repeat || PASSED_ON.includes(event.key)) act?.();
+}
+
+// Escape leaves any field, Enter one with a number.
+function leaveField(session, { key, target }) {
+  if (key !== "Escape" && !(key === "Enter" && target.type === "number")) return;
   session.root.focus({ preventScroll: true });
 }
 
 function keyAction(session, event) {
-  const onButton = event.target.tagName === "BUTTON" && ["Enter", " "].includes(event.key);
-  if (onButton) return null; // a button reached by Tab is pressed, not passed by
   if (session.correcting) return correctionKey(session, event);
   if (session.listing) return ["KeyU", "Escape"].includes(event.code) ? session.toggleAnswers : null;
   if (session.paused) return ["KeyP", "Enter", "Escape"].includes(event.code) ? session.resume : null;
@@ -209,8 +235,8 @@ function caseKey(session, event) {
     Enter: session.store, KeyP: () => session.pause("reader"), KeyU: session.toggleAnswers,
     KeyM: () => session.panel.querySelector("textarea")?.focus(), KeyH: () => toggle(view, "show_heat"),
   };
-  if (PASSED_ON.includes(key) && event.target.type !== "range") return () => onKey(view, event);
+  if (PASSED_ON.includes(key)) return () => onKey(view, event);
   if (code in acts) return acts[code];
   const helps = session.state.stage === "aided" || !HELP_CODES.includes(code);
-  return event.repeat || !helps ? null : gridKey(code, session.pick);
+  return helps ? gridKey(code, session.pick) : null;
 }

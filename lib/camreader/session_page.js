@@ -17,9 +17,16 @@ function keyCap(session, code) {
   return element("kbd", {}, letter.toUpperCase());
 }
 
+// The second click of a double one may find another page under the mouse: it is not counted.
 function knob(text, press) {
   const node = element("button", { type: "button" }, text);
-  node.addEventListener("click", press);
+  node.addEventListener("click", (event) => event.detail < 2 && press());
+  return node;
+}
+
+function storeButton(session, text, press) {
+  const node = knob(session.waiting ? "Storing …" : text, press);
+  node.disabled = Boolean(session.waiting);
   return node;
 }
 
@@ -58,6 +65,7 @@ function commentBox(session, draft) {
   const box = element("textarea", {
     rows: 2, maxLength: 2000, placeholder: "Comment (optional)", "aria-label": "Comment",
     "data-lm-suppress-shortcuts": "true", className: "cr-comment", value: draft.comment || "",
+    disabled: Boolean(session.waiting), // what is typed after the answer would belong to none
   });
   box.addEventListener("input", () => (draft.comment = box.value));
   return box;
@@ -86,7 +94,7 @@ function startScreen(session) {
     "data-lm-suppress-shortcuts": "true", className: "cr-name", value: session.typed ?? state.reader ?? "", autocomplete: "off",
   });
   const begin = () => session.begin(name.value);
-  name.addEventListener("keydown", (event) => event.key === "Enter" && begin());
+  name.addEventListener("keydown", (event) => event.key === "Enter" && !event.repeat && begin());
   return element("div", { className: "cr-start" },
     element("h2", {}, "Reading session"), element("p", { className: "cr-study" }, state.title || ""),
     element("p", {}, state.introduction || ""), element("label", {}, name, knob("Start reading", begin)),
@@ -138,6 +146,6 @@ function correctionForm(session) {
   if (target === "aided") parts.push(element("p", {}, "Was the heat-map helpful?"), helpButtons(session, draft, pick));
   return element("div", { className: "cr-answers" }, element("h2", {}, `Correct ${row.case}`),
     element("p", {}, `Stored: ${answerCell(row, target)}`), ...parts, commentBox(session, draft),
-    element("div", { className: "cr-actions" }, knob("Store the correction (Enter)", () => session.storeCorrection()),
+    element("div", { className: "cr-actions" }, storeButton(session, "Store the correction (Enter)", session.storeCorrection),
       knob("Leave it as it is (Esc)", () => session.leaveCorrection())));
 }

@@ -36,11 +36,11 @@ function goOn(clock) {
   clock.pausedAt = null;
 }
 
-// [ms, what, value]; a slider's way within a tenth of a second is one entry.
+// [ms, what, value]; the way of a slider or of a drag within a tenth of a second is one entry.
 function note(clock, what, value) {
-  const last = clock.history.at(-1), at = elapsed(clock);
-  if (last && last[1] === what && at - last[0] < 100) return clock.history.splice(-1, 1, [last[0], what, value]);
-  if (clock.history.length < 4000) clock.history.push([at, what, value]);
+  const last = clock.history.findLast((entry) => entry[1] === what), at = elapsed(clock);
+  if (last && at - last[0] < 100) last[2] = value;
+  else if (clock.history.length < 4000) clock.history.push([at, what, value]);
 }
 
 function newId() {

@@ -146,9 +146,7 @@ function drag(viewer, canvas, event, start) {
     return pan(viewer, start.x - dx / scale - view.x, start.y - dy / scale - view.y);
   }
   const step = Math.max(start.width, 100) / 300; // finer where the window is narrow
-  model.set("window_width", Math.max(1, Math.round(start.width + dx * step)));
-  model.set("window_centre", Math.round(start.centre + dy * step));
-  model.save_changes();
+  setWindow(model, start.centre + dy * step, start.width + dx * step);
 }
 
 function pan(viewer, dx, dy) {

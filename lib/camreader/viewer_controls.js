@@ -52,7 +52,10 @@ function checkbox(viewer, text, trait) {
 // `names` lists the choices, `current` says which one holds, `choose` sets another.
 function chooser(viewer, text, traits, { names, current, choose }) {
   const select = element("select", { "data-lm-suppress-shortcuts": "true" });
-  listen(viewer, select, "change", () => choose(select.value));
+  listen(viewer, select, "change", () => {
+    choose(select.value);
+    if (!select.matches(":focus-visible")) viewer.root.focus({ preventScroll: true }); // by mouse
+  });
   const show = () => {
     select.replaceChildren(...names().map((name) => element("option", { value: name }, name)));
     select.value = current();
@@ -128,11 +131,22 @@ function colourChooser(viewer) {
   });
 }
 
+// Whole levels and widths that a slice of int16 can need.
+const WINDOW_LIMITS = { window_centre: [-32768, 32767], window_width: [1, 65536] };
+
+function inLimits(trait, value) {
+  return clamp(Math.round(value), ...WINDOW_LIMITS[trait]);
+}
+
+function setWindow(model, centre, width) {
+  model.set("window_centre", inLimits("window_centre", centre));
+  model.set("window_width", inLimits("window_width", width));
+  model.save_changes();
+}
+
 function windowFields(viewer) {
-  return [
-    number(viewer, "Level", "window_centre", Number, Number),
-    number(viewer, "Width", "window_width", Number, (value) => Math.max(1, value)),
-  ];
+  return [["Level", "window_centre"], ["Width", "window_width"]].map(([text, trait]) =>
+    number(viewer, text, trait, Number, (value) => inLimits(trait, value)));
 }
 
 const OWN_WINDOW = "own";
@@ -210,14 +224,17 @@ function actionOf(viewer, event) {
   return row && (() => row.press[event.key](viewer));
 }
 
-// Fields keep the keys they need: text and lists all of them, sliders their arrows.
-function keepsKey(target, key) {
-  if (target.tagName === "SELECT" || target.type === "number" || target.type === "text") return true;
-  return target.tagName === "TEXTAREA" || (target.type === "range" && /^Arrow|Home|End/.test(key));
+// Fields keep the keys they need: text all of them, numbers all but letters, lists and sliders
+// those that move them.
+function keepsKey({ tagName, type }, { key, code }) {
+  if (type === "number") return !code.startsWith("Key");
+  if (tagName === "SELECT") return /^(Arrow|Page|Home|End|Enter|Escape| $)/.test(key);
+  if (type === "range") return /^(Arrow|Page|Home|End)/.test(key);
+  return tagName === "TEXTAREA" || type === "text";
 }
 
 function onKey(viewer, event) {
-  if (event.ctrlKey || event.altKey || event.metaKey || keepsKey(event.target, event.key)) return;
+  if (event.ctrlKey || event.altKey || event.metaKey || keepsKey(event.target, event)) return;
   const act = viewer.slice || viewer.model.get("navigation") ? actionOf(viewer, event) : null;
   if (!act) return;
   event.preventDefault();
