@@ -57,6 +57,7 @@ def read(folder):
     heads = pd.DataFrame([header(folder / path) for path in frame["image_path"]])
     doubts = _patients(frame, heads)
     frame = _number(frame.assign(**heads.drop(columns="patient")))
+    folders.check_boxes(frame, folder / "labels.csv")
     facts = {"kind": "Own CT (DICOM)", "hu": True, "window": [50, 400], "doubts": doubts}
     return folders.complete(frame.assign(hu_offset=np.nan)), facts
 
