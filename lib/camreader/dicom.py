@@ -16,8 +16,13 @@ from camreader.schemas import DataError
 TAGS = [
     *("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "InstanceNumber", "Modality"),
     *("ImagePositionPatient", "PixelSpacing", "Rows", "Columns", "BurnedInAnnotation"),
-    *("RescaleSlope", "RescaleIntercept", "SamplesPerPixel", "NumberOfFrames"),
+    *("RescaleSlope", "RescaleIntercept", "RescaleType", "SamplesPerPixel", "NumberOfFrames"),
+    *("PhotometricInterpretation", "ImageType", "ImageOrientationPatient"),
 ]
+STEEPEST = np.cos(
+    np.radians(30)
+)  # a gantry tilts by up to 30 degrees; beyond, it is no axial slice
+GREY = ("MONOCHROME1", "MONOCHROME2")  # HU are HU in both
 NO_DICOM = (*folders.IMAGE_SUFFIXES, ".csv", ".txt", ".json", ".md")
 
 
@@ -85,13 +90,18 @@ def header(path):
 
 
 def _plain_ct(found, path):
-    """DataError for what would be read wrongly: no CT, colour, several frames, no rescale."""
+    """DataError for what would be read wrongly: no CT, colour, several frames, no HU, not axial."""
     expectations = {
         "Modality": found["Modality"] == "CT",
+        "ImageType": "LOCALIZER" not in (found["ImageType"] or ()),
+        "ImageOrientationPatient": _axial(found["ImageOrientationPatient"]),
         "SamplesPerPixel": found["SamplesPerPixel"] == 1,
+        "PhotometricInterpretation": found["PhotometricInterpretation"] in GREY,
         "NumberOfFrames": int(found["NumberOfFrames"] or 1) == 1,
         "RescaleSlope": found["RescaleSlope"] is not None,
         "RescaleIntercept": found["RescaleIntercept"] is not None,
+        "RescaleType": found["RescaleType"]
+        in (None, "", "HU"),  # left out, it is HU (PS3.3 C.8.2.1)
         "BurnedInAnnotation": found["BurnedInAnnotation"] != "YES",
     }
     for name, good in expectations.items():
@@ -101,8 +111,16 @@ def _plain_ct(found, path):
                 file=path,
                 column=name,
                 found=found[name],
-                expected="one grey CT frame with rescale and without burned-in text",
+                expected="one grey axial CT frame in HU, no localizer, no burned-in text",
             )
+
+
+def _axial(orientation):
+    """True where rows and columns (6 cosines) lie across the patient, or nothing is said."""
+    if not orientation:
+        return True
+    row, column = np.reshape(orientation, (2, 3)).astype(float)
+    return abs(np.cross(row, column)[2]) >= STEEPEST - 1e-4
 
 
 def _patients(frame, heads):
