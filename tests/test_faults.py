@@ -129,7 +129,8 @@ def test_lost_slices_of_the_phantom_and_damaged_heat_maps_are_made_again(finishe
     cut(mask)
     maps = finished_copy / "data" / "runs" / "phantom" / "heatmaps" / "gradcam.npy"
     cut(maps)
-    status, words = run(finished_copy, "--", "reports/notebooks/04_gradcam.ipynb")
+    targets = [f"{COHORT}/cohort.parquet", "reports/notebooks/04_gradcam.ipynb"]
+    status, words = run(finished_copy, "--", *targets)
     assert status == 0, words[-3000:]
     assert f"{image.name} is damaged" in words and "as are 1 more slices" in words
     for path in (image, mask, maps):

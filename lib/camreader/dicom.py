@@ -19,9 +19,7 @@ TAGS = [
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "SamplesPerPixel", "NumberOfFrames"),
     *("PhotometricInterpretation", "ImageType", "ImageOrientationPatient"),
 ]
-STEEPEST = np.cos(
-    np.radians(30)
-)  # a gantry tilts by up to 30 degrees; beyond, it is no axial slice
+TILT = 30.0  # degrees a gantry tilts at most; a slice that is turned further is not axial
 GREY = ("MONOCHROME1", "MONOCHROME2")  # HU are HU in both
 NO_DICOM = (*folders.IMAGE_SUFFIXES, ".csv", ".txt", ".json", ".md")
 
@@ -100,8 +98,7 @@ def _plain_ct(found, path):
         "NumberOfFrames": int(found["NumberOfFrames"] or 1) == 1,
         "RescaleSlope": found["RescaleSlope"] is not None,
         "RescaleIntercept": found["RescaleIntercept"] is not None,
-        "RescaleType": found["RescaleType"]
-        in (None, "", "HU"),  # left out, it is HU (PS3.3 C.8.2.1)
+        "RescaleType": found["RescaleType"] in (None, "", "HU"),  # PS3.3 C.8.2.1: HU unless said
         "BurnedInAnnotation": found["BurnedInAnnotation"] != "YES",
     }
     for name, good in expectations.items():
@@ -117,10 +114,10 @@ def _plain_ct(found, path):
 
 def _axial(orientation):
     """True where rows and columns (6 cosines) lie across the patient, or nothing is said."""
-    if not orientation:
-        return True
-    row, column = np.reshape(orientation, (2, 3)).astype(float)
-    return abs(np.cross(row, column)[2]) >= STEEPEST - 1e-4
+    if not orientation or len(orientation) != 6:
+        return not orientation
+    along_z = np.cross(*np.reshape(orientation, (2, 3)).astype(float))[2]
+    return abs(along_z) > np.cos(np.radians(TILT + 0.5))
 
 
 def _patients(frame, heads):
