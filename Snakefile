@@ -99,9 +99,9 @@ def megabytes(base, cohorts):
 
 # Papermill leaves a valid-looking notebook when it is killed, so it writes to another name first.
 RUN = (
-    "OMP_NUM_THREADS={threads} papermill {input.code[0]} {output.notebook}.part.ipynb --cwd notebooks --kernel python3"
-    " --no-progress-bar --log-output -y {params.values:q} > {log} 2>&1"
-    " && mv {output.notebook}.part.ipynb {output.notebook}"
+    "OMP_NUM_THREADS={threads} papermill {input.code[0]:q} {output.notebook:q}.part.ipynb --cwd notebooks"
+    " --kernel python3 --no-progress-bar --log-output -y {params.values:q} > {log:q} 2>&1"
+    " && mv {output.notebook:q}.part.ipynb {output.notebook:q}"
 )
 
 
@@ -129,7 +129,6 @@ rule all:
 rule ingest:
     input:
         code=code("01_ingest"),
-        source=study.source_tables(config["source"]),
     output:
         notebook=f"{REPORTS}/notebooks/01_ingest.ipynb",
         figures=figures("01_ingest"),
@@ -137,6 +136,7 @@ rule ingest:
         cohort=COHORT_FILES,
     params:
         values=parameters("01_ingest"),
+        source=lambda wildcards: study.state_of(config["source"]),  # changed there: made again
     log:
         f"{REPORTS}/logs/01_ingest.log",
     threads: 2
@@ -164,9 +164,9 @@ rule training:
     resources:
         mem_mb=megabytes(1500, 4),
     shell:
-        "OMP_NUM_THREADS={threads} python -m camreader.training --data {DATA} --cohort {COHORT}"
-        " {params.run} --seed {wildcards.seed} {params.settings} --may-refuse > {log} 2>&1"
-        " && touch {output}"
+        "OMP_NUM_THREADS={threads} python -m camreader.training --data {DATA:q} --cohort {COHORT:q}"
+        " {params.run} --seed {wildcards.seed} {params.settings} --may-refuse > {log:q} 2>&1"
+        " && touch {output:q}"
 
 
 rule train:
@@ -342,7 +342,7 @@ rule claims:
     log:
         f"{REPORTS}/logs/claims.log",
     shell:
-        "python -m camreader.claims --reports {REPORTS} > {log} 2>&1"
+        "python -m camreader.claims --reports {REPORTS:q} > {log:q} 2>&1"
 
 
 rule report:
@@ -355,4 +355,5 @@ rule report:
     log:
         f"{REPORTS}/logs/report.log",
     shell:
-        "python -m camreader.report --data {DATA} --cohort {COHORT} --reports {REPORTS} > {log} 2>&1"
+        "python -m camreader.report --data {DATA:q} --cohort {COHORT:q} --reports {REPORTS:q}"
+        " > {log:q} 2>&1"

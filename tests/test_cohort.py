@@ -134,6 +134,6 @@ def test_a_thousand_jpegs_without_patients(tmp_path):
     assert (frame["split_image"] == "test").sum() == 200
     frame, card = pixels.bring_in(frame, card, tmp_path / "in")
     target = pixels.ingest(frame, card["source"], tmp_path / "p.npy", 16, progress=False)
-    assert pixels.load(target).shape == (1000, 16, 16)
+    assert pixels.load(target, frame).shape == (1000, 16, 16)
     words = " ".join(cohort.finding(frame, card, cohort.splits.siblings_table(frame)))
     assert "The sound protocol is refused: patient unknown" in words and "not HU" in words

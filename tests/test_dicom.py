@@ -137,6 +137,10 @@ REFUSED = {
     "RescaleSlope": None,
     "RescaleIntercept": None,
     "BurnedInAnnotation": "YES",
+    "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"],
+    "ImageOrientationPatient": [1, 0, 0, 0, 0, -1],
+    "PhotometricInterpretation": "PALETTE COLOR",
+    "RescaleType": "US",
 }
 
 
@@ -146,6 +150,15 @@ def test_what_would_be_read_wrongly_is_refused(tmp_path, name):
     with pytest.raises(DataError, match="not a plain CT slice") as raised:
         dicom.header(path)
     assert raised.value.places["column"] == name and raised.value.places["file"] == path
+
+
+def test_a_tilted_gantry_and_a_named_unit_are_plain_ct(tmp_path):
+    tilt = np.radians(30)
+    turned = [1, 0, 0, 0, *np.round([np.cos(tilt), np.sin(tilt)], 6)]
+    axial = {"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"], "RescaleType": "HU"}
+    path = write(tmp_path / "a", ImageOrientationPatient=turned, **axial)
+    assert dicom.header(path)["height"] == STORED.shape[0]
+    assert dicom.header(write(tmp_path / "b", ImageOrientationPatient=None))["width"] == 48
 
 
 def test_unknown_patients_refuse_the_patient_protocol(tmp_path):

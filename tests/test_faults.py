@@ -120,6 +120,23 @@ def same_frames(one, other):
         pd.testing.assert_frame_equal(pd.read_parquet(one / name), pd.read_parquet(other / name))
 
 
+def test_lost_slices_of_the_phantom_and_damaged_heat_maps_are_made_again(finished, finished_copy):
+    source = finished_copy / COHORT / "source"
+    image, mask = (
+        sorted((source / kind).rglob("*.png"))[3] for kind in ("Images_png", "Masks_png")
+    )
+    image.unlink()
+    cut(mask)
+    maps = finished_copy / "data" / "runs" / "phantom" / "heatmaps" / "gradcam.npy"
+    cut(maps)
+    targets = [f"{COHORT}/cohort.parquet", "reports/notebooks/04_gradcam.ipynb"]
+    status, words = run(finished_copy, "--", *targets)
+    assert status == 0, words[-3000:]
+    assert f"{image.name} is damaged" in words and "as are 1 more slices" in words
+    for path in (image, mask, maps):
+        assert path.read_bytes() == (finished / path.relative_to(finished_copy)).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("name", "rule"),
     [

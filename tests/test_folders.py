@@ -69,6 +69,9 @@ BAD = {
     "region": ("a.png,1,smith,toe,,", "one of bone"),
     "box": ("a.png,1,smith,,20 4 3 21,", "x1 < x2"),
     "box ": ("a.png,1,smith,,3 4 20,", "4 number"),
+    "box  ": ("a.png,1,smith,,3 4 20 21; 30 5 61 9,", "x from 0 to 60, y from 0 to 40"),
+    "box   ": ("a.png,1,smith,,3 4 20 41,", "x from 0 to 60, y from 0 to 40"),
+    "box    ": ("a.png,0,smith,,3 4 20 21,", "no box where the label is 'no tumor'"),
     "hu_offset": ("a.png,1,smith,,,minus", "1 number"),
     "hu_offset ": ("a.png,1,smith,,,-1024", "a value in every row or in none"),
     "patient": ("a.png,1,,,,", "a patient in every row or in none"),
@@ -165,6 +168,28 @@ def test_a_jpeg_that_breaks_off_is_named_when_it_is_read(tmp_path):
     assert raised.value.places["file"] == broken
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n\r\n", ",,,,,\n", "  ,,,,,\n"])
+def test_blank_lines_at_the_end_are_no_rows(folder, end):
+    with open(folder / "labels.csv", "a", newline="") as handle:
+        handle.write(end)
+    assert len(folders.read(folder)[0]) == len(GOOD)
+    with open(folder / "labels.csv", "a") as handle:
+        handle.write(GOOD[0] + "\n")  # now one of them stands in the middle
+    with pytest.raises(DataError) as raised:
+        folders.read(folder)
+    assert raised.value.places["row"] == 6
+
+
+def test_a_16_bit_image_that_breaks_off_is_named(tmp_path):
+    for name in ("tumor/a.png", "no_tumor/b.png"):
+        image(tmp_path / name, 30000, np.uint16, (300, 300))
+    broken = tmp_path / "tumor" / "a.png"
+    broken.write_bytes(broken.read_bytes()[:-9000])
+    with pytest.raises(DataError, match="PNG cannot be decoded") as raised:
+        cohort.load(tmp_path)
+    assert raised.value.places["file"] == broken
+
+
 @pytest.mark.parametrize("content", ["", "image\na.png\n", "image,label\n", "image,label\na.png\n"])
 def test_an_empty_or_short_table(tmp_path, content):
     image(tmp_path / "a.png")
@@ -193,6 +218,8 @@ def test_damage_to_labels_csv_gives_a_data_error_or_the_rows_it_says(folder, dat
     except DataError:
         return
     lines = content.decode("utf-8-sig").splitlines()[1:]
+    while not lines[-1].strip(' ,"\t'):  # blank lines at the end
+        lines.pop()
     for row, line in zip(frame.itertuples(), lines, strict=True):
         cells = line.split(",")
         assert row.image_path in line and (folder / row.image_path).exists()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from camreader import pixels
+from camreader import ingestion, pixels
 from camreader.schemas import DataError
 from slices_fixture import slice_hu, write_png
 
@@ -42,7 +42,7 @@ def ingest(cohort, tmp_path, **options):
 def test_every_row_is_its_slice_whatever_the_threads(tmp_path, cohort):
     for workers in (1, 4):
         target = ingest(cohort, tmp_path, workers=workers)
-        assert np.array_equal(pixels.load(target), expected(cohort, tmp_path / "in"))
+        assert np.array_equal(pixels.load(target, cohort), expected(cohort, tmp_path / "in"))
         assert sorted(p.name for p in target.parent.iterdir()) == [".pixels.npy.state", target.name]
         target.unlink()
 
@@ -52,7 +52,7 @@ def test_a_finished_array_is_not_made_again_until_a_file_changes(tmp_path, cohor
     before = target.stat().st_mtime_ns
     assert ingest(cohort, tmp_path).stat().st_mtime_ns == before
     write_png(tmp_path / "in" / "0007.png", np.full((64, 64), 500))
-    assert pixels.load(ingest(cohort, tmp_path))[7].min() == 500
+    assert pixels.load(ingest(cohort, tmp_path), cohort)[7].min() == 500
 
 
 def test_the_first_broken_slice_stops_it_by_name_and_the_rest_goes_on(tmp_path, cohort):
@@ -65,7 +65,7 @@ def test_the_first_broken_slice_stops_it_by_name_and_the_rest_goes_on(tmp_path, 
     assert not (tmp_path / "out" / "pixels.npy").exists()
     broken.write_bytes(whole)
     target = ingest(cohort, tmp_path)
-    assert np.array_equal(pixels.load(target), expected(cohort, tmp_path / "in"))
+    assert np.array_equal(pixels.load(target, cohort), expected(cohort, tmp_path / "in"))
 
 
 def test_a_slice_of_another_size_than_its_table_says(tmp_path, cohort):
@@ -118,7 +118,7 @@ def test_kill_9_then_the_next_run_repeats_no_finished_slice(tmp_path, cohort):
     decoded = (tmp_path / "last.log").read_text().split()
     assert len(decoded) == len(cohort) - len(finished) and not finished & set(decoded)
     target = tmp_path / "out" / "pixels.npy"
-    assert np.array_equal(pixels.load(target), expected(cohort, tmp_path / "in"))
+    assert np.array_equal(pixels.load(target, cohort), expected(cohort, tmp_path / "in"))
 
 
 def test_parts_of_another_cohort_are_thrown_away(tmp_path, cohort):
@@ -130,7 +130,62 @@ def test_parts_of_another_cohort_are_thrown_away(tmp_path, cohort):
     run.wait()
     turned = cohort.iloc[::-1].reset_index(drop=True)
     target = ingest(turned, tmp_path)
-    assert np.array_equal(pixels.load(target), expected(turned, tmp_path / "in"))
+    assert np.array_equal(pixels.load(target, turned), expected(turned, tmp_path / "in"))
+
+
+@pytest.mark.parametrize("broken", [("done",), ("part",), ("done", "part")])
+def test_after_a_crash_that_emptied_a_file_no_row_is_left_blank(
+    tmp_path, cohort, monkeypatch, broken
+):
+    def stopped(path, offset=None):
+        if path.name == "0200.png":
+            raise KeyboardInterrupt
+        return read_hu(path, offset)
+
+    read_hu = pixels.read_hu
+    monkeypatch.setattr(pixels, "read_hu", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        ingest(cohort, tmp_path, workers=1)
+    monkeypatch.undo()
+    for end in broken:
+        (tmp_path / "out" / f".pixels.npy.{end}").write_bytes(b"")
+    target = ingest(cohort, tmp_path)
+    assert np.array_equal(pixels.load(target, cohort), expected(cohort, tmp_path / "in"))
+
+
+@pytest.mark.parametrize("left", [0, 100, 9000])
+def test_an_array_that_was_cut_is_named_and_made_again(tmp_path, cohort, left):
+    target = ingest(cohort, tmp_path)
+    target.write_bytes(target.read_bytes()[:left])
+    with pytest.raises(DataError, match="Pixels cannot be read"):
+        pixels.load(target, cohort)
+    assert np.array_equal(np.load(ingest(cohort, tmp_path)), expected(cohort, tmp_path / "in"))
+
+
+def test_other_code_makes_pixels_and_copies_anew(tmp_path, cohort, monkeypatch):
+    before = ingest(cohort, tmp_path).stat().st_mtime_ns
+    own, card = cohort.assign(hu_offset=-32768.0), {"source": str(tmp_path / "in")}
+    copied = pixels.bring_in(own, card, tmp_path / "copy")[0]["image_path"]
+    monkeypatch.setattr(ingestion, "CODE", ingestion.CODE[1:])
+    assert ingest(cohort, tmp_path).stat().st_mtime_ns > before
+    again = pixels.bring_in(own, card, tmp_path / "copy")[0]["image_path"]
+    assert not set(copied) & set(again)
+    folders = [path.name for path in (tmp_path / "copy").iterdir()]
+    assert folders == [again[0].split("/")[0]]  # the old copies are gone
+    cut = tmp_path / "copy" / again[5]
+    whole = cut.read_bytes()
+    cut.write_bytes(whole[:-20])
+    pixels.bring_in(own, card, tmp_path / "copy")
+    assert cut.read_bytes() == whole
+
+
+def test_pixels_of_another_table_are_not_taken(tmp_path, cohort):
+    target = ingest(cohort, tmp_path)
+    turned = cohort.iloc[::-1].reset_index(drop=True)
+    for other in (turned, cohort.iloc[:-1]):
+        with pytest.raises(DataError, match="belong to another table: run 01_ingest again"):
+            pixels.load(target, other)
+    assert len(pixels.load(target, cohort.assign(label=1))) == len(cohort)
 
 
 PEAK = """

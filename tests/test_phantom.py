@@ -1,5 +1,8 @@
 """The phantom's files: DeepLesion's schema, exact truth, the same bytes however they were made."""
 
+import os
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +11,8 @@ from PIL import Image
 from camreader import cohort, deeplesion, lesions, phantom
 from camreader.anatomy import new_patient
 from camreader.schemas import DataError
+from camreader.workflow import modules_behind
+from conftest import ROOT
 
 SLICES, SIZE = 25, 256
 
@@ -65,6 +70,56 @@ def test_a_killed_run_draws_only_what_is_missing(folder, tmp_path, monkeypatch):
     assert (tmp_path / "DL_info.csv").read_bytes() == (folder / "DL_info.csv").read_bytes()
     phantom.write_phantom(tmp_path, **options)
     assert len(again) == 3  # a finished phantom is taken as it is
+
+
+def test_lost_or_cut_images_are_drawn_again_to_the_same_bytes(folder, tmp_path):
+    mine = shutil.copytree(folder, tmp_path / "mine")
+    images = sorted((mine / "Images_png").rglob("*.png"))
+    masks = sorted((mine / "Masks_png").rglob("*.png"))
+    images[0].write_bytes(images[0].read_bytes()[:-30])
+    masks[-1].unlink()
+    kept = images[len(images) // 2].stat().st_mtime_ns
+    phantom.write_phantom(mine, slices=SLICES, size=SIZE, workers=1, progress=False)
+    assert images[len(images) // 2].stat().st_mtime_ns == kept
+    for path in (p for p in folder.rglob("*") if p.is_file()):
+        assert path.read_bytes() == (mine / path.relative_to(folder)).read_bytes(), path
+
+
+@pytest.mark.parametrize("part", ["Images_png", "Masks_png", "phantom.json"])
+def test_killed_while_clearing_an_old_phantom_it_goes_on(folder, tmp_path, monkeypatch, part):
+    mine, options = shutil.copytree(folder, tmp_path / "mine"), {"workers": 1, "progress": False}
+
+    def killed(path, **_options):
+        if path.name == part:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(phantom.shutil, "rmtree", killed)
+    if part == "phantom.json":
+        (mine / part).write_bytes(b"")  # the disk lost it: known as a phantom's all the same
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            phantom.write_phantom(mine, slices=5, size=64, **options)
+    monkeypatch.undo()
+    card = phantom.write_phantom(mine, slices=5, size=64, **options)
+    assert card["slices"] == len(list((mine / "Images_png").rglob("*.png"))) == 5
+
+
+def test_a_change_of_the_drawing_draws_anew(tmp_path, monkeypatch):
+    options = {"slices": 5, "size": 64, "workers": 1, "progress": False}
+    first = phantom.write_phantom(tmp_path, **options)
+    image = next((tmp_path / "Images_png").rglob("*.png"))
+    before = image.stat().st_mtime_ns
+    phantom.write_phantom(tmp_path, **options)
+    assert image.stat().st_mtime_ns == before
+    monkeypatch.setattr(phantom, "DRAWING", phantom.DRAWING[1:])
+    again = phantom.write_phantom(tmp_path, **options)
+    assert image.stat().st_mtime_ns > before and again["drawing"] != first["drawing"]
+
+
+def test_every_module_that_draws_is_in_the_phantoms_mark(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    behind = {os.path.basename(p) for p in modules_behind("lib/camreader/phantom.py")}
+    assert behind - {"__init__.py", "files.py", "schemas.py"} == set(phantom.DRAWING)
 
 
 def test_boxes_and_diameters_fit_the_masks(folder):

@@ -2,13 +2,17 @@
 
 import fcntl
 import json
+import os
 import subprocess
 import sys
 
 import pytest
+import yaml
 
 from camreader import workflow
 from conftest import ROOT
+from slices_fixture import slice_hu, write_png
+from study_run import QUICK, copy_checkout, run
 
 
 def write_notebook(folder, source, name="01_x"):
@@ -49,8 +53,6 @@ def test_correct_names_pass(tmp_path):
 
 
 def test_config_names_only_what_the_notebooks_have():
-    import yaml
-
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     workflow.check_parameters(config, ROOT / "notebooks")
 
@@ -82,6 +84,48 @@ def test_reader_statistics_do_not_rest_on_the_network(monkeypatch):
 )
 def test_cohort_name(config, name):
     assert workflow.cohort_name(config) == name
+
+
+def test_any_change_in_the_source_folder_is_seen(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "real")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    image = tmp_path / "real" / "a.png"
+    image.write_bytes(b"one")
+    states = [workflow.state_of(tmp_path / "in")]
+    for change in (
+        lambda: os.utime(image, ns=(1, 1)),
+        lambda: image.write_bytes(b"another"),
+        lambda: image.rename(tmp_path / "real" / "b.png"),
+        lambda: (tmp_path / "in" / "lesion_truth.csv").write_text("x"),
+        lambda: (tmp_path / "in" / "lesion_truth.csv").unlink(),
+    ):
+        change()
+        states.append(workflow.state_of(tmp_path / "in"))
+    assert len(set(states[:-1])) == 5 and states[-1] == states[-3]
+    assert workflow.state_of("") == ""
+
+
+def test_an_image_replaced_repeats_the_study_and_names_may_hold_spaces(tmp_path):
+    checkout, source = tmp_path / "my check out", tmp_path / "my slices"
+    checkout.mkdir()
+    copy_checkout(checkout)
+    (checkout / "config.yaml").write_text(yaml.safe_dump(QUICK))
+    for index in range(16):
+        kind = "tumor" if index % 2 else "no tumor"
+        write_png(source / kind / f"{index}.png", slice_hu(index))
+    targets = ["data/runs/my slices/paper-first-seed0/trained"]
+    status, words = run(checkout, "--source", str(source), "--", *targets)
+    assert status == 0, words[-3000:]
+    status, words = run(checkout, "--source", str(source), "--", "-n", *targets)
+    assert status == 0 and "Nothing to be done" in words
+    image = source / "tumor" / "1.png"
+    before = image.stat()
+    write_png(image, slice_hu(1) + 1)
+    os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns - 10**12))  # older than the cohort
+    status, words = run(checkout, "--source", str(source), "--", "-n", *targets)
+    assert status == 0 and "rule ingest:" in words and "rule training:" in words
 
 
 def test_a_second_run_waits_and_says_so(tmp_path, capsys):

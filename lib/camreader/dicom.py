@@ -16,8 +16,11 @@ from camreader.schemas import DataError
 TAGS = [
     *("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "InstanceNumber", "Modality"),
     *("ImagePositionPatient", "PixelSpacing", "Rows", "Columns", "BurnedInAnnotation"),
-    *("RescaleSlope", "RescaleIntercept", "SamplesPerPixel", "NumberOfFrames"),
+    *("RescaleSlope", "RescaleIntercept", "RescaleType", "SamplesPerPixel", "NumberOfFrames"),
+    *("PhotometricInterpretation", "ImageType", "ImageOrientationPatient"),
 ]
+TILT = 30.0  # degrees a gantry tilts at most; a slice that is turned further is not axial
+GREY = ("MONOCHROME1", "MONOCHROME2")  # HU are HU in both
 NO_DICOM = (*folders.IMAGE_SUFFIXES, ".csv", ".txt", ".json", ".md")
 
 
@@ -57,6 +60,7 @@ def read(folder):
     heads = pd.DataFrame([header(folder / path) for path in frame["image_path"]])
     doubts = _patients(frame, heads)
     frame = _number(frame.assign(**heads.drop(columns="patient")))
+    folders.check_boxes(frame, folder / "labels.csv")
     facts = {"kind": "Own CT (DICOM)", "hu": True, "window": [50, 400], "doubts": doubts}
     return folders.complete(frame.assign(hu_offset=np.nan)), facts
 
@@ -84,13 +88,17 @@ def header(path):
 
 
 def _plain_ct(found, path):
-    """DataError for what would be read wrongly: no CT, colour, several frames, no rescale."""
+    """DataError for what would be read wrongly: no CT, colour, several frames, no HU, not axial."""
     expectations = {
         "Modality": found["Modality"] == "CT",
+        "ImageType": "LOCALIZER" not in (found["ImageType"] or ()),
+        "ImageOrientationPatient": _axial(found["ImageOrientationPatient"]),
         "SamplesPerPixel": found["SamplesPerPixel"] == 1,
+        "PhotometricInterpretation": found["PhotometricInterpretation"] in GREY,
         "NumberOfFrames": int(found["NumberOfFrames"] or 1) == 1,
         "RescaleSlope": found["RescaleSlope"] is not None,
         "RescaleIntercept": found["RescaleIntercept"] is not None,
+        "RescaleType": found["RescaleType"] in (None, "", "HU"),  # PS3.3 C.8.2.1: HU unless said
         "BurnedInAnnotation": found["BurnedInAnnotation"] != "YES",
     }
     for name, good in expectations.items():
@@ -100,8 +108,16 @@ def _plain_ct(found, path):
                 file=path,
                 column=name,
                 found=found[name],
-                expected="one grey CT frame with rescale and without burned-in text",
+                expected="one grey axial CT frame in HU, no localizer, no burned-in text",
             )
+
+
+def _axial(orientation):
+    """True where rows and columns (6 cosines) lie across the patient, or nothing is said."""
+    if not orientation or len(orientation) != 6:
+        return not orientation
+    along_z = np.cross(*np.reshape(orientation, (2, 3)).astype(float))[2]
+    return abs(along_z) > np.cos(np.radians(TILT + 0.5))
 
 
 def _patients(frame, heads):

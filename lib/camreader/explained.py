@@ -47,16 +47,17 @@ def load(study, protocol="sound", seed=0):
     if rows.empty:
         raise DataError("No run with this seed", found=seed, expected=sorted(set(final["seed"])))
     model, record = runs.load_model(runs.folder(study, f"{trained[0]}-final", seed))
-    cases = _cases(study, rows[rows["split"] == "test"])
-    hu = pixels.load(study.pixels)[cases["row"].to_numpy()]
+    cohort = read_table(study.cohort_table, Cohort)
+    cases = _cases(cohort, rows[rows["split"] == "test"])
+    hu = pixels.load(study.pixels, cohort)[cases["row"].to_numpy()]
     window = pixels.window_for(study.card, record["window"])
     images = torch.from_numpy(pixels.model_input(hu, *window))
     return Explained(trained[0], model, record, cases, images)
 
 
-def _cases(study, rows):
+def _cases(cohort, rows):
     """Predictions joined to the cohort: adds `row` (in pixels.npy), `outcome` and `lesion`."""
-    cohort = read_table(study.cohort_table, Cohort).reset_index(names="row").set_index("slice_id")
+    cohort = cohort.reset_index(names="row").set_index("slice_id")
     cases = rows.reset_index(drop=True).join(cohort[["row", *COLUMNS]], on="slice_id")
     if cases["row"].isna().any():
         missing = cases.loc[cases["row"].isna(), "slice_id"].iloc[0]

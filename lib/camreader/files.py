@@ -1,5 +1,6 @@
 """Files that are whole or absent: atomic writes, and where a study keeps its things."""
 
+import hashlib
 import json
 import os
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from camreader.schemas import DataError, check
+
+PNG_BEGINS, PNG_ENDS = b"\x89PNG\r\n\x1a\n", b"\0\0\0\0IEND\xaeB`\x82"
 
 
 @contextmanager
@@ -91,6 +94,28 @@ def read_json(path):
         raise DataError("File not found; `make report` writes it", file=path) from None
     except ValueError as error:
         raise DataError(f"File is not valid JSON: {error}", file=path) from None
+
+
+def png_is_whole(path):
+    """True for a file that begins and ends as a PNG does: it is there and was not cut short."""
+    try:
+        with open(path, "rb") as handle:
+            begins = handle.read(8) == PNG_BEGINS
+            handle.seek(-len(PNG_ENDS), os.SEEK_END)
+            return begins and handle.read() == PNG_ENDS
+    except OSError:  # missing, or shorter than an end
+        return False
+
+
+def code_digest(names):
+    """SHA-256 (hex) of the source of modules of this package, such as "scanner.py".
+
+    What was made by other code carries another digest and is made again.
+    """
+    folder, digest = Path(__file__).parent, hashlib.sha256()
+    for name in names:
+        digest.update((folder / name).read_bytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

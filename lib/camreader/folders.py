@@ -46,6 +46,7 @@ def read(folder):
     frame["slice_id"] = [slice_name(number) for number in range(1, len(frame) + 1)]
     headers = [image_header(folder / path) for path in frame["image_path"]]
     frame[["width", "height", "depth"]] = headers
+    check_boxes(frame, folder / "labels.csv")
     given = frame["hu_offset"].notna()
     facts = _greys(frame, given, folder)
     frame["hu_offset"] = frame["hu_offset"].astype(float)  # NaN: greys, not HU
@@ -81,7 +82,7 @@ def complete(frame):
 def _greys(frame, given, folder):
     """Whether the values are HU, and the window that shows their full range."""
     if given.any() and not given.all():
-        row = int(np.flatnonzero(~given)[0]) + 2
+        row = int(frame.loc[~given, "row"].iloc[0])
         raise DataError(
             "hu_offset is given for some images only",
             file=folder / "labels.csv",
@@ -108,13 +109,31 @@ def _greys(frame, given, folder):
     }
 
 
+def check_boxes(frame, table):
+    """DataError for a box that reaches out of its image, by the row of labels.csv it stands in."""
+    for row, boxes, *size in frame[["row", "boxes", "width", "height"]].itertuples(index=False):
+        for box in boxes:
+            if box[2] > size[0] or box[3] > size[1]:
+                raise DataError(
+                    "A box reaches out of its image",
+                    file=table,
+                    row=int(row),
+                    column="box",
+                    found=" ".join(f"{number:g}" for number in box),
+                    expected=f"x from 0 to {size[0]}, y from 0 to {size[1]}",
+                )
+
+
 def sixteen_bit_window(folder, paths, count=50):
     """[centre, width] of the range of up to `count` evenly chosen 16-bit images, halved as read."""
     step = max(1, len(paths) // count)
     low, high = 65535, 0
     for path in paths[::step]:
-        with Image.open(folder / path) as image:
-            lowest, highest = image.getextrema()
+        try:
+            with Image.open(folder / path) as image:
+                lowest, highest = image.getextrema()
+        except (OSError, ValueError, SyntaxError) as error:
+            raise DataError(f"PNG cannot be decoded: {error}", file=folder / path) from None
         low, high = min(low, lowest), max(high, highest)
     return [(low + high) / 4, max(1, (high - low) / 2)]
 
@@ -165,13 +184,16 @@ def labelled_row(cell, folder):
     region = cell.cells["region"].strip().lower() or UNKNOWN_REGION
     if region not in (*REGIONS, UNKNOWN_REGION):
         raise cell.wrong("region", "one of " + ", ".join(REGIONS))
-    offset = cell.cells["hu_offset"].strip()
+    boxes, offset = _boxes(cell), cell.cells["hu_offset"].strip()
+    if boxes and not label:
+        raise cell.wrong("box", "no box where the label is 'no tumor'")
     return {
+        "row": cell.row,
         "patient_id": cell.cells["patient"].strip() or None,
         "image_path": path.as_posix(),
         "label": label,
         "region": region,
-        "boxes": _boxes(cell),
+        "boxes": boxes,
         "hu_offset": cell.numbers("hu_offset", 1, -70000, 70000)[0] if offset else None,
     }
 
@@ -190,7 +212,7 @@ def _boxes(cell):
 
 def _all_or_none(rows, table):
     """Patients must be known for all slices or for none, or siblings cannot be kept together."""
-    blank = [i for i, row in enumerate(rows, start=2) if row["patient_id"] is None]
+    blank = [row["row"] for row in rows if row["patient_id"] is None]
     if blank and len(blank) < len(rows):
         raise DataError(
             "Patient is given for some images only",
@@ -224,6 +246,7 @@ def class_folders(folder, wanted=is_image):
         for path in images:
             rows.append(
                 {
+                    "row": None,
                     "patient_id": None,
                     "image_path": path.relative_to(folder).as_posix(),
                     "label": label,

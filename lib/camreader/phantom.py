@@ -2,10 +2,9 @@
 
 Every patient follows from (seed, number) alone, so the files do not depend on how many processes
 wrote them; a patient whose part file exists is not drawn again, and `phantom.json`, written last,
-says that the folder is whole.
+says that the folder is whole. A patient whose images are cut short or gone is always drawn again.
 """
 
-import json
 import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor
@@ -18,13 +17,17 @@ import numpy as np
 from camreader import scanner
 from camreader.anatomy import BACK, new_patient
 from camreader.belly import draw_slice, draw_table
-from camreader.files import write_json
+from camreader.files import code_digest, png_is_whole, read_json, write_json
 from camreader.lesion_sites import RANGES
 from camreader.lesions import SHARES, new_lesions, paint
 from camreader.phantom_tables import STEP_MM, lesion_row, record, write_tables
 from camreader.schemas import DataError
 
-FORMAT = 6  # raise when the drawing changes, so that half-written folders are drawn anew
+DRAWING = (  # a change in any means drawing again
+    *("anatomy.py", "belly.py", "chest.py", "lesion_sites.py", "lesions.py", "phantom.py"),
+    *("phantom_tables.py", "scanner.py", "trunk.py"),
+)
+IMAGES, MASKS = "Images_png", "Masks_png"
 REACH_MM = 30  # how far from the key slice slices are kept
 SLICES_PER_PATIENT = (3, 7)
 SPLIT_SHARES = (0.70, 0.15, 0.15)  # DeepLesion's official split: training, validation, test
@@ -50,6 +53,13 @@ class Plan:
     def part(self):
         return Path(self.folder) / ".parts" / f"{self.number:06d}.json"
 
+    @property
+    def whole(self):
+        """True where all images and masks are on disk and none was cut short."""
+        series = [Path(self.folder) / kind / self.series for kind in (IMAGES, MASKS)]
+        counts = [sum(map(png_is_whole, folder.glob("*.png"))) for folder in series]
+        return counts == [self.slices] * 2
+
 
 def write_phantom(folder, slices=1705, seed=0, size=512, workers=None, progress=True):
     """Write a synthetic DeepLesion into `folder`: images, DL_info.csv and the truth; its card.
@@ -57,40 +67,54 @@ def write_phantom(folder, slices=1705, seed=0, size=512, workers=None, progress=
     Images_png/<series>/<slice>.png are uint16 (HU + 32768), `size` x `size`; Masks_png alike as
     uint8 with the lesion_id of each tumor pixel. DL_info.csv has DeepLesion's 18 columns;
     slice_truth.csv and lesion_truth.csv hold every lesion, measured or not (boxes zero-based,
-    last pixel included). Interrupted, it goes on where it stopped; finished, it returns at once.
-    `workers`: processes, by default one per core. DataError where `folder` holds other data.
+    last pixel included). Interrupted, it goes on where it stopped; finished, it draws what was lost
+    since. `workers`: processes, by default one per core. DataError where `folder` holds other data.
     """
     folder = Path(folder)
-    card = {"synthetic": True, "seed": seed, "slices": slices, "size": size, "format": FORMAT}
-    if _settle(folder, card):
-        return json.loads((folder / "phantom.json").read_text())
+    card = {"synthetic": True, "seed": seed, "slices": slices, "size": size}
+    card["drawing"] = code_digest(DRAWING)
+    finished = _settle(folder, card)
     plans = _plans(folder, slices, seed, size)
-    todo = [plan for plan in plans if not plan.part.exists()]
+    todo = [p for p in plans if not p.whole or not (finished or p.part.exists())]
+    if finished and not todo:
+        return read_json(folder / "phantom.json")
     _draw_all(todo, workers, progress)
-    records = [json.loads(plan.part.read_text()) for plan in plans]
-    write_tables(folder, records)
-    card |= {"patients": len(plans), "tumor_slices": sum(r["tumor_slices"] for r in records)}
-    write_json(card, folder / "phantom.json")
-    shutil.rmtree(folder / ".parts")
-    return card
+    os.sync()  # the images were not flushed one by one; phantom.json vouches for them
+    if not finished:
+        records = [read_json(plan.part) for plan in plans]
+        write_tables(folder, records)
+        card |= {"patients": len(plans), "tumor_slices": sum(r["tumor_slices"] for r in records)}
+        write_json(card, folder / "phantom.json")
+    shutil.rmtree(folder / ".parts", ignore_errors=True)
+    return read_json(folder / "phantom.json")
 
 
 def _settle(folder, card):
     """True where the folder is finished; else make it ready, keeping only parts of this card."""
     done, begun = folder / "phantom.json", folder / ".parts" / "card.json"
     for path, finished in ((done, True), (begun, False)):
-        if path.exists():
-            found = json.loads(path.read_text())
-            if all(found.get(key) == value for key, value in card.items()):
-                return finished
+        found = _facts(path)
+        if all(found.get(key) == value for key, value in card.items()):
+            return finished
     ours = done.exists() or begun.exists()
-    if not ours and any((folder / name).exists() for name in ("DL_info.csv", "Images_png")):
+    if not ours and any((folder / name).exists() for name in ("DL_info.csv", IMAGES)):
         raise DataError("Folder holds data that is no phantom; choose another", file=folder)
+    write_json({}, begun)  # killed from here on, the folder is still known as ours
     done.unlink(missing_ok=True)
-    for name in (".parts", "Images_png", "Masks_png"):
+    for part in begun.parent.glob("[0-9]*.json"):
+        part.unlink()
+    for name in (IMAGES, MASKS):
         shutil.rmtree(folder / name, ignore_errors=True)
     write_json(card, begun)
     return False
+
+
+def _facts(path):
+    """What a card says; {} where there is none, or where it is damaged."""
+    try:
+        return read_json(path)
+    except DataError:
+        return {}
 
 
 def _plans(folder, slices, seed, size):
@@ -154,7 +178,7 @@ def draw_patient(plan):
     grid = np.arange(-REACH_MM, REACH_MM + 1, STEP_MM)
     others = rng.choice(grid[grid != 0], plan.slices - 1, replace=False)
     levels = {z + offset: _index(z + offset) for offset in sorted([0, *others])}
-    for kind in ("Images_png", "Masks_png"):
+    for kind in (IMAGES, MASKS):
         (Path(plan.folder) / kind / plan.series).mkdir(parents=True, exist_ok=True)
     found = []
     for level, index in levels.items():
@@ -239,7 +263,7 @@ def _draw_slice(plan, rng, patient, lesions, scene, z, index):
         rows.append((lesion, mask))
     rows = [lesion_row(plan, index, *row, ids, image, before, scene) for row in rows]
     name = f"{plan.series}/{index:03d}.png"
-    scanner.write_png(ids, Path(plan.folder) / "Masks_png" / name)
+    scanner.write_png(ids, Path(plan.folder) / MASKS / name)
     hu = scanner.scan(rng, image, scene.pixel_mm, scene.sd)
-    scanner.write_png(hu, Path(plan.folder) / "Images_png" / name)
+    scanner.write_png(hu, Path(plan.folder) / IMAGES / name)
     return [row for row in rows if row]

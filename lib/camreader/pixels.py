@@ -4,6 +4,7 @@ HU below -1024 (the unscanned corners, -2048 or -3024 on some series) are set to
 """
 
 import os
+import shutil
 import zlib
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -13,8 +14,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from camreader import dicom, folders
-from camreader.files import atomic_path
-from camreader.ingestion import Progress, fingerprint
+from camreader.files import PNG_BEGINS, atomic_path, png_is_whole
+from camreader.ingestion import Progress, check_rows, fingerprint, table_digest
 from camreader.schemas import DataError
 
 WINDOWS = {  # centre, width in HU
@@ -25,7 +26,6 @@ WINDOWS = {  # centre, width in HU
 }
 BACKGROUND = -1024
 SHIFT = 32768  # DeepLesion stores HU + 32768 as unsigned 16 bit
-PNG = b"\x89PNG\r\n\x1a\n"
 BATCH = 32  # slices per task: large enough to cost nothing, small enough to lose nothing
 
 
@@ -56,14 +56,19 @@ def model_input(rows, centre, width):
     return window(rows, centre, width)[:, None]
 
 
-def load(path):
-    """The ingested slices as a read-only memory map, int16 HU (N, S, S)."""
+def load(path, cohort):
+    """The ingested slices of a cohort's table as a read-only memory map, int16 HU (N, S, S).
+
+    DataError where they cannot be read, or are those of another table.
+    """
     try:
-        return np.load(path, mmap_mode="r")
+        hu = np.load(path, mmap_mode="r")
     except FileNotFoundError:
         raise DataError("Pixels not found; `make report` writes them", file=path) from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError) as error:
         raise DataError(f"Pixels cannot be read: {error}", file=path) from None
+    check_rows(path, len(hu), cohort)
+    return hu
 
 
 def read_hu(path, offset=None):
@@ -73,7 +78,7 @@ def read_hu(path, offset=None):
     value + offset. NaN: the values are greys, not HU; 8 bit as they are, 16 bit halved to fit.
     """
     data = _bytes(path)
-    if data[:8] == PNG:
+    if data[:8] == PNG_BEGINS:
         values = decode_png(data, path, deep=offset is None)
     elif data[:3] == b"\xff\xd8\xff" and offset is not None:
         values = folders.read_jpeg(path)
@@ -163,7 +168,8 @@ def ingest(cohort, source, target, image_size=128, workers=None, progress=True):
     Returns the path. DataError names the first slice that cannot be read.
     """
     rows = _rows(cohort, source)
-    state = Progress(Path(target), (len(rows), image_size, image_size), fingerprint(rows))
+    shape, table = (len(rows), image_size, image_size), table_digest(cohort)
+    state = Progress(target, shape, fingerprint(rows), table)
     if state.finished:
         return Path(target)
     todo = state.open()
@@ -217,7 +223,8 @@ def bring_in(cohort, card, target, workers=None):
     """Copy a department's own slices into `target` as 16-bit PNG; DeepLesion stays where it is.
 
     Returns (cohort, card) whose image_path and source point at the copy. From there on every
-    slice is read alike, and no file name of the hospital travels on. Finished copies are kept.
+    slice is read alike, and no file name of the hospital travels on. Finished copies are kept;
+    those of other files, or made by other code, are removed.
     """
     if "hu_offset" not in cohort:
         return cohort, card
@@ -227,10 +234,13 @@ def bring_in(cohort, card, target, workers=None):
     todo = [
         (row, target / name)
         for row, name in zip(rows, names, strict=True)
-        if not (target / name).exists()
+        if not png_is_whole(target / name)
     ]
     with ThreadPoolExecutor(workers or cpus()) as pool:
         list(tqdm(pool.map(_copy, todo), total=len(todo), unit="slice"))
+    for old in target.glob("own_*"):
+        if old.name != f"own_{mark}":
+            shutil.rmtree(old)
     copied = cohort.drop(columns="hu_offset").assign(image_path=names)
     return copied, card | {"source": str(target.resolve())}
 

@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 from safetensors import safe_open
 
+from camreader.files import png_is_whole, read_json
+
 
 def check_writable(folders):
     """SystemExit naming the first folder that cannot be written, and why."""
@@ -41,6 +43,9 @@ OPENERS = {
 }
 
 
+FINISHED = ("model.json", "trained", "gradcam.json")
+
+
 def damage(path):
     """Why a file cannot be opened, in words; empty where it can."""
     try:
@@ -53,19 +58,40 @@ def damage(path):
 def remove_damaged(data, cohort):
     """Remove the study's own files that cannot be opened; return (path, why) of each.
 
-    In a training run's folder one damaged file takes model.json and the run's stamp with it, so
-    that the run is trained again, to the same result.
+    In the folder of a training run or of the heat-maps one damaged file takes along those that
+    say that the folder is finished, so that it is filled again, to the same result.
     """
     study, runs = Path(data) / "cohorts" / cohort, Path(data) / "runs" / cohort
     made = [study / name for name in ("cohort.parquet", "cohort.json", "pixels.npy")]
     removed = []
-    for path in [*made, *runs.glob("*.parquet"), *runs.glob("*-seed*/*")]:
+    for path in [*made, *runs.glob("*.parquet"), *runs.glob("*-seed*/*"), *runs.glob("heatmaps/*")]:
         if path.suffix not in OPENERS or path.name.startswith(".") or not path.exists():
             continue
         if why := damage(path):
             removed.append((path, why))
             path.unlink()
             if path.parent.parent == runs:
-                for name in ("model.json", "trained"):
+                for name in FINISHED:
                     (path.parent / name).unlink(missing_ok=True)
-    return removed
+    return removed + _reopen(study)
+
+
+def _reopen(study):
+    """Where slices that the study drew or copied are lost, remove cohort.parquet; [(path, why)].
+
+    The step that makes cohort.parquet draws or copies what is missing. Only the end of a file is
+    looked at, where a crash shows; whoever reads the slice checks all of it.
+    """
+    table, card = study / "cohort.parquet", study / "cohort.json"
+    if not (table.exists() and card.exists()):
+        return []
+    source = Path(read_json(card)["source"])
+    if source.is_absolute():  # not ours
+        return []
+    paths = [study / source / path for path in pd.read_parquet(table)["image_path"]]
+    paths += (study / source).glob("Masks_png/*/*.png")
+    lost = [path for path in paths if not png_is_whole(path)]
+    if not lost:
+        return []
+    table.unlink()
+    return [(lost[0], f"gone or cut short, as are {len(lost) - 1:,} more slices")]

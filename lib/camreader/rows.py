@@ -10,7 +10,10 @@ SERIES_NAME = re.compile(r"\d{6}_\d{2}_\d{2}")
 
 
 def read_rows(path, columns, what):
-    """Rows of a CSV as dicts with their line numbers; DataError for whatever is not a clean CSV."""
+    """Rows of a CSV as dicts with their line numbers; DataError for whatever is not a clean CSV.
+
+    Blank lines at the end, which spreadsheets leave, are no rows.
+    """
     try:
         reader = csv.reader(Path(path).read_bytes().decode("utf-8-sig").splitlines(), strict=True)
         lines = list(reader)
@@ -22,6 +25,8 @@ def read_rows(path, columns, what):
         raise DataError(
             f"{what}: row is cut short or damaged: {error}", file=path, row=reader.line_num
         ) from None
+    while lines and not any(cell.strip() for cell in lines[-1]):
+        del lines[-1]
     if not lines or not any(lines[0]):
         raise DataError(f"{what} is empty", file=path, expected=", ".join(columns))
     header = [name.strip() for name in lines[0]]

@@ -14,7 +14,14 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from camreader.files import atomic_path, read_json, read_table, write_json, write_table
+from camreader.files import (
+    atomic_path,
+    code_digest,
+    read_json,
+    read_table,
+    write_json,
+    write_table,
+)
 from camreader.intervals import wilson
 from camreader.network import build
 from camreader.plans import part_of_study
@@ -42,8 +49,7 @@ def fingerprint(parameters, frame, images):
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
     digest.update(frame.to_csv(index=False).encode())
     digest.update(images.numpy().data)
-    for name in SOURCES:
-        digest.update((Path(__file__).parent / name).read_bytes())
+    digest.update(code_digest(SOURCES).encode())
     return digest.hexdigest()
 
 

@@ -168,8 +168,8 @@ def scan(rng, image, pixel_mm, sd):
 def write_png(array, path):
     """Write a slice whole or not at all: int16 HU as DeepLesion's uint16 (HU + 32768), or uint8.
 
-    It is not flushed to disk one by one (35 ms each): the caller flushes once, at the end.
-    Returns the size in bytes.
+    It is not flushed to disk (35 ms each): the caller does that once for many. Returns the size in
+    bytes.
     """
     if array.dtype == np.int16:
         array = (array.astype(np.int32) + 32768).astype(np.uint16)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from camreader.deeplesion import read_info
+from camreader.files import PNG_BEGINS
 from camreader.labels import outside_lesion, slice_distances
 from camreader.rows import SERIES_NAME
 from camreader.schemas import UNKNOWN_REGION, DataError
@@ -68,7 +69,7 @@ def png_size(path):
     """(width, height) from a PNG's header; DataError where it is not a PNG."""
     with open(path, "rb") as handle:
         head = handle.read(24)
-    if len(head) < 24 or head[:8] != b"\x89PNG\r\n\x1a\n":
+    if len(head) < 24 or head[:8] != PNG_BEGINS:
         raise DataError("Not a PNG", file=path, found=f"{len(head)} bytes", expected="a PNG file")
     return struct.unpack(">II", head[16:24])
 

@@ -128,7 +128,8 @@ def _draw(study, run, seed, chosen):
     from camreader.heatmaps import grad_cam
 
     model, record = runs.load_model(runs.folder(study, run, seed))
-    rows = np.asarray(pixels.load(study.pixels)[chosen["row"].to_numpy()])
+    hu = pixels.load(study.pixels, read_table(study.cohort_table, Cohort))
+    rows = np.asarray(hu[chosen["row"].to_numpy()])
     window = pixels.window_for(study.card, record["plan"]["window"])
     return grad_cam(model, pixels.model_input(rows, *window)), record
 

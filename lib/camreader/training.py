@@ -63,7 +63,7 @@ def load_slices(study, plan):
     """
     frame = read_table(study.cohort_table, Cohort)
     rows = plans.chosen(frame, plan)
-    hu = pixels.load(study.pixels)[rows]
+    hu = pixels.load(study.pixels, frame)[rows]
     frame = plans.labelled(frame.iloc[rows].reset_index(drop=True), plan)
     window = pixels.window_for(study.card, plan.window)
     return frame, torch.from_numpy(pixels.model_input(hu, *window))

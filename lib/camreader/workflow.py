@@ -7,6 +7,7 @@ running process, so a killed run leaves none behind.
 import argparse
 import ast
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -128,10 +129,22 @@ def modules_behind(path):
     return sorted(os.path.relpath(m) for m in seen | {s for s in scripts if s.exists()})
 
 
-def source_tables(source):
-    """The tables of a source folder: editing one of them, a label say, repeats the study."""
-    names = ("DL_info.csv", "slice_truth.csv", "labels.csv")
-    return [str(Path(source) / name) for name in names if source and (Path(source) / name).exists()]
+def state_of(source):
+    """Digest of a source folder: name, size and time of every file, links followed; "" for none.
+
+    A label edited, a slice replaced, added or taken away: each repeats the study.
+    """
+    digest, seen = hashlib.sha256(), set()
+    for folder, parts, names in os.walk(source, followlinks=True):
+        real = os.path.realpath(folder)
+        parts[:] = [] if real in seen else sorted(p for p in parts if not p.startswith("."))
+        seen.add(real)
+        for name in sorted(n for n in names if not n.startswith(".")):
+            path = os.path.join(folder, name)
+            about = os.stat(path) if os.path.exists(path) else os.lstat(path)
+            what = (os.path.relpath(path, source), about.st_size, about.st_mtime_ns)
+            digest.update(repr(what).encode())
+    return digest.hexdigest() if seen else ""
 
 
 def cohort_name(config):
