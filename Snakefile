@@ -227,9 +227,9 @@ rule comparison:
     resources:
         mem_mb=megabytes(2000, 2),
     shell:
-        "OMP_NUM_THREADS={threads} python -m camreader.comparison --data {DATA} --cohort {COHORT}"
-        " --method {wildcards.method} {params.settings} > {log} 2>&1"
-        " && touch {output}"
+        "OMP_NUM_THREADS={threads} python -m camreader.comparison --data {DATA:q} --cohort {COHORT:q}"
+        " --method {wildcards.method} {params.settings} > {log:q} 2>&1"
+        " && touch {output:q}"
 
 
 rule gradcam:
