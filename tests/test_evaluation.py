@@ -186,6 +186,8 @@ def test_spread_over_seeds_is_students():
     low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
     assert (ours["low"], ours["high"]) == pytest.approx((low, high))
     assert np.isnan(evaluation.over_seeds([0.9])["sd"])
+    assert evaluation.over_seeds([*values, np.nan]) == ours  # a seed that could not be tested
+    assert evaluation.over_seeds([np.nan])["seeds"] == 0
 
 
 def test_groups_count_every_error_once():

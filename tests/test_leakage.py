@@ -123,6 +123,48 @@ def test_an_accuracy_no_better_than_one_answer_is_said_to_be_so(low, more):
     assert ("more than that is not shown" in first) is not more
 
 
+def final_accuracies(**sound):
+    """The rows of both protocols that `protocols.finding` reads; sound: changes of its rows."""
+    row = {"run": "final", "value": 0.9, "low": 0.85, "high": 0.93, "n": 100, "note": ""}
+    row |= {"seeds": 2, "mean": 0.9, "sd": 0.01, "mean_low": 0.8, "mean_high": 1.0}
+    parts = (("paper", row), ("sound", row | {"value": 0.8, "low": 0.7, "high": 0.88} | sound))
+    return pd.DataFrame(
+        [part | {"protocol": p, "metric": m} for p, part in parts for m in protocols.METRICS]
+    )
+
+
+CARD = {"contamination": {"share": None, "source": "no truth"}}
+
+
+def leaks_of(*cells):
+    """Rows of the experiment's table from (split, seed, accuracy, low, high)."""
+    table = pd.DataFrame(cells, columns=["split", "seed", "accuracy", "low", "high"])
+    return table.assign(negatives="verified labels", note="")
+
+
+def test_differences_carry_intervals():
+    """Paper .90 (.85 to .93) minus sound .80 (.70 to .88): squared and added by hand."""
+    one = leaks_of(("slices", 0, 0.9, 0.85, 0.93), ("patients", 0, 0.8, 0.7, 0.88))
+    words = list(protocols.finding(final_accuracies(), {}, one, CARD))
+    low, high = 0.1 - np.hypot(0.05, 0.08), 0.1 + np.hypot(0.03, 0.1)
+    said = f"+10.0 points ({100 * low:+.1f} to {100 * high:+.1f})"
+    assert f"The paper's protocol reads {said} against the sound one." in words
+    assert f"Trained on verified labels, a split by slice reads {said} against patients." in words
+    assert any("used one seed" in sentence for sentence in words)
+    again = leaks_of(("slices", 1, 0.9, 0.85, 0.93), ("patients", 1, 0.86, 0.7, 0.9))
+    words = " ".join(protocols.finding(final_accuracies(), {}, pd.concat([one, again]), CARD))
+    reach = 12.706 * 3  # Student's t with 1 degree of freedom; gaps of 10 and 4: SD / sqrt(2) = 3
+    assert f"+7.0 points ({7 - reach:+.1f} to {7 + reach:+.1f}) over 2 seeds" in words
+    assert "used one seed" not in words
+
+
+def test_a_refused_protocol_has_no_mean_over_seeds():
+    nothing = dict.fromkeys(("value", "low", "high", "mean", "sd", "mean_low", "mean_high"), np.nan)
+    table = final_accuracies(**nothing, seeds=0, n=0, note="refused: 1 patient")
+    words = " ".join(protocols.finding(table, {}, leaks_of(), CARD))
+    assert "nan" not in words and "refused: 1 patient" in words
+
+
 def test_table_2_stands_beside_the_published_one(study, predictions):
     table = protocols.table2(study, PAPER, 0).set_index("run")
     assert table["test_error_percent_published"].tolist() == pytest.approx([14.586, 8.091, 4.11])

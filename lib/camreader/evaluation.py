@@ -263,9 +263,13 @@ def _group(part, patients, draws):
 
 
 def over_seeds(values):
-    """Mean, SD and 95 % t interval of a metric over seeds; spread is missing for one seed."""
+    """Mean, SD and 95 % t interval of a metric over the seeds that have it (NaN: not tested).
+
+    The spread is missing for one seed, the mean too for none.
+    """
     values = np.asarray(values, float)
-    n, mean = len(values), float(np.mean(values))
+    values = values[~np.isnan(values)]
+    n, mean = len(values), float(np.mean(values)) if len(values) else np.nan
     if n < 2:
         return {"seeds": n, "mean": mean, "sd": np.nan, "low": np.nan, "high": np.nan}
     sd = float(np.std(values, ddof=1))

@@ -104,6 +104,17 @@ def newcombe(k1, n1, k2, n2, level=0.95):
     return Estimate(k1 / n1 - k2 / n2, *(float(x) for x in limits), n)
 
 
+def difference(first, second):
+    """(low, high) of first minus second, two independent estimates, each (value, low, high).
+
+    Their own intervals, whatever kind they are of, squared and added: MOVER (Zou & Donner 2008,
+    Stat Med 27:1693), which for two Wilson intervals is `newcombe`.
+    """
+    (a, a_low, a_high), (b, b_low, b_high) = first, second
+    low, high = np.hypot(a - a_low, b_high - b), np.hypot(a_high - a, b - b_low)
+    return float(a - b - low), float(a - b + high)
+
+
 def newcombe_paired(both, first_only, second_only, neither, level=0.95):
     """Share of `first` minus share of `second` when both were judged on the same cases.
 
