@@ -1,5 +1,6 @@
 """The experiment on leakage and labels, the protocols side by side, and the regions."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from camreader import leakage, plans, protocols, published, regions, runs, training
 from camreader.files import read_table
 from camreader.plans import Settings
+from camreader.plots import evaluation as plots
 from camreader.schemas import Cohort
 from conftest import ROOT
 from training_fixture import make_cohort
@@ -63,10 +65,25 @@ def test_the_experiment_judges_all_four_by_the_truth(study):
     assert np.allclose(told["accuracy"], told["own_label_accuracy"])
     assert (table[table["negatives"] != leakage.RULES["truth"]]["wrong train labels"] > 0).all()
     assert (table["low"] <= table["accuracy"]).all() and (table["accuracy"] <= table["high"]).all()
+    assert table["commoner class"].between(0.5, 1).all()
     assert set(table.query("split == 'patients'")["interval"]) <= {
         "bootstrap by patient",
         "Wilson by slice",
     }
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_figure_takes_any_number_of_seeds_and_labels_every_line(seeds):
+    ends = {"slices": (0.9, 0.8, 0.95), "patients": (0.8, 0.7, 0.9)}
+    table = leaks_of(*((s, k, *ends[s]) for k in range(seeds) for s in ends))
+    table = table.assign(own_label_accuracy=0.7, **{"commoner class": 0.62})
+    axis = plots.leakage(table).axes[0]
+    words = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert "always naming the commoner class" in words
+    assert ("other seeds" in words) is (seeds > 1)
+    heights = [y for lines in axis.collections for ((_, y), *_) in lines.get_segments()]
+    assert heights.count(0.62) == 2  # one dotted line per split
+    plt.close("all")
 
 
 def test_a_cell_that_cannot_be_trained_says_why(tmp_path):
