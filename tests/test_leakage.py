@@ -68,7 +68,7 @@ def test_the_experiment_judges_all_four_by_the_truth(study):
     assert table["commoner class"].between(0.5, 1).all()
     assert set(table.query("split == 'patients'")["interval"]) <= {
         "bootstrap by patient",
-        "Wilson by slice",
+        "Wilson by patient",
     }
 
 
@@ -171,7 +171,10 @@ def test_differences_carry_intervals():
     again = leaks_of(("slices", 1, 0.9, 0.85, 0.93), ("patients", 1, 0.86, 0.7, 0.9))
     words = " ".join(protocols.finding(final_accuracies(), {}, pd.concat([one, again]), CARD))
     reach = 12.706 * 3  # Student's t with 1 degree of freedom; gaps of 10 and 4: SD / sqrt(2) = 3
-    assert f"+7.0 points ({7 - reach:+.1f} to {7 + reach:+.1f}) over 2 seeds" in words
+    assert (
+        f"+7.0 points ({7 - reach:+.1f} to {7 + reach:+.1f}) against patients, over 2 seeds"
+        in words
+    )
     assert "used one seed" not in words
 
 
@@ -241,9 +244,10 @@ def test_slices_of_one_patient_are_no_independent_slices():
     assert by_slice["low"] > 0 and by_slice["p"] < 0.001
 
 
-def test_regions_without_an_error_keep_an_interval_and_say_that_it_is_too_narrow():
+def test_regions_without_an_error_have_the_interval_of_as_many_patients():
     row = regions._difference(*region_tests((30, 30), (0, 0), 3), True)
-    assert row["low"] < 0 < row["high"] and "too narrow" in row["note"]
+    assert (row["low"], row["high"]) == pytest.approx((-0.2775, 0.2775), abs=1e-4)  # Wilson, 10
+    assert row["interval"] == "Newcombe by patient" and np.isnan(row["p"])
 
 
 def test_the_words_on_a_region_carry_the_interval_of_its_table():

@@ -56,20 +56,21 @@ def cluster_bootstrap(statistic, groups, draws=1000, seed=0, level=0.95):
 
 
 def clustered(hits, groups=None, draws=1000, seed=0):
-    """(Proportion, resampled) of `hits` (n,) bool whose rows are alike within `groups` (n,).
+    """(Proportion, method) of `hits` (n,) bool whose rows are alike within `groups` (n,).
 
-    The interval resamples whole groups; without groups, or where resampling cannot tell (one
-    group, every draw the same), it is Wilson's, which is too narrow for groups of several rows,
-    and `resampled` is False.
+    The interval resamples whole groups ("bootstrap"). Where every draw is the same, as where all
+    rows are hits, it is Wilson's for as many cases as there are groups; without groups for n.
     """
     hits = np.asarray(hits, bool)
     share = wilson(hits.sum(), len(hits))
     if groups is None or not share.n:
-        return share, False
+        return share, "Wilson"
     low, high = cluster_bootstrap(lambda rows: hits[rows].mean(), groups, draws, seed)
-    if np.isnan(low) or low == high:
-        return share, False
-    return replace(share, low=low, high=high), True
+    if low < high:
+        return replace(share, low=low, high=high), "bootstrap"
+    n = len(set(groups))
+    ends = wilson(round(share.value * n), n)
+    return replace(share, low=ends.low, high=ends.high), "Wilson"
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,7 @@ def _leak_words(leaks):
         rows = {split: cells.set_index("seed") for split, cells in part.groupby("split")}
         if len(rows) == 2:
             gap = _split_gap(rows["slices"], rows["patients"])
-            yield f"Trained on {rule}, a split by slice reads {gap} against patients."
+            yield f"Trained on {rule}, a split by slice reads {gap}."
     for note in dict.fromkeys(leaks["note"]):
         if note:
             yield f"Not in the experiment: {note}."
@@ -222,9 +222,10 @@ def _split_gap(by_slice, by_patient):
     if len(seeds) == 1:
         first, second = by_slice.loc[seeds[0]], by_patient.loc[seeds[0]]
         limits = _limits(first, second, "accuracy")
-        return _points(first["accuracy"] - second["accuracy"], *limits)
+        return f"{_points(first['accuracy'] - second['accuracy'], *limits)} against patients"
     found = over_seeds(by_slice.loc[seeds, "accuracy"] - by_patient.loc[seeds, "accuracy"])
-    return f"{_points(found['mean'], found['low'], found['high'])} over {len(seeds)} seeds"
+    said = _points(found["mean"], found["low"], found["high"])
+    return f"{said} against patients, over {len(seeds)} seeds"
 
 
 def hidden_words(card):
