@@ -225,6 +225,15 @@ def test_degenerate_studies_are_told_in_words(change):
         words_everywhere(study_of(change(tidy())))
 
 
+@pytest.mark.parametrize("change", DEGENERATE.values(), ids=DEGENERATE)
+def test_the_comparison_has_its_columns_and_its_main_row_whatever_the_study(change):
+    """The front page reads the first AUC row of the jackknife and its difference."""
+    table = reader_tables.comparison_table(study_of(change(tidy())))
+    main = table[(table["metric"] == "auc") & (table["covariance"] == "jackknife")].iloc[0]
+    assert list(table) == reader_tables.COMPARISON
+    assert main["flags"] or np.isfinite(main["difference"])
+
+
 def test_what_the_words_are():
     frame = reader_tables.comparison_table(study_of(DEGENERATE["one reader"](tidy())))
     assert frame["flags"].str.contains("one reader").any()

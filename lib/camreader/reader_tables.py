@@ -15,6 +15,8 @@ from camreader.schemas import DataError
 from camreader.study_readings import HELPFULNESS, MODALITIES
 from camreader.ustatistics import u_statistics
 
+COMPARISON = ["compared", "metric", "covariance", "random", "first", "second", "difference"]
+COMPARISON += ["low", "high", "f", "ddf", "p", "flags"]
 NO_LOG = "the file has scores only: no diagnoses, times or CNN answers were recorded"
 
 
@@ -76,10 +78,9 @@ def comparison_table(study):
     if study.readings is not None:
         marks = study.marks()
         rows += [_compare(marks, metric=m, threshold=1) for m in ("sensitivity", "specificity")]
-    table = pd.concat(rows, ignore_index=True)
     compared = " minus ".join(map(str, study.treatments[:2]))
-    table.insert(0, "compared", compared)
-    return table
+    table = pd.concat(rows, ignore_index=True).assign(compared=compared)
+    return table.reindex(columns=COMPARISON)
 
 
 def _compare(scores, **options):
@@ -88,13 +89,9 @@ def _compare(scores, **options):
     except DataError as error:
         words = {"metric": "auc", "covariance": "jackknife", "flags": f"refused: {error}"} | options
         words["random"] = " and ".join(n for n in ("readers", "cases") if words.get(n) != "fixed")
-        columns = ["metric", "covariance", "random", "flags"]
-        return pd.DataFrame([words], columns=columns)
-    row = result.summary()
-    means = result.treatments["value"].tolist()
-    row.insert(3, "first", means[0])
-    row.insert(4, "second", means[1] if len(means) > 1 else np.nan)
-    return row
+        return pd.DataFrame([words])
+    means = [*result.treatments["value"], np.nan]  # one treatment: no second
+    return result.summary().assign(first=means[0], second=means[1])
 
 
 def _u_statistics(scores):
