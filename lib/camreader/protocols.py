@@ -132,8 +132,7 @@ def words(row):
         return row["note"]
     if row["metric"] in ("AUC", "Brier score", "calibration error"):
         return f"{row['value']:.3f} ({row['low']:.3f}–{row['high']:.3f}, n = {row['n']})"
-    numbers = (100 * row[name] for name in ("value", "low", "high"))
-    return "{:.1f} % ({:.1f}–{:.1f}, n = {})".format(*numbers, row["n"])
+    return str(Proportion(row.get("k"), row["n"], row["value"], row["low"], row["high"]))
 
 
 def finding(table, grouped, leaks, card):
