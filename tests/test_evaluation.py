@@ -119,10 +119,12 @@ def test_what_cannot_be_computed_is_missing_and_says_why(labels, scores, missing
 
 
 def test_all_correct_has_an_interval_that_is_no_point():
+    """Twenty slices of ten patients: Wilson's for 10 of 10 (0.7225), not for 20 of 20 (0.8389)."""
     ours = table(np.array([0, 1] * 10), np.array([0.1, 0.9] * 10), patients=np.arange(20) // 2)
     row = ours.loc["accuracy"]
-    assert row["value"] == 1 and row["high"] == 1 and row["low"] == pytest.approx(0.8389, abs=1e-4)
-    assert "degenerate" in row["note"] and ours.loc["AUC", "value"] == 1
+    assert row["value"] == 1 and row["high"] == 1 and row["low"] == pytest.approx(0.7225, abs=1e-4)
+    assert row["interval"] == "Wilson by patient" and row["n"] == 20
+    assert ours.loc["AUC", "value"] == 1 and "degenerate" in ours.loc["AUC", "note"]
 
 
 def test_one_slice_has_a_wilson_interval_and_no_bootstrap():
@@ -187,6 +189,8 @@ def test_spread_over_seeds_is_students():
     low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
     assert (ours["low"], ours["high"]) == pytest.approx((low, high))
     assert np.isnan(evaluation.over_seeds([0.9])["sd"])
+    assert evaluation.over_seeds([*values, np.nan]) == ours  # a seed that could not be tested
+    assert evaluation.over_seeds([np.nan])["seeds"] == 0
 
 
 def test_groups_count_every_error_once():

@@ -8,6 +8,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from camreader import fisher
+from camreader.intervals import difference
 
 
 @settings(max_examples=30, deadline=None)
@@ -33,6 +34,13 @@ def test_newcombes_published_example():
     """Newcombe 1998, Stat Med 17:873, table II (a): 56/70 against 48/80, method 10."""
     ours = fisher.compare(56, 70, 48, 80)
     assert (ours["low"], ours["high"]) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+
+
+def test_squared_and_added_wilson_intervals_are_newcombes():
+    """Zou & Donner 2008: the general rule gives Newcombe's interval for two proportions."""
+    ends = [(k / n, *proportion_confint(k, n, method="wilson")) for k, n in ((56, 70), (48, 80))]
+    ours = fisher.compare(56, 70, 48, 80)
+    assert difference(*ends) == pytest.approx((ours["low"], ours["high"]))
 
 
 def test_an_empty_group_is_compared_with_nothing():

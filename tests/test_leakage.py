@@ -1,5 +1,6 @@
 """The experiment on leakage and labels, the protocols side by side, and the regions."""
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from camreader import leakage, plans, protocols, published, regions, runs, training
 from camreader.files import read_table
 from camreader.plans import Settings
+from camreader.plots import evaluation as plots
 from camreader.schemas import Cohort
 from conftest import ROOT
 from training_fixture import make_cohort
@@ -63,10 +65,25 @@ def test_the_experiment_judges_all_four_by_the_truth(study):
     assert np.allclose(told["accuracy"], told["own_label_accuracy"])
     assert (table[table["negatives"] != leakage.RULES["truth"]]["wrong train labels"] > 0).all()
     assert (table["low"] <= table["accuracy"]).all() and (table["accuracy"] <= table["high"]).all()
+    assert table["commoner class"].between(0.5, 1).all()
     assert set(table.query("split == 'patients'")["interval"]) <= {
         "bootstrap by patient",
-        "Wilson by slice",
+        "Wilson by patient",
     }
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_figure_takes_any_number_of_seeds_and_labels_every_line(seeds):
+    ends = {"slices": (0.9, 0.8, 0.95), "patients": (0.8, 0.7, 0.9)}
+    table = leaks_of(*((s, k, *ends[s]) for k in range(seeds) for s in ends))
+    table = table.assign(own_label_accuracy=0.7, **{"commoner class": 0.62})
+    axis = plots.leakage(table).axes[0]
+    words = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert "always naming the commoner class" in words
+    assert ("other seeds" in words) is (seeds > 1)
+    heights = [y for lines in axis.collections for ((_, y), *_) in lines.get_segments()]
+    assert heights.count(0.62) == 2  # one dotted line per split
+    plt.close("all")
 
 
 def test_a_cell_that_cannot_be_trained_says_why(tmp_path):
@@ -121,6 +138,51 @@ def test_an_accuracy_no_better_than_one_answer_is_said_to_be_so(low, more):
     first = next(protocols.finding(table, {}, leaks, card))
     assert "always naming the commoner class would reach 60.0 %" in first
     assert ("more than that is not shown" in first) is not more
+
+
+def final_accuracies(**sound):
+    """The rows of both protocols that `protocols.finding` reads; sound: changes of its rows."""
+    row = {"run": "final", "value": 0.9, "low": 0.85, "high": 0.93, "n": 100, "note": ""}
+    row |= {"seeds": 2, "mean": 0.9, "sd": 0.01, "mean_low": 0.8, "mean_high": 1.0}
+    parts = (("paper", row), ("sound", row | {"value": 0.8, "low": 0.7, "high": 0.88} | sound))
+    return pd.DataFrame(
+        [part | {"protocol": p, "metric": m} for p, part in parts for m in protocols.METRICS]
+    )
+
+
+CARD = {"contamination": {"share": None, "source": "no truth"}}
+
+
+def leaks_of(*cells):
+    """Rows of the experiment's table from (split, seed, accuracy, low, high)."""
+    table = pd.DataFrame(cells, columns=["split", "seed", "accuracy", "low", "high"])
+    return table.assign(negatives="verified labels", note="")
+
+
+def test_differences_carry_intervals():
+    """Paper .90 (.85 to .93) minus sound .80 (.70 to .88): squared and added by hand."""
+    one = leaks_of(("slices", 0, 0.9, 0.85, 0.93), ("patients", 0, 0.8, 0.7, 0.88))
+    words = list(protocols.finding(final_accuracies(), {}, one, CARD))
+    low, high = 0.1 - np.hypot(0.05, 0.08), 0.1 + np.hypot(0.03, 0.1)
+    said = f"+10.0 points ({100 * low:+.1f} to {100 * high:+.1f})"
+    assert f"The paper's protocol reads {said} against the sound one." in words
+    assert f"Trained on verified labels, a split by slice reads {said} against patients." in words
+    assert any("used one seed" in sentence for sentence in words)
+    again = leaks_of(("slices", 1, 0.9, 0.85, 0.93), ("patients", 1, 0.86, 0.7, 0.9))
+    words = " ".join(protocols.finding(final_accuracies(), {}, pd.concat([one, again]), CARD))
+    reach = 12.706 * 3  # Student's t with 1 degree of freedom; gaps of 10 and 4: SD / sqrt(2) = 3
+    assert (
+        f"+7.0 points ({7 - reach:+.1f} to {7 + reach:+.1f}) against patients, over 2 seeds"
+        in words
+    )
+    assert "used one seed" not in words
+
+
+def test_a_refused_protocol_has_no_mean_over_seeds():
+    nothing = dict.fromkeys(("value", "low", "high", "mean", "sd", "mean_low", "mean_high"), np.nan)
+    table = final_accuracies(**nothing, seeds=0, n=0, note="refused: 1 patient")
+    words = " ".join(protocols.finding(table, {}, leaks_of(), CARD))
+    assert "nan" not in words and "refused: 1 patient" in words
 
 
 def test_table_2_stands_beside_the_published_one(study, predictions):
@@ -182,9 +244,10 @@ def test_slices_of_one_patient_are_no_independent_slices():
     assert by_slice["low"] > 0 and by_slice["p"] < 0.001
 
 
-def test_regions_without_an_error_keep_an_interval_and_say_that_it_is_too_narrow():
+def test_regions_without_an_error_have_the_interval_of_as_many_patients():
     row = regions._difference(*region_tests((30, 30), (0, 0), 3), True)
-    assert row["low"] < 0 < row["high"] and "too narrow" in row["note"]
+    assert (row["low"], row["high"]) == pytest.approx((-0.2775, 0.2775), abs=1e-4)  # Wilson, 10
+    assert row["interval"] == "Newcombe by patient" and np.isnan(row["p"])
 
 
 def test_the_words_on_a_region_carry_the_interval_of_its_table():

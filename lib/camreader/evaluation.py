@@ -35,7 +35,6 @@ EMPTY = {
     "commoner class": "no slice to test",
 }
 GROUPS = ("region", "lesion size", "contrast", "sign", "cysts")  # by which errors are counted
-TOO_NARROW = "patient bootstrap is degenerate; Wilson shown, which is too narrow"
 COLUMNS = ["metric", "value", "low", "high", "k", "n", "interval", "note"]
 SIZES = (0, 10, 20, 30, np.inf)  # mm, the longest lesion on the slice
 
@@ -129,7 +128,8 @@ def metrics(labels, probabilities, predicted=None, patients=None, draws=1000, se
         if not note:
             low, high = cluster_bootstrap(lambda i, f=function: f(y[i], p[i]), groups, draws, seed)
         row = {"metric": name, "value": value, "low": low, "high": high, "k": pd.NA, "n": len(y)}
-        rows.append(row | {"interval": _unit(patients), "note": note or _degenerate(low, high)})
+        row["interval"] = _interval("bootstrap", patients)
+        rows.append(row | {"note": note or _degenerate(low, high)})
     if len(y):
         words = (
             f"biased upward: a perfectly calibrated network would show {calibration_floor(p):.3f}"
@@ -138,8 +138,8 @@ def metrics(labels, probabilities, predicted=None, patients=None, draws=1000, se
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _unit(patients):
-    return "bootstrap by slice" if patients is None else "bootstrap by patient"
+def _interval(method, patients):
+    return f"{method} by {'slice' if patients is None else 'patient'}"
 
 
 def _degenerate(low, high):
@@ -152,19 +152,14 @@ def _proportion(name, y, called, patients, draws, seed):
     """One row of `metrics` for a proportion."""
     counted, success = (rule(y, called) for rule in PROPORTIONS[name])
     share = _share(counted, success, patients, draws, seed)
-    return {"metric": name, **share, "note": share["note"] if share["n"] else EMPTY[name]}
+    return {"metric": name, **share, "note": "" if share["n"] else EMPTY[name]}
 
 
 def _share(counted, success, patients, draws=1000, seed=0):
-    """Share of the `counted` slices (n,) bool that are a `success` (n,) bool, as a dict.
-
-    Without patients Wilson's interval; it also stands in where a patient bootstrap cannot tell.
-    """
+    """Share of the `counted` slices (n,) bool that are a `success` (n,) bool, as a dict."""
     groups = None if patients is None else np.asarray(patients)[counted]
-    share, resampled = clustered(success[counted], groups, draws, seed)
-    row = {**vars(share), "interval": _unit(patients) if resampled else "Wilson by slice"}
-    narrow = share.n and patients is not None and not resampled
-    return row | {"note": TOO_NARROW if narrow else ""}
+    share, method = clustered(success[counted], groups, draws, seed)
+    return {**vars(share), "interval": _interval(method, patients)}
 
 
 def tested_slices(predictions, cohort, protocol, run, seed=0):
@@ -263,9 +258,13 @@ def _group(part, patients, draws):
 
 
 def over_seeds(values):
-    """Mean, SD and 95 % t interval of a metric over seeds; spread is missing for one seed."""
+    """Mean, SD and 95 % t interval of a metric over the seeds that have it (NaN: not tested).
+
+    The spread is missing for one seed, the mean too for none.
+    """
     values = np.asarray(values, float)
-    n, mean = len(values), float(np.mean(values))
+    values = values[~np.isnan(values)]
+    n, mean = len(values), float(np.mean(values)) if len(values) else np.nan
     if n < 2:
         return {"seeds": n, "mean": mean, "sd": np.nan, "low": np.nan, "high": np.nan}
     sd = float(np.std(values, ddof=1))

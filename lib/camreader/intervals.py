@@ -56,20 +56,21 @@ def cluster_bootstrap(statistic, groups, draws=1000, seed=0, level=0.95):
 
 
 def clustered(hits, groups=None, draws=1000, seed=0):
-    """(Proportion, resampled) of `hits` (n,) bool whose rows are alike within `groups` (n,).
+    """(Proportion, method) of `hits` (n,) bool whose rows are alike within `groups` (n,).
 
-    The interval resamples whole groups; without groups, or where resampling cannot tell (one
-    group, every draw the same), it is Wilson's, which is too narrow for groups of several rows,
-    and `resampled` is False.
+    The interval resamples whole groups ("bootstrap"). Where every draw is the same, as where all
+    rows are hits, it is Wilson's for as many cases as there are groups; without groups for n.
     """
     hits = np.asarray(hits, bool)
     share = wilson(hits.sum(), len(hits))
     if groups is None or not share.n:
-        return share, False
+        return share, "Wilson"
     low, high = cluster_bootstrap(lambda rows: hits[rows].mean(), groups, draws, seed)
-    if np.isnan(low) or low == high:
-        return share, False
-    return replace(share, low=low, high=high), True
+    if low < high:
+        return replace(share, low=low, high=high), "bootstrap"
+    n = len(set(groups))
+    ends = wilson(round(share.value * n), n)
+    return replace(share, low=ends.low, high=ends.high), "Wilson"
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,17 @@ def newcombe(k1, n1, k2, n2, level=0.95):
         return Estimate(float("nan"), float("nan"), float("nan"), n, "a group has no cases")
     limits = confint_proportions_2indep(k1, n1, k2, n2, "newcomb", "diff", 1 - level)
     return Estimate(k1 / n1 - k2 / n2, *(float(x) for x in limits), n)
+
+
+def difference(first, second):
+    """(low, high) of first minus second, two independent estimates, each (value, low, high).
+
+    Their own intervals, whatever kind they are of, squared and added: MOVER (Zou & Donner 2008,
+    Stat Med 27:1693), which for two Wilson intervals is `newcombe`.
+    """
+    (a, a_low, a_high), (b, b_low, b_high) = first, second
+    low, high = np.hypot(a - a_low, b_high - b), np.hypot(a_high - a, b - b_low)
+    return float(a - b - low), float(a - b + high)
 
 
 def newcombe_paired(both, first_only, second_only, neither, level=0.95):

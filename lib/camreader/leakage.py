@@ -15,13 +15,14 @@ from camreader.training import train_all
 
 RULES = {"truth": "verified labels", "neighbour": "neighbours as “no tumor”"}
 COLUMNS = ["split", "negatives", "seed", "train slices", "wrong train labels", "n", "accuracy"]
-COLUMNS += ["low", "high", "interval", "own_label_accuracy", "note"]
+COLUMNS += ["low", "high", "interval", "commoner class", "own_label_accuracy", "note"]
 
 
 def experiment(study, seeds=(0,), settings=None):
     """One row per split, label rule and seed: accuracy against the truth and its 95 % interval.
 
-    own_label_accuracy is what a user without the truth would have measured. A cell that cannot be
+    commoner class is what one and the same answer would reach on that test set;
+    own_label_accuracy what a user without the truth would have measured. A cell that cannot be
     trained has missing numbers and the reason in `note`.
     """
     cohort = read_table(study.cohort_table, Cohort)
@@ -41,7 +42,9 @@ def _tested(study, cohort, record):
     told = told.merge(plans.labelled(cohort[cohort["truth"].notna()], plan), on="slice_id")
     test, train = told[told["split"] == "test"], told[told["split"] == "train"]
     patients = test["patient_id"] if plan.split == "split_patient" else None
-    accuracy = metrics(test["truth"].astype(int), test["probability"], patients=patients).iloc[0]
+    found = metrics(test["truth"].astype(int), test["probability"], patients=patients)
+    found = found.set_index("metric")
+    accuracy = found.loc["accuracy"]
     return {
         "train slices": len(train),
         "wrong train labels": int((train["label"] != train["truth"]).sum()),
@@ -50,5 +53,6 @@ def _tested(study, cohort, record):
         "low": accuracy["low"],
         "high": accuracy["high"],
         "interval": accuracy["interval"],
+        "commoner class": found.loc["commoner class", "value"],
         "own_label_accuracy": (test["predicted"] == test["label"]).mean(),
     }

@@ -109,10 +109,10 @@ def image_total(paper, about, _):
 def split_share(paper, percent, _):
     """The share of test images among about 1700; whole images and "about" allow 5 %."""
     n, total = final_test(paper)[1], int(paper.number("images_about"))
-    share, stated = n / total, paper.number(percent) / 100
-    verdict = verdict_of(abs(share / stated - 1) <= 0.05)
+    found, stated = n / total, paper.number(percent) / 100
+    verdict = verdict_of(abs(found / stated - 1) <= 0.05)
     reason = f"{n} test images of about {total}."
-    return Finding(f"{share:.1%}", verdict, reason, share, n=total)
+    return Finding(f"{found:.1%}", verdict, reason, found, n=total)
 
 
 def printed_percent(paper, argument):
@@ -188,16 +188,16 @@ def perfect_score(paper, argument, _):
 
 def hidden_lesions(paper, percent, _):
     """Do slices that no key slice marks hold a lesion all the same?"""
-    share = paper.number(percent) / 100
+    beside = paper.number(percent) / 100
     free, n = (int(paper.number(name)) for name in ("slices_lesion_free", "slices_annotated"))
     reason = (
         f"DeepLesion marks key slices only. Its 3-D annotations find a lesion on {n - free} of "
     )
     reason += (
-        f"{n} slices, key slices among them, and on {share:.0%} of those beside the key slices."
+        f"{n} slices, key slices among them, and on {beside:.0%} of those beside the key slices."
     )
-    text = f"{share:.0%} of the slices beside the key slices"
-    return Finding(text, verdict_of(share > 0), reason, share)
+    text = f"{beside:.0%} of the slices beside the key slices"
+    return Finding(text, verdict_of(beside > 0), reason, beside)
 
 
 def gradient_weight(*_):

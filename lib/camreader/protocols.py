@@ -12,7 +12,7 @@ import pandas as pd
 from camreader import runs
 from camreader.evaluation import by_group, metrics, over_seeds, tested_slices, with_groups
 from camreader.files import read_table
-from camreader.intervals import Proportion, wilson
+from camreader.intervals import Proportion, difference, wilson
 from camreader.plans import MAIN, part_of_study
 from camreader.schemas import DataError
 
@@ -132,8 +132,7 @@ def words(row):
         return row["note"]
     if row["metric"] in ("AUC", "Brier score", "calibration error"):
         return f"{row['value']:.3f} ({row['low']:.3f}–{row['high']:.3f}, n = {row['n']})"
-    numbers = (100 * row[name] for name in ("value", "low", "high"))
-    return "{:.1f} % ({:.1f}–{:.1f}, n = {})".format(*numbers, row["n"])
+    return str(Proportion(row.get("k"), row["n"], row["value"], row["low"], row["high"]))
 
 
 def finding(table, grouped, leaks, card):
@@ -144,10 +143,10 @@ def finding(table, grouped, leaks, card):
         yield f"Accuracy under the {protocol} protocol: {_accuracy_words(final.loc[protocol])}."
         if row.get("seeds", 1) > 1:
             yield _seeds_words(row)
-    paper, sound = (final.loc[(protocol, "accuracy"), "value"] for protocol in ("paper", "sound"))
-    if pd.notna(paper) and pd.notna(sound):
-        gap = 100 * (paper - sound)
-        yield f"The paper's protocol reads {gap:+.1f} points against the sound one."
+    paper, sound = (final.loc[protocol, "accuracy"] for protocol in ("paper", "sound"))
+    if pd.notna(paper["value"]) and pd.notna(sound["value"]):
+        gap = _points(paper["value"] - sound["value"], *_limits(paper, sound, "value"))
+        yield f"The paper's protocol reads {gap} against the sound one."
     for protocol, groups_of in grouped.items():
         yield from _contrast_words(protocol, groups_of)
     yield from _leak_words(leaks)
@@ -191,19 +190,41 @@ def _found(row):
     return f"({row['group']}) {Proportion(n - row['missed tumors'], n, *ends)}"
 
 
+def _limits(first, second, column):
+    """Interval of one row's number minus another's, the test sets taken for separate ones."""
+    return difference(*(tuple(row[[column, "low", "high"]]) for row in (first, second)))
+
+
+def _points(gap, low, high):
+    """A difference of shares in words."""
+    return f"{100 * gap:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
 def _leak_words(leaks):
     """What splitting slices and trusting neighbours would have added or cost."""
-    mean = leaks.groupby(["split", "negatives"], sort=False)["accuracy"].mean().dropna()
-    for rule in dict.fromkeys(leaks["negatives"]):
-        if ("slices", rule) in mean and ("patients", rule) in mean:
-            gap = 100 * (mean["slices", rule] - mean["patients", rule])
-            yield f"Trained on {rule}, a split by slice reads {gap:+.1f} points against patients."
+    tested = leaks.dropna(subset=["accuracy"])
+    for rule, part in tested.groupby("negatives", sort=False):
+        rows = {split: cells.set_index("seed") for split, cells in part.groupby("split")}
+        if len(rows) == 2:
+            gap = _split_gap(rows["slices"], rows["patients"])
+            yield f"Trained on {rule}, a split by slice reads {gap}."
     for note in dict.fromkeys(leaks["note"]):
         if note:
             yield f"Not in the experiment: {note}."
-    if not mean.empty:
-        seeds = leaks["seed"].nunique()
-        yield f"The experiment used {seeds} seed(s); “make report SEEDS=5” gives the spread."
+    if tested["seed"].nunique() == 1:
+        yield "The experiment used one seed; “make report SEEDS=5” gives the spread."
+
+
+def _split_gap(by_slice, by_patient):
+    """Mean difference over seeds in words; its interval is over seeds, or over cases of one."""
+    seeds = by_slice.index.intersection(by_patient.index)
+    if len(seeds) == 1:
+        first, second = by_slice.loc[seeds[0]], by_patient.loc[seeds[0]]
+        limits = _limits(first, second, "accuracy")
+        return f"{_points(first['accuracy'] - second['accuracy'], *limits)} against patients"
+    found = over_seeds(by_slice.loc[seeds, "accuracy"] - by_patient.loc[seeds, "accuracy"])
+    said = _points(found["mean"], found["low"], found["high"])
+    return f"{said} against patients, over {len(seeds)} seeds"
 
 
 def hidden_words(card):

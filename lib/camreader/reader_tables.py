@@ -15,6 +15,8 @@ from camreader.schemas import DataError
 from camreader.study_readings import HELPFULNESS, MODALITIES
 from camreader.ustatistics import u_statistics
 
+COMPARISON = ["compared", "metric", "covariance", "random", "first", "second", "difference"]
+COMPARISON += ["low", "high", "f", "ddf", "p", "flags"]
 NO_LOG = "the file has scores only: no diagnoses, times or CNN answers were recorded"
 
 
@@ -76,10 +78,9 @@ def comparison_table(study):
     if study.readings is not None:
         marks = study.marks()
         rows += [_compare(marks, metric=m, threshold=1) for m in ("sensitivity", "specificity")]
-    table = pd.concat(rows, ignore_index=True)
     compared = " minus ".join(map(str, study.treatments[:2]))
-    table.insert(0, "compared", compared)
-    return table
+    table = pd.concat(rows, ignore_index=True).assign(compared=compared)
+    return table.reindex(columns=COMPARISON)
 
 
 def _compare(scores, **options):
@@ -88,13 +89,9 @@ def _compare(scores, **options):
     except DataError as error:
         words = {"metric": "auc", "covariance": "jackknife", "flags": f"refused: {error}"} | options
         words["random"] = " and ".join(n for n in ("readers", "cases") if words.get(n) != "fixed")
-        columns = ["metric", "covariance", "random", "flags"]
-        return pd.DataFrame([words], columns=columns)
-    row = result.summary()
-    means = result.treatments["value"].tolist()
-    row.insert(3, "first", means[0])
-    row.insert(4, "second", means[1] if len(means) > 1 else np.nan)
-    return row
+        return pd.DataFrame([words])
+    means = [*result.treatments["value"], np.nan]  # one treatment: no second
+    return result.summary().assign(first=means[0], second=means[1])
 
 
 def _u_statistics(scores):
@@ -150,18 +147,16 @@ def _benefit_row(name, table):
     benefit, harm, cases = ~before & after, before & ~after, table["case"].to_numpy()
     row = {"cnn": name, "readings": len(table), "cases": len(set(cases))}
     row |= {"unaided_right": before.sum(), "aided_right": after.sum()}
-    notes = []
     for word, events, chances in (("benefit", benefit, ~before), ("harm", harm, before)):
-        share, words = _by_case(events[chances], cases[chances])
+        share = _by_case(events[chances], cases[chances])
         row |= {word: share.k, f"{word}_of": share.n, f"{word}_share": share.value}
         row |= {f"{word}_low": share.low, f"{word}_high": share.high}
-        notes += [f"{word}: {words}"] if words else []
     if not len(table):
         return row | {"note": f"no reading where the CNN was {name}"}
     net = benefit.astype(float) - harm
     low, high = cluster_bootstrap(lambda rows: net[rows].mean(), cases)
     row |= {"net": net.mean(), "net_low": low, "net_high": high, "p": np.nan}
-    notes += ["one case: no interval"] * (len(set(cases)) < 2)
+    notes = ["one case: no interval"] * (len(set(cases)) < 2)
     notes += ["no unaided answer was wrong"] * bool(before.all())
     notes += ["no unaided answer was right"] * bool(not before.any())
     if len(set(cases)) < len(cases):
@@ -173,12 +168,10 @@ def _benefit_row(name, table):
 
 
 def _by_case(hits, cases):
-    """(Proportion, words) of readings (n,) bool; several readings of one case are no several
-    cases, so then the interval resamples cases. The words say where it cannot."""
+    """Proportion of readings (n,) bool; several readings of one case are no several cases, so
+    then the interval resamples cases."""
     repeated = len(set(cases)) < len(cases)
-    share, resampled = clustered(hits, cases if repeated else None)
-    alike = repeated and not resampled
-    return share, "all cases alike, so Wilson's interval by reading, too narrow" if alike else ""
+    return clustered(hits, cases if repeated else None)[0]
 
 
 def flow_table(study):
@@ -212,8 +205,8 @@ def helpfulness_table(study):
     rows = []
     for name, chosen in groups.items():
         for answer in HELPFULNESS:
-            share, note = _by_case(said[chosen] == answer, table.loc[chosen, "case"])
-            value = {"share": share.value, "low": share.low, "high": share.high, "note": note}
+            share = _by_case(said[chosen] == answer, table.loc[chosen, "case"])
+            value = {"share": share.value, "low": share.low, "high": share.high}
             rows.append({"readings": name, "helpful": answer, "k": share.k, "n": share.n, **value})
     return pd.DataFrame(rows)
 
@@ -231,11 +224,8 @@ def time_table(study):
             continue
         quartiles = part["seconds"].quantile([0.25, 0.5, 0.75]).tolist()
         row = dict(zip(("seconds_q1", "seconds_median", "seconds_q3"), quartiles, strict=True))
-        row |= {"zero_seconds": int((part["seconds"] == 0).sum())}
-        trend, thirds = _trend(part), _thirds(part)
-        note = "; ".join(filter(None, [trend["note"], thirds["note"]]))
-        row |= trend | thirds | {"note": note}
-        rows.append({"modality": modality, "readings": len(part), **row})
+        row |= {"zero_seconds": int((part["seconds"] == 0).sum())} | _trend(part)
+        rows.append({"modality": modality, "readings": len(part), **row, **_thirds(part)})
     return pd.DataFrame(rows) if rows else refused("no reading has a time and an order")
 
 
@@ -262,19 +252,18 @@ def _thirds(part):
     right = _right(part["diagnosis"], part["truth"]).to_numpy()
     thirds = {"first": part["order"] <= last / 3, "last": part["order"] > last / 1.5}
     thirds = {name: chosen.to_numpy() for name, chosen in thirds.items()}
-    row, notes = {}, []
+    row = {}
     for name, chosen in thirds.items():
-        share, words = _by_case(right[chosen], part["case"].to_numpy()[chosen])
+        share = _by_case(right[chosen], part["case"].to_numpy()[chosen])
         row |= {f"right_{name}_third": share.value, f"{name}_n": share.n}
         row |= {f"right_{name}_low": share.low, f"right_{name}_high": share.high}
-        notes += [f"{name} third: {words}"] if words else []
 
     def change(rows):
         parts = [right[rows][thirds[name][rows]] for name in ("last", "first")]
         return np.nan if min(map(len, parts)) == 0 else parts[0].mean() - parts[1].mean()
 
     low, high = cluster_bootstrap(change, part["case"].to_numpy())
-    row |= {"right_change": change(np.arange(len(part))), "note": "; ".join(notes)}
+    row |= {"right_change": change(np.arange(len(part)))}
     return row | {"right_change_low": low, "right_change_high": high}
 
 

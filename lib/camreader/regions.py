@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from camreader import fisher, plans, runs
-from camreader.evaluation import TOO_NARROW, metrics, over_seeds, tested_slices
-from camreader.intervals import Proportion, cluster_bootstrap
+from camreader.evaluation import metrics, over_seeds, tested_slices
+from camreader.intervals import Proportion, cluster_bootstrap, newcombe
 
 PROTOCOL = {"final": "paper", "sound": "sound"}  # a region's run -> the split it was made with
 NAMES = ("lung", "liver")
@@ -82,11 +82,14 @@ def _difference(lung, liver, by_patient):
     if not by_patient:
         return row | {"interval": "Newcombe by slice"}
     low, high = _by_patient(lung, liver)
-    row |= {"p": np.nan}
-    if np.isnan(low) or low == high:
-        note = TOO_NARROW.replace("Wilson", "Newcombe")
-        return row | {"interval": "Newcombe by slice", "note": note}
-    return row | {"low": low, "high": high, "interval": "bootstrap by patient"}
+    if low < high:
+        return row | {"p": np.nan, "low": low, "high": high, "interval": "bootstrap by patient"}
+    # every draw is the same, as where all are right: each patient counts as one slice
+    sizes = [arm["patient_id"].nunique() for arm in (lung, liver)]
+    rights = [round(arm["correct"].mean() * n) for arm, n in zip((lung, liver), sizes, strict=True)]
+    found = newcombe(rights[0], sizes[0], rights[1], sizes[1])
+    row |= {"low": found.low, "high": found.high}
+    return row | {"p": np.nan, "interval": "Newcombe by patient"}
 
 
 def _by_patient(lung, liver):
@@ -126,7 +129,7 @@ def _compared_words(row):
         return
     told = row.p < fisher.ALPHA if row.p == row.p else row.low > 0 or row.high < 0
     verdict = "more than chance explains" if told else "not more than chance explains"
-    test = f"Fisher p = {row.p:.2g}" if row.p == row.p else row.note or "interval by patient"
+    test = f"Fisher p = {row.p:.2g}" if row.p == row.p else f"interval: {row.interval}"
     yield (
         f"Under the {row.protocol} protocol lung is {100 * row.difference:+.1f} points "
         f"({100 * row.low:+.1f} to {100 * row.high:+.1f}) from liver: {verdict} ({test})."

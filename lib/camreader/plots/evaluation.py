@@ -4,7 +4,7 @@ import re
 
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.metrics import precision_recall_curve, roc_curve
+from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
 from camreader.evaluation import auc, calibration
 from camreader.pixels import window, window_for
@@ -77,8 +77,7 @@ def confusion(tests):
         if isinstance(tested, str):
             _words(axis, protocol, tested)
             continue
-        truth, said = tested["label"], tested["predicted"]
-        counts = np.array([[((truth == y) & (said == p)).sum() for p in (1, 0)] for y in (1, 0)])
+        counts = confusion_matrix(tested["label"], tested["predicted"], labels=(1, 0))
         axis.imshow(counts, cmap="Blues", vmin=0, vmax=max(counts.sum(), 1))
         for (line, column), n in np.ndenumerate(counts):
             light = "white" if n > counts.sum() / 2 else "black"
@@ -248,23 +247,31 @@ def _one_error(axis, row, image):
 
 
 def leakage(table):
-    """The experiment's cells: accuracy on true labels by split and by label rule, one mark each."""
-    figure, axis = plt.subplots(figsize=(7, 3.4))
+    """The experiment's cells: accuracy on true labels by split and by label rule, one mark each.
+
+    The first seed has its interval, other seeds are small dots; the dotted line under a mark is
+    what always naming the commoner class of that test set would reach.
+    """
+    figure, axis = plt.subplots(figsize=(7, 3.8))
     rules = list(dict.fromkeys(table["negatives"]))
+    first = table["seed"] == table["seed"].iloc[0]
     for shift, split, colour in ((-0.1, "slices", PAPER), (0.1, "patients", SOUND)):
-        part = table[table["split"] == split].set_index("negatives").reindex(rules)
+        here = table["split"] == split
+        part, others = table[first & here].set_index("negatives").loc[rules], table[~first & here]
         gaps = np.array([part["accuracy"] - part["low"], part["high"] - part["accuracy"]])
-        places = np.arange(len(rules)) + shift
-        axis.errorbar(
-            places, part["accuracy"], gaps, fmt="o", capsize=4, color=colour, label=f"{split} split"
-        )
-        if part["own_label_accuracy"].notna().any():
-            axis.plot(places, part["own_label_accuracy"], "x", color=colour, ms=7)
+        places, style = np.arange(len(rules)) + shift, {"fmt": "o", "capsize": 4, "color": colour}
+        axis.errorbar(places, part["accuracy"], gaps, label=f"{split} split", **style)
+        axis.hlines(part["commoner class"], places - 0.08, places + 0.08, colors=colour, ls=":")
+        axis.plot(places, part["own_label_accuracy"], "x", color=colour, ms=7)
+        beside = [rules.index(rule) + shift + 0.04 for rule in others["negatives"]]
+        axis.plot(beside, others["accuracy"], ".", color=colour, alpha=0.6)
     axis.plot([], [], "kx", label="judged by the labels it was trained on")
+    axis.plot([], [], "k:", label="always naming the commoner class")
+    if not first.all():
+        axis.plot([], [], "k.", alpha=0.6, label="other seeds")
     axis.set_xticks(range(len(rules)), [f"trained on\n{rule}" for rule in rules])
     axis.set(ylabel="accuracy against the truth", xlim=(-0.5, len(rules) - 0.5))
-    axis.axhline(0.5, color="0.85", lw=0.8, zorder=0)
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
