@@ -112,7 +112,7 @@ def saliency(model, images, classes, batch_size=16):
 def guided_gradcam(model, images, classes, batch_size=16):
     """Guided Grad-CAM (Selvaraju et al. 2017, section 3.2); captum.
 
-    The network's ReLUs must be modules, each used once and not in place.
+    The network's ReLUs must be modules: captum does not see nn.functional.relu.
     """
     from captum.attr import GuidedGradCam
 
