@@ -174,6 +174,22 @@ def test_a_kill_between_any_two_renames_leaves_no_wrong_map(tmp_path, run, monke
     np.testing.assert_allclose(records["score"], expected.score, atol=1e-5)
 
 
+@pytest.mark.parametrize("end", ["maps", "records"])
+def test_half_of_what_a_killed_call_left_is_not_gone_on_with(tmp_path, run, end):
+    def read(start, stop):
+        if start >= 6:
+            raise KeyboardInterrupt
+        return run.images[start:stop]
+
+    many = {"count": len(run.images), "chunk": 3, "progress": False}
+    with pytest.raises(KeyboardInterrupt):
+        map_store.store(tmp_path / "maps.npy", run.model, read, **many)
+    next(tmp_path.glob(f".*.{end}.npy")).unlink()
+    images = run.images
+    maps, _ = map_store.store(tmp_path / "maps.npy", run.model, lambda a, b: images[a:b], **many)
+    np.testing.assert_allclose(maps, heatmaps.grad_cam(run.model, images), atol=1e-3)
+
+
 @pytest.mark.parametrize("name", ["maps.npy", "maps.records.npy", "maps.json"])
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"")])
 def test_a_stored_file_that_is_missing_or_damaged_is_made_again(tmp_path, run, name, damage):
