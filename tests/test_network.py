@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from camreader.network import ARCHITECTURES, GenericCNN, ReLU, build
+from camreader.network import ARCHITECTURES, GenericCNN, ReLU, build, layers, trace
+from camreader.plots import network as draw
 from camreader.schemas import DataError
 
 PAPER_BLOCKS = {
@@ -57,6 +58,24 @@ def test_resnet_target_layer_keeps_its_output():
     network.target_layer.register_forward_hook(lambda module, inputs, output: kept.append(output))
     network(torch.rand(2, 1, 64, 64)).sum().backward()
     assert kept[0].min() >= 0 and kept[0].shape[1] == 512
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_trace_holds_every_block_in_order_and_leaves_the_network_as_it_was(architecture):
+    torch.manual_seed(0)
+    network, image = build(architecture, 64).train(), torch.rand(1, 1, 64, 64)
+    kept = trace(network, image)
+    assert network.training and not any(m._forward_hooks for m in network.modules())
+    with torch.no_grad():
+        torch.testing.assert_close(kept[-1][2], network.eval().predict_proba(image))
+    first = kept[0][2]
+    torch.testing.assert_close(first, kept[0][1](image))  # no later block wrote into it
+    table = layers(network, 64)
+    assert table["layer"].tolist() == [name for name, _module, _output in kept]
+    assert table.drop_duplicates("layer")["parameters"].sum() == sum(
+        p.numel() for p in network.parameters()
+    )
+    assert draw.components(network, image[0, 0].numpy()).axes[3].get_title().startswith("Last")
 
 
 def test_what_does_not_fit_is_refused_in_words():

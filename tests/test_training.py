@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from camreader import compute, fitting, plans, runs, training, workflow
 from camreader.network import GenericCNN
 from camreader.plans import Settings
+from camreader.plots import training as plots
 from camreader.schemas import DataError
 from training_fixture import make_cohort
 
@@ -148,6 +149,23 @@ def test_the_finding_counts_epochs_and_draws(study):
     paper, sound = runs.finding(table)
     assert "planned end after 2 epochs in 2 draws of the split; training error" in paper
     assert "planned end after 1 epoch; training error" in sound
+
+
+def test_the_curves_count_whole_epochs_and_hide_no_value(study):
+    settings = Settings(closeups=1, epochs=2, batch_size=16, resamples=2, target_accuracy=2)
+    records = training.train_all(study, ["paper-final", "sound-final"], (6,), settings)
+    history = runs.history(study, records)
+    history.loc[history.index[-1], ["watched_loss", "watched_accuracy"]] = 3.0, 0.1
+    figure = plots.curves(history, records)
+    figure.draw_without_rendering()
+    for axis in figure.axes:
+        ticks = [label.get_text() for label in axis.get_xticklabels()]
+        assert all("." not in tick for tick in ticks)
+        low, high = axis.get_ylim()
+        drawn = np.concatenate([line.get_ydata() for line in axis.lines[:2]])
+        assert np.nanmin(drawn) >= low and np.nanmax(drawn) <= high
+    patch = figure.axes[0].get_legend().legend_handles[0]
+    assert patch.get_edgecolor() != patch.get_facecolor()  # seen on the shade itself
 
 
 def test_the_second_run_goes_on_from_the_first(tmp_path):

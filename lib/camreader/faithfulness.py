@@ -70,7 +70,7 @@ def blur(images, width=BLUR):
 @torch.no_grad()
 def probability(model, images, classes, batch_size=16):
     """Probability (N,) of `classes` under the network: sigmoid of one logit, else softmax."""
-    classes = torch.tensor(np.asarray(classes)).long().expand(len(images))
+    classes = heatmaps.check_classes(classes, len(images))
     like, out = heatmaps.device_of(model), []
     with heatmaps.evaluating(model):
         for start in range(0, len(images), batch_size):

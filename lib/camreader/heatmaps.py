@@ -49,7 +49,7 @@ def explain(model, images, classes=None, batch_size=64, target_layer=None):
     images = torch.as_tensor(images)
     if images.ndim != 4:
         raise DataError("Images must be (N, C, S, S)", found=tuple(images.shape))
-    chosen = _check_classes(classes, len(images))
+    chosen = check_classes(classes, len(images))
     batches = slices(len(images), batch_length(images, batch_size, device_of(model)))
     with evaluating(model), torch.inference_mode(False):
         parts = [_explain_batch(model, layer, images[b], chosen, b) for b in batches]
@@ -150,6 +150,37 @@ def activations_and_logits(model, layer, images):
     return kept[0], logits.reshape(len(images), -1)
 
 
+def gradients(model, layer, images, classes=None):
+    """(activations, gradient of the score in them, logits (N, classes), classes, scores (N,)).
+
+    The first two are (N, K, h, w). classes: long (N,), None for the network's own decisions.
+    """
+    activations, logits = activations_and_logits(model, layer, images)
+    if classes is None:
+        classes = decisions(logits.detach())
+    elif int(classes.max()) >= max(2, logits.shape[1]):
+        raise DataError("Class outside the network's outputs", found=int(classes.max()))
+    classes = classes.to(logits.device)
+    scores = class_scores(logits, classes)
+    gradient = torch.autograd.grad(scores.sum(), activations)[0]
+    return activations.detach(), gradient, logits.detach(), classes, scores.detach()
+
+
+def check_classes(classes, count):
+    """Classes as a long tensor (count,), or None for the network's own decisions.
+
+    classes: one per image, one for all, or None. DataError where they are too few or negative.
+    """
+    if classes is None:
+        return None
+    own = classes if torch.is_tensor(classes) else np.array(classes)  # a copy: pandas' are locked
+    chosen = torch.as_tensor(own).long()
+    chosen = chosen.expand(count) if chosen.ndim == 0 else chosen
+    if chosen.shape != (count,) or (count and int(chosen.min()) < 0):
+        raise DataError("One class 0, 1, ... per image", found=classes, expected=f"{count} classes")
+    return chosen
+
+
 def decisions(logits):
     """The network's own class per image: sign of one logit, or the largest of several."""
     return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
@@ -197,20 +228,15 @@ def slices(count, step):
 
 def _explain_batch(model, layer, images, chosen, rows):
     """(raw maps, classes explained, their scores, whether the map must not be blank), a batch's."""
-    activations, logits = activations_and_logits(
-        model, layer, channels_last(images, device_of(model))
-    )
-    classes = decisions(logits.detach()) if chosen is None else chosen[rows].to(logits.device)
-    if chosen is not None and int(classes.max()) >= max(2, logits.shape[1]):
-        raise DataError("Class outside the network's outputs", found=int(classes.max()))
-    scores = class_scores(logits, classes)
-    gradient = torch.autograd.grad(scores.sum(), activations)[0]
+    batch = channels_last(images, device_of(model))
+    asked = None if chosen is None else chosen[rows]
+    activations, gradient, _logits, classes, scores = gradients(model, layer, batch, asked)
     weights = gradient.mean((2, 3))[:, None]  # a row vector times a matrix: BLAS's quick case
-    raw = torch.bmm(weights, activations.detach().flatten(2)).float()
+    raw = torch.bmm(weights, activations.flatten(2)).float()
     rescue = torch.zeros_like(classes, dtype=torch.bool)
     if chosen is None:  # a class asked for gets the textbook's map, blank or not
         rescue = (gradient != 0).flatten(1).any(1) & (classes == 0)
-    return raw.view(-1, *activations.shape[2:]), classes, scores.detach().float(), rescue
+    return raw.view(-1, *activations.shape[2:]), classes, scores.float(), rescue
 
 
 def _scaled(raw, size, rescue, chunk=64):
@@ -223,14 +249,3 @@ def _scaled(raw, size, rescue, chunk=64):
             maps[rows] = found.cpu().numpy()
         flags.append(flag)
     return maps, [torch.cat(column) for column in zip(*flags, strict=True)]
-
-
-def _check_classes(classes, count):
-    """Classes as a long tensor (count,), or None for the network's own decision."""
-    if classes is None:
-        return None
-    chosen = torch.as_tensor(classes).long()
-    chosen = chosen.expand(count) if chosen.ndim == 0 else chosen
-    if chosen.shape != (count,) or (count and int(chosen.min()) < 0):
-        raise DataError("One class 0, 1, ... per image", found=classes, expected=f"{count} classes")
-    return chosen

@@ -5,6 +5,7 @@ import numpy as np
 from camreader import rivals
 
 GAIN = "insertion_minus_deletion"
+FEWEST = 6  # patients: of fewer, even all on one side could be chance (sign test, 2 / 2^5 > 0.05)
 
 
 def finding(table, faithful):
@@ -35,8 +36,8 @@ def _localised(rows, truth):
         f"Better than Grad-CAM (interval of the difference above 0): {_list(better)}. "
         f"Worse: {_list(worse)}. Not told apart: {_list(alike)}."
     )
-    if np.isnan(own["hit_low"]):
-        yield "With one patient there is no interval, so nothing is concluded."
+    if own["patients"] < FEWEST:
+        yield f"Fewer than {FEWEST} patients, so nothing is concluded about differences."
     elif len(better):
         yield "So Grad-CAM does not localise best here."
     else:
@@ -49,12 +50,13 @@ def _faithful(table):
     if "gradcam" not in rows.index:
         return
     contest = rows.drop(index=list(rivals.BASELINES), errors="ignore")
-    base = rows.loc[rows.index.isin(rivals.BASELINES)]
+    base = rows.loc[rows.index.isin(["gradcam", *rivals.BASELINES])]
+    _above, beaten, _alike = _told_apart(base, GAIN)
     n, patients = rows.loc["gradcam", ["n", "patients"]]
     yield (
         f"Insertion minus deletion (higher: more faithful; {n} slices of {patients} patients), in "
-        f"order: {_values(contest)}. Baselines: {_values(base)}; Grad-CAM is shown to be above: "
-        f"{_list(base.index[base[f'{GAIN}_minus_gradcam_high'] < 0])}."
+        f"order: {_values(contest)}. Baselines: {_values(base.drop(index='gradcam'))}; Grad-CAM is "
+        f"shown to be above: {_list(beaten)}."
     )
     better, worse, alike = _told_apart(contest, GAIN)
     if len(better) or len(worse):
@@ -88,11 +90,12 @@ def _randomised(table):
 def _told_apart(rows, score):
     """Methods better than Grad-CAM, worse, and not told apart, by the interval of the difference.
 
-    rows: by method, with <score>_minus_gradcam_low and _high.
+    rows: by method, with patients, <score>_minus_gradcam_low and _high.
     """
     others = rows.drop(index="gradcam")
-    above = others[f"{score}_minus_gradcam_low"] > 0
-    below = others[f"{score}_minus_gradcam_high"] < 0
+    enough = others["patients"] >= FEWEST
+    above = enough & (others[f"{score}_minus_gradcam_low"] > 0)
+    below = enough & (others[f"{score}_minus_gradcam_high"] < 0)
     return others.index[above], others.index[below], others.index[~above & ~below]
 
 

@@ -54,6 +54,9 @@ def _stored(whole, finished, mark):
 
 def _fill(parts, model, layer, read, count, chunk, progress):
     """Fill the maps and records that are not done yet; each chunk is on disk before it counts."""
+    if not all(part.exists() for part in parts.values()):  # records alone would call zeros done
+        for part in parts.values():
+            part.unlink(missing_ok=True)
     records = _open(parts["records"], RECORD, (count,))
     size = read(0, min(1, count)).shape[2:]
     maps = _open(parts["maps"], np.float16, (count, *size))

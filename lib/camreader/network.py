@@ -136,25 +136,29 @@ def layers(network, image_size=128):
 
     output: the shape (channels, height, width) of one image's values after the block.
     """
-    rows, hooks = [], []
-    for name, module in network.named_modules():
-        if not list(module.children()):
-            hooks.append(module.register_forward_hook(_recorder(rows, name)))
-    was_training = network.training
-    device = next(network.parameters()).device
-    with torch.no_grad():
-        network.eval().predict_proba(torch.zeros(1, 1, image_size, image_size, device=device))
-    network.train(was_training)
-    for hook in hooks:
-        hook.remove()
+    rows = []
+    for name, module, output in trace(network, torch.zeros(1, 1, image_size, image_size)):
+        count = sum(p.numel() for p in module.parameters())
+        shape = " x ".join(str(size) for size in output.shape[1:]) or "1"
+        rows.append({"layer": name, "block": type(module).__name__, "output": shape})
+        rows[-1]["parameters"] = count
     return pd.DataFrame(rows)
 
 
-def _recorder(rows, name):
-    def record(module, inputs, output):
-        count = sum(p.numel() for p in module.parameters())
-        shape = " x ".join(str(size) for size in output.shape[1:]) or "1"
-        row = {"layer": name, "block": type(module).__name__, "output": shape}
-        rows.append(row | {"parameters": count})
-
-    return record
+@torch.no_grad()
+def trace(network, images):
+    """[(name, module, output)] of every block, in the order that images (N, 1, S, S) pass them."""
+    kept, hooks = [], []
+    for name, module in network.named_modules():
+        if not list(module.children()):
+            hooks.append(
+                module.register_forward_hook(
+                    lambda m, _inputs, output, name=name: kept.append((name, m, output.clone()))
+                )
+            )
+    was_training, device = network.training, next(network.parameters()).device
+    network.eval().predict_proba(images.to(device))
+    network.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    return kept

@@ -55,7 +55,7 @@ def compute(method, model, images, classes, **options):
     if method not in METHODS:
         raise DataError("Unknown heat-map method", found=method, expected=", ".join(METHODS))
     images = torch.as_tensor(images)
-    classes = torch.tensor(np.asarray(classes)).long().expand(len(images))
+    classes = heatmaps.check_classes(classes, len(images))
     return METHODS[method](model, images, classes, **options)
 
 
@@ -112,7 +112,7 @@ def saliency(model, images, classes, batch_size=16):
 def guided_gradcam(model, images, classes, batch_size=16):
     """Guided Grad-CAM (Selvaraju et al. 2017, section 3.2); captum.
 
-    The network's ReLUs must be modules, each used once and not in place.
+    The network's ReLUs must be modules: captum does not see nn.functional.relu.
     """
     from captum.attr import GuidedGradCam
 
@@ -206,15 +206,12 @@ def _layer_maps(model, images, classes, batch_size, weigh):
         for start in range(0, len(images), step):
             rows = slice(start, start + step)
             batch = heatmaps.channels_last(images[rows], like)
-            activations, logits = heatmaps.activations_and_logits(model, layer, batch)
-            wanted = classes[rows].to(like.device)
-            score = heatmaps.class_scores(logits, wanted).sum()
-            gradient = torch.autograd.grad(score, activations)[0]
+            found = heatmaps.gradients(model, layer, batch, classes[rows])
+            activations, gradient, logits, wanted, _scores = found
             with torch.no_grad():
                 raw = weigh(activations, gradient, (logits, wanted)).float()
-            maps[rows] = heatmaps.scale(raw, images.shape[2:], torch.zeros_like(wanted).bool())[
-                0
-            ].cpu()
+            shown, *_flags = heatmaps.scale(raw, images.shape[2:], torch.zeros_like(wanted).bool())
+            maps[rows] = shown.cpu()
     return maps
 
 

@@ -158,13 +158,13 @@ def faithfulness(curves, randomised):
         style = {"color": _colour(method), "linestyle": _dash(method)}
         style |= {"label": rivals.TITLES[method], "marker": "o"}
         axes[2].plot(part["step"], part["likeness"], **style)
-        band = {"color": _colour(method), "alpha": 0.15, "linewidth": 0}
+        band = {"color": _colour(method), "alpha": 0.1, "linewidth": 0}
         axes[2].fill_between(part["step"], part["lowest"], part["highest"], **band)
     layers = randomised.drop_duplicates("step")["layer"]
     axes[2].set_xticks(range(len(layers)), layers, rotation=35, ha="right", size=7)
-    axes[2].set(xlabel="randomised up to layer", ylabel="rank correlation with the true map")
+    axes[2].set(xlabel="randomised up to layer", ylabel="rank correlation with the trained map")
     words = f"{randomised['maps'].max()} maps each; band: lowest to highest draw"
-    axes[2].set_title(f"Randomised weights ({words})", size=10)
+    axes[2].set_title(f"Randomised weights\n({words})", size=10)
     axes[2].axhline(0, color="0.7", linewidth=0.8)
     axes[2].legend(fontsize=7, frameon=False)
     return figure

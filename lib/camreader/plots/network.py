@@ -5,6 +5,7 @@ import numpy as np
 import torch
 from matplotlib.patches import FancyBboxPatch, Polygon
 
+from camreader.network import trace
 from camreader.plots.style import HEAT
 from camreader.schemas import DataError
 
@@ -24,11 +25,11 @@ COLOURS = {
 
 def components(network, image, probability_of="tumor"):
     """Figure 1: one slice through the parts of a trained network; image (S, S) in 0..1."""
-    kept = _outputs(network, image)
+    images = torch.as_tensor(np.ascontiguousarray(image))[None, None]
+    kept = [(type(m).__name__, o[0].cpu().numpy()) for _name, m, o in trace(network, images)]
     maps = [(name, value) for name, value in kept if value.ndim == 3]
-    conv = next(value for name, value in maps if name == "ReLU")
+    conv, *_, last = (value for name, value in maps if name == "ReLU")
     pooled = next(value for name, value in maps if "Pool" in name)
-    last = _last_before_head(network, image)
     vector = next((value for name, value in kept if name == "Flatten"), last.mean((1, 2)))
     figure, axes = plt.subplots(1, 6, figsize=(12, 2.9), width_ratios=[2, 2, 2, 2, 0.8, 1.1])
     axes[0].imshow(image, vmin=0, vmax=1)
@@ -42,39 +43,6 @@ def components(network, image, probability_of="tumor"):
     _title(axes[4], "Flatten", vector.shape)
     _answer(axes[5], float(dict(kept)["Sigmoid"]), probability_of)
     return figure
-
-
-def _outputs(network, image):
-    """[(block, output array without the batch)] of one image, in the order it passes them."""
-    kept, hooks = [], []
-    for module in network.modules():
-        if not list(module.children()):
-            name = type(module).__name__
-            hooks.append(
-                module.register_forward_hook(
-                    lambda m, i, o, name=name: kept.append((name, o[0].detach().cpu().numpy()))
-                )
-            )
-    with torch.no_grad():
-        network.predict_proba(_tensor(network, image))
-    for hook in hooks:
-        hook.remove()
-    return kept
-
-
-def _last_before_head(network, image):
-    """The maps (C, h, w) at the layer that Grad-CAM explains."""
-    kept = []
-    hook = network.target_layer.register_forward_hook(lambda m, i, o: kept.append(o[0]))
-    with torch.no_grad():
-        network(_tensor(network, image))
-    hook.remove()
-    return kept[0].cpu().numpy()
-
-
-def _tensor(network, image):
-    device = next(network.parameters()).device
-    return torch.as_tensor(np.ascontiguousarray(image))[None, None].to(device)
 
 
 def _mosaic(maps, count=9):

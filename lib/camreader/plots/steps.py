@@ -2,7 +2,6 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from matplotlib.patches import FancyArrowPatch
 
 from camreader import heatmaps
@@ -43,12 +42,8 @@ def _weights(model, image):
     """Feature maps (K, h, w), their weights α (K,) and the class explained, of one image."""
     layer = heatmaps.find_layer(model)
     with heatmaps.evaluating(model):
-        activations, logits = heatmaps.activations_and_logits(model, layer, image)
-    wanted = heatmaps.decisions(logits.detach())
-    score = heatmaps.class_scores(logits, wanted)
-    gradient = torch.autograd.grad(score.sum(), activations)[0]
-    weights = gradient.mean((2, 3))[0].numpy()
-    return activations.detach()[0].numpy(), weights, int(wanted[0])
+        activations, gradient, _, wanted, _ = heatmaps.gradients(model, layer, image)
+    return activations[0].numpy(), gradient.mean((2, 3))[0].numpy(), int(wanted[0])
 
 
 def _tiles(figure, activations, weights, shown):

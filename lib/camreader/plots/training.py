@@ -2,9 +2,12 @@
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from camreader.plots.style import PAPER, SOUND
 
+SHADE = "0.92"  # of the epochs on close-ups
 WATCHED = {
     "train error": "test set (only looked at)",
     "test accuracy": "TEST set: decides when to stop",
@@ -27,6 +30,8 @@ def curves(history, records):
         ).reset_index(drop=True)
         colour = SOUND if record.protocol == "sound" else PAPER
         _column(axes[:, column], mine, record, colour)
+    axes[0, 0].set_ylim(bottom=0)  # once all are drawn: the columns share it
+    axes[1, 0].set_ylim(bottom=-0.02)  # so that a point at 0 is seen
     axes[0, 0].set_ylabel("loss (binary cross-entropy)")
     axes[1, 0].set_ylabel("error")
     return figure
@@ -38,9 +43,9 @@ def _column(axes, mine, record, colour):
     for begin in mine.index[close & ~close.shift(fill_value=False)]:
         end = mine.index[close & (mine["draw"] == mine["draw"][begin])][-1]
         for axis in axes:
-            axis.axvspan(begin + 0.5, end + 1.5, color="0.93", lw=0)
-    if close.any():
-        axes[0].plot([], [], color="0.93", lw=6, label="close-ups of lesions")
+            axis.axvspan(begin + 0.5, end + 1.5, color=SHADE, lw=0)
+    shade = {"facecolor": SHADE, "edgecolor": "0.5", "label": "close-ups of lesions"}
+    shade = [Patch(**shade)] if close.any() else []
     label = WATCHED.get(record.plan["stop"], "")
     axes[0].plot(epochs, mine["train_loss"], color="0.45", label="training set")
     axes[1].plot(epochs, mine["train_error"], color="0.45", label="training set")
@@ -53,7 +58,8 @@ def _column(axes, mine, record, colour):
     axes[1].axhline(0.05, color="0.6", lw=0.8, ls="--")
     axes[0].set_title(f"{record.protocol}, {record.run} run (seed {record.seed})", size=9)
     axes[1].set_xlabel(f"epoch\nstopped: {record.stopped}", size=8)
-    axes[0].legend(fontsize=6.5, frameon=False)
-    axes[0].set_ylim(bottom=0)
-    axes[1].set_ylim(0, 0.65)
+    lines = axes[0].get_legend_handles_labels()[0]
+    axes[0].legend(handles=[*shade, *lines], fontsize=6.5, frameon=False)
+    for axis in axes:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     sns.despine(ax=axes[0])
