@@ -275,6 +275,19 @@ def test_a_simulated_study_goes_through_the_log_and_says_so(tmp_path, capsys):
     pd.testing.assert_frame_equal(load_tidy(tmp_path / "simulated.sqlite"), frame)
 
 
+def test_invented_answers_never_replace_a_log_of_real_ones(study, tmp_path):
+    design, log = study
+    read_all(design, log)
+    before = log.events()
+    simulate_readings(readers=2, cases=4).to_csv(tmp_path / "invented.csv", index=False)
+    command = ["simulate", "--folder", str(tmp_path), str(tmp_path / "invented.csv"), "--database"]
+    with pytest.raises(SystemExit, match="real readers, which stay"):
+        readings.main([*command, str(tmp_path / "readings.sqlite")])
+    with pytest.raises(SystemExit, match="SQLite file of their own"):
+        readings.main([*command, "postgresql+pg8000://study@host/readings"])
+    assert log.events() == before
+
+
 def test_simulated_answers_cannot_enter_a_real_log(study):
     _, log = study
     with pytest.raises(ValueError, match="simulated=True"):

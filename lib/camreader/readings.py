@@ -83,7 +83,10 @@ def _facts(events, folder):
         return {}
     found, expected = answers[0]["study"], Design.load(folder).study
     if found != expected:
-        words = "These answers are of another study than the sealed truth in this folder"
+        words = (
+            "These answers are of another study than the sealed truth in this folder; bring back "
+        )
+        words += "the folder they were read with, or move the log away"
         raise DataError(words, file=folder, found=found, expected=expected)
     return open_all(folder)
 
@@ -224,9 +227,13 @@ def progress(design, source):
 def through_log(frame, path, study="simulated"):
     """Send invented tidy answers through a log of their own, built anew at `path`; load them.
 
-    What comes back is what the log says, and every row says `simulated`.
+    What comes back is what the log says, and every row says `simulated`. DataError where `path`
+    is a log of real readings: it is not replaced.
     """
     path = Path(path)
+    earlier = ReadingLog(path, None, readonly=True).events() if path.exists() else ()
+    if not all(event["simulated"] for event in earlier):
+        raise DataError("This log holds readings of real readers, which stay", file=path)
     with atomic_path(path) as temporary:
         log = ReadingLog(temporary, study, simulated=True)
         replay(frame, log)
@@ -264,7 +271,11 @@ def _run(options):
     if options.command == "progress":
         return progress(Design.load(folder), database).to_string(index=False)
     if options.command == "simulate":
-        path = options.database or folder / "simulated.sqlite"
+        path = sqlite_file(options.database or folder / "simulated.sqlite")
+        if path is None:
+            raise DataError(
+                "Invented answers go into an SQLite file of their own", expected="a path"
+            )
         frame = through_log(load_tidy(options.table), path)
         return f"{len(frame)} simulated answers: {path}"
     writers = {".csv": write_shared_csv, ".imrmc": write_imrmc}
