@@ -6,8 +6,6 @@ says how far the readers are.
 """
 
 import argparse
-import json
-import re
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +13,7 @@ import pandas as pd
 from camreader.files import atomic_path, read_shared_csv, write_shared_csv
 from camreader.keeper import open_all
 from camreader.reading_answers import CODES, MODALITIES, score
+from camreader.reading_export import write_events, write_imrmc
 from camreader.reading_flow import Design, enrolled, position
 from camreader.reading_log import LogError, ReadingLog, Refused
 from camreader.reading_simulate import replay
@@ -175,36 +174,6 @@ def _read_csv(path):
     if "comment" in frame:
         frame["comment"] = frame["comment"].fillna("")
     return frame
-
-
-def write_events(source, path, study=None):
-    """Every event of the log as JSON: answers, corrections, pauses, windows and opacities."""
-    events = ReadingLog(source, study, readonly=True).events()
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(events, indent=1) + "\n")
-
-
-def write_imrmc(frame, path):
-    """Tidy rows in iMRMC's format (FDA's reader-study software): truths, then scores."""
-    truth = frame.groupby("case")["truth"].first()
-    head = [
-        f"N0:{(truth == 0).sum()}",
-        f"N1:{(truth == 1).sum()}",
-        f"NR:{frame['reader'].nunique()}",
-        f"NM:{frame['modality'].nunique()}",
-        "BEGIN DATA:",
-    ]
-    lines = [f"truth,{_field(case)},truth,{value}" for case, value in truth.items()]
-    names = frame["reader"].map(_field), frame["case"].map(_field), frame["modality"]
-    lines += [
-        ",".join(cells) for cells in zip(*names, frame["score"].map("{:g}".format), strict=True)
-    ]
-    with atomic_path(path) as temporary:
-        temporary.write_text("\n".join([*head, *lines]) + "\n")
-
-
-def _field(text):
-    return re.sub(r"[,\"\r\n]", "_", str(text))  # the format has no quoting
 
 
 def progress(design, source):
