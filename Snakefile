@@ -54,8 +54,8 @@ def values(notebook):
     }
     chosen = {name: value for name, value in common.items() if name in known}
     own = config["parameters"].get(notebook) or {}
-    log = sqlite_file(own["DATABASE"]) if own.get("DATABASE") else None
-    return chosen | own | ({"DATABASE": from_notebooks(log)} if log else {})
+    files = {name: sqlite_file(own[name]) for name in ("DATABASE", "READINGS") if own.get(name)}
+    return chosen | own | {name: from_notebooks(file) for name, file in files.items() if file}
 
 
 def parameters(notebook):

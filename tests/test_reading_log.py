@@ -253,6 +253,18 @@ def test_the_password_may_stay_out_of_the_address(server, tmp_path, monkeypatch)
     assert log.append("comment", "Ann") and "sec" not in str(log.address)
 
 
+def test_an_event_is_on_the_servers_disk_whatever_its_setting(server):
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text("ALTER DATABASE postgres SET synchronous_commit TO off"))
+    for readonly in (False, True):
+        log = ReadingLog(server, "s", readonly=readonly)
+        with log._engine.connect() as connection:
+            assert connection.execute(sa.text("SHOW synchronous_commit")).scalar() == "on"
+        log.close()
+    admin.dispose()
+
+
 def test_the_file_is_durable(tmp_path):
     log = ReadingLog(tmp_path / "readings.sqlite", "s")
     with log._engine.connect() as connection:

@@ -12,6 +12,7 @@ from camreader.files import Study, read_table, write_shared_csv
 from camreader.keeper import open_all, release
 from camreader.mrmc import read_imrmc
 from camreader.reading_answers import score
+from camreader.reading_export import write_imrmc
 from camreader.reading_flow import Design, Reading
 from camreader.reading_log import ReadingLog
 from camreader.reading_plan import Plan
@@ -215,13 +216,22 @@ def test_imrmc_is_read_back_by_the_statistics(study, tmp_path):
     design, log = study
     read_all(design, log)
     frame, path = load_tidy(tmp_path / "readings.sqlite"), tmp_path / "out.imrmc"
-    readings.write_imrmc(frame, path)
+    write_imrmc(frame, path)
     again = read_imrmc(path)
     assert path.read_text().startswith("N0:3\nN1:3\nNR:1\nNM:2\nBEGIN DATA:\n")
     merged = frame.merge(again, left_on=["case", "modality"], right_on=["case", "treatment"])
     assert len(merged) == len(frame) == 12
     assert (merged["score_x"] == merged["score_y"]).all()
     assert (merged["truth_x"] == merged["truth_y"]).all()
+
+
+def test_two_readers_never_become_one_in_an_imrmc_file(study, tmp_path):
+    design, log = study
+    for name in ("Ann, MD", "Ann_ MD"):
+        read_all(design, log, name)
+    with pytest.raises(DataError, match=r"would be the same.*reader.*Ann, MD and Ann_ MD"):
+        write_imrmc(load_tidy(tmp_path / "readings.sqlite"), tmp_path / "out.imrmc")
+    assert not (tmp_path / "out.imrmc").exists()
 
 
 def test_json_holds_every_event(study, tmp_path):
@@ -273,6 +283,19 @@ def test_a_simulated_study_goes_through_the_log_and_says_so(tmp_path, capsys):
     readings.main(["simulate", "--folder", str(tmp_path), str(tmp_path / "invented.csv")])
     assert "40 simulated answers" in capsys.readouterr().out
     pd.testing.assert_frame_equal(load_tidy(tmp_path / "simulated.sqlite"), frame)
+
+
+def test_invented_answers_never_replace_a_log_of_real_ones(study, tmp_path):
+    design, log = study
+    read_all(design, log)
+    before = log.events()
+    simulate_readings(readers=2, cases=4).to_csv(tmp_path / "invented.csv", index=False)
+    command = ["simulate", "--folder", str(tmp_path), str(tmp_path / "invented.csv"), "--database"]
+    with pytest.raises(SystemExit, match="real readers, which stay"):
+        readings.main([*command, str(tmp_path / "readings.sqlite")])
+    with pytest.raises(SystemExit, match="SQLite file of their own"):
+        readings.main([*command, "postgresql+pg8000://study@host/readings"])
+    assert log.events() == before
 
 
 def test_simulated_answers_cannot_enter_a_real_log(study):

@@ -114,9 +114,18 @@ def open_engine(url):
         connect_args={"timeout": 10},
         pool_pre_ping=not lite,
     )
-    if lite and "mode=ro" not in url:
+    if not lite:
+        sa.event.listen(engine, "connect", _durable_server)
+    elif "mode=ro" not in url:
         sa.event.listen(engine, "connect", _durable)
     return engine
+
+
+def _durable_server(connection, _record):
+    cursor = connection.cursor()
+    cursor.execute("SET synchronous_commit TO on")  # whatever the server's own setting is
+    connection.commit()
+    cursor.close()
 
 
 def _durable(connection, _record):

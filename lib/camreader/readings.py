@@ -6,8 +6,6 @@ says how far the readers are.
 """
 
 import argparse
-import json
-import re
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +13,7 @@ import pandas as pd
 from camreader.files import atomic_path, read_shared_csv, write_shared_csv
 from camreader.keeper import open_all
 from camreader.reading_answers import CODES, MODALITIES, score
+from camreader.reading_export import write_events, write_imrmc
 from camreader.reading_flow import Design, enrolled, position
 from camreader.reading_log import LogError, ReadingLog, Refused
 from camreader.reading_simulate import replay
@@ -83,7 +82,10 @@ def _facts(events, folder):
         return {}
     found, expected = answers[0]["study"], Design.load(folder).study
     if found != expected:
-        words = "These answers are of another study than the sealed truth in this folder"
+        words = (
+            "These answers are of another study than the sealed truth in this folder; bring back "
+        )
+        words += "the folder they were read with, or move the log away"
         raise DataError(words, file=folder, found=found, expected=expected)
     return open_all(folder)
 
@@ -174,36 +176,6 @@ def _read_csv(path):
     return frame
 
 
-def write_events(source, path, study=None):
-    """Every event of the log as JSON: answers, corrections, pauses, windows and opacities."""
-    events = ReadingLog(source, study, readonly=True).events()
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(events, indent=1) + "\n")
-
-
-def write_imrmc(frame, path):
-    """Tidy rows in iMRMC's format (FDA's reader-study software): truths, then scores."""
-    truth = frame.groupby("case")["truth"].first()
-    head = [
-        f"N0:{(truth == 0).sum()}",
-        f"N1:{(truth == 1).sum()}",
-        f"NR:{frame['reader'].nunique()}",
-        f"NM:{frame['modality'].nunique()}",
-        "BEGIN DATA:",
-    ]
-    lines = [f"truth,{_field(case)},truth,{value}" for case, value in truth.items()]
-    names = frame["reader"].map(_field), frame["case"].map(_field), frame["modality"]
-    lines += [
-        ",".join(cells) for cells in zip(*names, frame["score"].map("{:g}".format), strict=True)
-    ]
-    with atomic_path(path) as temporary:
-        temporary.write_text("\n".join([*head, *lines]) + "\n")
-
-
-def _field(text):
-    return re.sub(r"[,\"\r\n]", "_", str(text))  # the format has no quoting
-
-
 def progress(design, source):
     """DataFrame[reader, slot, answered, steps, stage, last_utc]: how far the readers are.
 
@@ -224,9 +196,13 @@ def progress(design, source):
 def through_log(frame, path, study="simulated"):
     """Send invented tidy answers through a log of their own, built anew at `path`; load them.
 
-    What comes back is what the log says, and every row says `simulated`.
+    What comes back is what the log says, and every row says `simulated`. DataError where `path`
+    is a log of real readings: it is not replaced.
     """
     path = Path(path)
+    earlier = ReadingLog(path, None, readonly=True).events() if path.exists() else ()
+    if not all(event["simulated"] for event in earlier):
+        raise DataError("This log holds readings of real readers, which stay", file=path)
     with atomic_path(path) as temporary:
         log = ReadingLog(temporary, study, simulated=True)
         replay(frame, log)
@@ -264,7 +240,11 @@ def _run(options):
     if options.command == "progress":
         return progress(Design.load(folder), database).to_string(index=False)
     if options.command == "simulate":
-        path = options.database or folder / "simulated.sqlite"
+        path = sqlite_file(options.database or folder / "simulated.sqlite")
+        if path is None:
+            raise DataError(
+                "Invented answers go into an SQLite file of their own", expected="a path"
+            )
         frame = through_log(load_tidy(options.table), path)
         return f"{len(frame)} simulated answers: {path}"
     writers = {".csv": write_shared_csv, ".imrmc": write_imrmc}

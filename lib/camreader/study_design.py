@@ -185,7 +185,7 @@ def main(arguments=None):
     )
     try:
         keep_or_set_up(study, plan, options.database or study.readings / "readings.sqlite")
-    except DataError as error:
+    except (DataError, LogError) as error:
         raise SystemExit(f"DataError: {error}") from None
 
 
