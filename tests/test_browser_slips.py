@@ -158,7 +158,7 @@ def test_the_keys_go_on_after_the_mouse(read):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")  # of the open list
     width = page.locator(".cr-window_width")
-    assert width.input_value() != "400"
+    assert width.input_value() != "400" and focused(page) == "Slice viewer"
     page.keyboard.press("1")
     assert width.input_value() == "400"
     width.fill("90")
@@ -184,7 +184,7 @@ def test_the_keyboard_alone_keeps_its_place(read):
     page.locator(".cr-one input").uncheck()
     page.locator("select:visible").focus()
     page.keyboard.press("ArrowDown")
-    assert focused(page) != "cr-holder cr-viewer"
+    assert focused(page) == ""  # the list itself
     page.keyboard.press("q")
     assert page.locator('.cr-grid [aria-pressed="true"]').count() == 1
     page.locator(".cr-grid button").nth(6).focus()
