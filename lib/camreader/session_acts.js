@@ -155,8 +155,8 @@ function toggleAnswers(session) {
 
 function startCorrection(session, row, target) {
   const stored = row[`${target} corrected`] || row[target];
-  const { diagnosis, confidence, helpfulness } = stored;
-  session.correcting = { row, target, draft: { diagnosis, confidence, helpfulness, comment: "" } };
+  const { diagnosis, confidence, helpfulness, comment = "" } = stored;
+  session.correcting = { row, target, draft: { diagnosis, confidence, helpfulness, comment } };
   session.render();
 }
 
