@@ -165,7 +165,8 @@ def test_jupyterlab_while_the_kernel_is_busy_and_idle(chromium, jupyterlab):  # 
 def scripted(chromium):  # noqa: F811
     """A blank page with the viewer's own functions in it."""
     page = chromium.new_page()
-    page.add_script_tag(content=(HERE / "viewer_pixels.js").read_text())
+    for name in ("viewer_pixels.js", "viewer_draw.js"):
+        page.add_script_tag(content=(HERE / name).read_text())
     yield page
     page.close()
 
@@ -210,6 +211,13 @@ def test_window_and_heat_are_the_formulas(scripted):
     rgba = np.reshape(scripted.evaluate(script, [0, 0.49, 0.5, 1]), (4, 4))
     np.testing.assert_array_equal(rgba[:, 3], [0, 0, 128, 255])  # cold areas stay anatomy
     np.testing.assert_array_equal(rgba[2:, 0], [9, 9])
+
+
+def test_a_hidden_map_is_not_called_missing(scripted):
+    script = """([heat, shown]) => overlayName({ heat, model: new Map([
+        ["show_heat", shown], ["method", "Grad-CAM"]]) })"""
+    said = [scripted.evaluate(script, case) for case in ([1, True], [1, False], [None, True])]
+    assert said == ["Grad-CAM", "heat-map hidden", "no heat-map"]
 
 
 # ---- one page, its details ----
@@ -261,7 +269,7 @@ def test_overlay_is_the_blend_and_cold_areas_are_the_anatomy(page):
 
 def test_one_and_the_same_map_fits_slices_of_any_shape(page):
     """An empty map, or a slice of one value, is the same in bytes at several shapes."""
-    shapes = [(32, 64), (64, 32), (64, 64)]
+    shapes = [(48, 64), (64, 48), (64, 64)]
     hot = np.zeros((8, 8))
     hot[:4] = 1
     grey = [np.full(shape, 50, np.int16) for shape in shapes]
@@ -344,6 +352,11 @@ def test_hidden_heat_means_one_picture(page):
     assert tab.locator(".cr-pictures canvas:visible").count() == 1
     assert tab.locator(".cr-opacity:visible").count() == 0
     assert "opacity" not in tab.locator(".cr-help").inner_text()
+
+
+def test_a_picture_fits_the_screen(page):
+    tab = page(SliceViewer(np.full((1, 64, 64), 50, np.int16)), width=1300)
+    assert tab.locator(".cr-pictures canvas:visible").bounding_box()["height"] <= 900
 
 
 def test_navigation_can_be_left_to_the_program(page):
