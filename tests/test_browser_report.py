@@ -12,6 +12,7 @@ from camreader import catalogue
 from study_run import checkout_environment
 
 GRAVE = ("serious", "critical")
+A4_ACROSS = 1046  # CSS pixels of the long side, less the margins of a print
 
 
 @pytest.fixture
@@ -71,11 +72,44 @@ def test_the_page_keeps_its_shape_while_pictures_arrive(finished, offline):
     assert offline.evaluate(height) == before
 
 
-def test_it_fits_a_phone_and_prints(finished, offline):
+def test_it_fits_a_phone(finished, offline):
     offline.set_viewport_size({"width": 390, "height": 800})
     offline.goto((finished / "reports" / "index.html").as_uri())
     assert offline.evaluate("document.scrollingElement.scrollWidth") <= 390
-    assert offline.pdf()[:5] == b"%PDF-"
+
+
+def test_an_opened_table_prints_whole_on_a_page_on_its_side(finished, offline):
+    offline.set_viewport_size({"width": A4_ACROSS, "height": 700})
+    offline.goto((finished / "reports" / "index.html").as_uri())
+    assert b"842.88 595.91" not in offline.pdf(format="A4")
+    offline.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
+    assert b"842.88 595.91" in offline.pdf(format="A4")
+    offline.emulate_media(media="print")
+    cut = """[...document.querySelectorAll('.scroll')].filter((part) =>
+        part.scrollWidth > part.clientWidth).map((part) => part.ariaLabel)"""
+    assert offline.evaluate(cut) == []
+
+
+def test_the_keyboard_shows_where_it_is(finished, offline):
+    """A ring that stands out from white by 3 to 1, as WCAG 1.4.11 asks."""
+    offline.goto((finished / "reports" / "index.html").as_uri())
+    offline.keyboard.press("Tab")  # the keyboard is in use
+    for part in ("nav a", "summary", "#against .scroll"):
+        offline.locator(part).first.focus()
+        style = offline.evaluate(
+            """() => {
+                const { outlineStyle, outlineColor } = getComputedStyle(document.activeElement);
+                return [outlineStyle, ...outlineColor.match(/\\d+/g).map(Number)];
+            }"""
+        )
+        assert style[0] == "solid" and 1.05 / (luminance(style[1:4]) + 0.05) >= 3
+
+
+def luminance(colour):
+    """Relative luminance of an sRGB colour 0..255, by the formula of WCAG 2."""
+    shares = [c / 255 for c in colour]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in shares)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def test_every_notebook_tells_its_finding_on_the_front_page(finished, offline):

@@ -20,6 +20,7 @@ from reading_room import (
     wait_for,
 )
 
+COMMENT = "a vessel, perhaps"
 ANSWERS = ("locked", "revised", "corrected")
 
 
@@ -55,11 +56,14 @@ def hold(page, key, times=8):
 
 
 def first_case(page):
-    """Answer the first case by keyboard; its name."""
+    """Answer the first case by keyboard, the second time with a comment; its name."""
     case = page.locator(".cr-session").get_attribute("data-case")
     press_answer(page, "tumor", 3)
     wait_for(page, "aided", case)
     press_answer(page, "tumor", 4)
+    page.keyboard.press("m")
+    page.keyboard.type(COMMENT)
+    page.keyboard.press("Escape")
     page.keyboard.press("j")
     wait_for(page, "unaided")
     return case
@@ -94,6 +98,7 @@ def test_a_held_key_and_a_correction_wait_for_what_is_being_stored(read):
     hold(page, "Enter")
     page.wait_for_selector(".cr-answers table")
     assert answers(room)[3:] == [("corrected", first, 1)]
+    assert room.events(kind="corrected")[0]["payload"]["comment"] == COMMENT  # not emptied
 
 
 def test_a_double_press_does_not_answer_the_next_case(read):
@@ -158,7 +163,7 @@ def test_the_keys_go_on_after_the_mouse(read):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")  # of the open list
     width = page.locator(".cr-window_width")
-    assert width.input_value() != "400"
+    assert width.input_value() != "400" and focused(page) == "Slice viewer"
     page.keyboard.press("1")
     assert width.input_value() == "400"
     width.fill("90")
@@ -184,7 +189,7 @@ def test_the_keyboard_alone_keeps_its_place(read):
     page.locator(".cr-one input").uncheck()
     page.locator("select:visible").focus()
     page.keyboard.press("ArrowDown")
-    assert focused(page) != "cr-holder cr-viewer"
+    assert focused(page) == ""  # the list itself
     page.keyboard.press("q")
     assert page.locator('.cr-grid [aria-pressed="true"]').count() == 1
     page.locator(".cr-grid button").nth(6).focus()
@@ -273,3 +278,33 @@ def test_an_answer_is_sent_again_as_it_was(read):
     }
     assert len(told) == 1
     assert room.events(kind="locked")[-1]["payload"]["window"] == [50, 400]
+
+
+FRENCH = """Object.defineProperty(navigator, "keyboard", { value: {
+    getLayoutMap: async () => new Map([["KeyQ", "a"], ["KeyA", "q"], ["KeyZ", "w"], ["KeyM", ","]]),
+} })"""
+
+
+def test_the_help_names_the_letters_of_this_keyboard(open_page, tmp_path):  # noqa: F811
+    """And stays open from case to case; on a phone no word is broken."""
+    room = Room(tmp_path, cases=4, training_cases=1)
+    with serving(room) as address:
+        page = open_page(390, 800)
+        page.add_init_script(FRENCH)
+        page.goto(address)
+        begin(page)
+        wait_for(page, "unaided")
+        page.locator(".cr-keys summary").click()
+        page.keyboard.press("q")
+        wait_for(page, "aided")
+        shown = page.locator(".cr-keys kbd:visible").all_inner_texts()
+        assert shown[:3] == ["A–T", "Q–G", "W–B"] and "," in shown
+        page.keyboard.press("w")
+        page.keyboard.press("j")
+        wait_for(page, "unaided")
+        page.keyboard.press("u")
+        page.get_by_role("button", name="Correct").wait_for()
+        assert page.get_by_role("button", name="Correct").bounding_box()["height"] < 35
+        page.get_by_role("button", name="Correct").click()
+        assert "practice 1" in page.locator(".cr-answers h2").inner_text()
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= 390

@@ -165,7 +165,8 @@ def test_jupyterlab_while_the_kernel_is_busy_and_idle(chromium, jupyterlab):  # 
 def scripted(chromium):  # noqa: F811
     """A blank page with the viewer's own functions in it."""
     page = chromium.new_page()
-    page.add_script_tag(content=(HERE / "viewer_pixels.js").read_text())
+    for name in ("viewer_pixels.js", "viewer_draw.js"):
+        page.add_script_tag(content=(HERE / name).read_text())
     yield page
     page.close()
 
@@ -210,6 +211,13 @@ def test_window_and_heat_are_the_formulas(scripted):
     rgba = np.reshape(scripted.evaluate(script, [0, 0.49, 0.5, 1]), (4, 4))
     np.testing.assert_array_equal(rgba[:, 3], [0, 0, 128, 255])  # cold areas stay anatomy
     np.testing.assert_array_equal(rgba[2:, 0], [9, 9])
+
+
+def test_a_hidden_map_is_not_called_missing(scripted):
+    script = """([heat, shown]) => overlayName({ heat, model: new Map([
+        ["show_heat", shown], ["method", "Grad-CAM"]]) })"""
+    said = [scripted.evaluate(script, case) for case in ([1, True], [1, False], [None, True])]
+    assert said == ["Grad-CAM", "heat-map hidden", "no heat-map"]
 
 
 # ---- one page, its details ----
@@ -259,6 +267,21 @@ def test_overlay_is_the_blend_and_cold_areas_are_the_anatomy(page):
     np.testing.assert_allclose(patch(tab, 1, 0.7, 0.7), 128, atol=1)
 
 
+def test_one_and_the_same_map_fits_slices_of_any_shape(page):
+    """An empty map, or a slice of one value, is the same in bytes at several shapes."""
+    shapes = [(48, 64), (64, 48), (64, 64)]
+    hot = np.zeros((8, 8))
+    hot[:4] = 1
+    grey = [np.full(shape, 50, np.int16) for shape in shapes]
+    tab = page(SliceViewer(grey, {"Grad-CAM": [hot] * 3}, opacity=1, threshold=0.5))
+    for height, width in shapes:
+        box = overlay(tab).bounding_box()
+        assert box["height"] / box["width"] == pytest.approx(height / width, rel=0.01)
+        assert np.ptp(patch(tab, 1, 0.5, 0.75)) < 2 and np.ptp(patch(tab, 1, 0.5, 0.25)) > 50
+        tab.get_by_role("button", name="Next").click()
+        settle(tab)
+
+
 def test_a_box_lies_where_it_should(page):
     tab = page(example(show_box=True))
     frame = patch(tab, 0, 8.5 / 64, 16 / 64)
@@ -283,6 +306,45 @@ def test_drag_sets_level_and_width_and_wheel_zooms(page):
     assert np.abs(pixels(overlay(tab)) - before).mean() > 1
 
 
+def test_a_window_stays_within_what_a_slice_can_need(page):
+    """Typed or dragged: whole numbers, a width of at least 1, levels of int16."""
+    tab = page(example())
+    level, width = tab.locator(".cr-window_centre"), tab.locator(".cr-window_width")
+    for typed, shown in (("-1e9", "-32768"), ("40.6", "41"), ("99999", "32767")):
+        level.fill(typed)
+        level.press("Enter")
+        assert level.input_value() == shown
+    for typed, shown in (("0", "1"), ("-3", "1"), ("1e9", "65536")):
+        width.fill(typed)
+        width.press("Enter")
+        assert width.input_value() == shown
+    box = overlay(tab).bounding_box()
+    tab.mouse.move(box["x"] + 100, box["y"] + 100)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + 160, box["y"] + 130)
+    tab.mouse.up()
+    assert (level.input_value(), width.input_value()) == ("32767", "65536")
+
+
+def test_letters_reach_the_page_from_a_list_or_a_number(page):
+    """A list chosen from with the mouse gives the keys back; one reached by Tab keeps its place."""
+    tab = page(example())
+    heat = tab.locator(".cr-show_heat")
+    tab.locator("select").last.click()
+    tab.keyboard.press("ArrowDown")
+    tab.keyboard.press("Enter")  # of the open list
+    active = "document.activeElement.className || document.activeElement.tagName"
+    assert tab.evaluate(active) == "cr-viewer"
+    tab.locator("select").last.focus()
+    tab.keyboard.press("ArrowDown")
+    assert tab.evaluate(active) == "SELECT"
+    tab.keyboard.press("h")
+    assert not heat.is_checked()
+    tab.locator(".cr-window_width").fill("90")
+    tab.keyboard.press("h")
+    assert heat.is_checked() and tab.locator(".cr-window_width").input_value() == "90"
+
+
 def test_hidden_heat_means_one_picture(page):
     widget = example()
     widget.maps = None
@@ -290,6 +352,11 @@ def test_hidden_heat_means_one_picture(page):
     assert tab.locator(".cr-pictures canvas:visible").count() == 1
     assert tab.locator(".cr-opacity:visible").count() == 0
     assert "opacity" not in tab.locator(".cr-help").inner_text()
+
+
+def test_a_picture_fits_the_screen(page):
+    tab = page(SliceViewer(np.full((1, 64, 64), 50, np.int16)), width=1300)
+    assert tab.locator(".cr-pictures canvas:visible").bounding_box()["height"] <= 900
 
 
 def test_navigation_can_be_left_to_the_program(page):

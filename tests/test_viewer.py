@@ -42,6 +42,13 @@ def test_a_packed_slice_unpacks_to_itself(hu):
     np.testing.assert_array_equal(np.cumsum(steps, axis=1, dtype=np.int16), hu)
 
 
+def test_slices_of_equal_bytes_and_other_shape_have_other_keys():
+    """The browser keeps what it unpacked under these keys."""
+    flat = [np.zeros(shape, np.int16) for shape in ((2, 8), (8, 2), (4, 4))]
+    keys = {viewer.pack_slice(hu)["key"] for hu in flat} | {viewer.pack_map(flat[0])["key"]}
+    assert len(keys) == 4
+
+
 def test_packing_shrinks_a_noisy_slice():
     noisy = np.random.default_rng(0).normal(40, 12, (256, 256)).astype(np.int16)
     assert len(viewer.pack_slice(noisy)["data"]) < 0.6 * noisy.nbytes

@@ -167,8 +167,9 @@ function coverOf(session) {
   if (session.listing) return answerList(session);
   if (session.paused) {
     const why = session.paused === "idle" ? "Nothing moved for a while, so the clock was stopped." : "The clock is stopped.";
-    return element("div", { className: "cr-start" }, element("h2", {}, "Paused"), element("p", {}, why),
-      knob("Go on (P)", session.resume));
+    const screen = messageScreen("Paused", why);
+    screen.append(knob(`Go on (${letter(session, "KeyP")})`, session.resume));
+    return screen;
   }
   const screens = {
     start: () => startScreen(session),
@@ -191,7 +192,8 @@ function barOf(session) {
     element("strong", {}, running(session) ? part : "Reading session"), progress,
     element("span", { className: "cr-reader" }, state.reader || ""),
     element("label", { className: "cr-one", title: "One key answers and goes on; else Enter confirms" }, oneKey, "one key answers"),
-    knob("My answers (U)", session.toggleAnswers), knob("Pause (P)", () => session.pause("reader")),
+    knob(`My answers (${letter(session, "KeyU")})`, session.toggleAnswers),
+    knob(`Pause (${letter(session, "KeyP")})`, () => session.pause("reader")),
   ];
 }
 

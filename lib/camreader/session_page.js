@@ -12,9 +12,9 @@ const GRID_CODES = [
 ];
 const HELP_CODES = ["KeyJ", "KeyK", "KeyL"];
 
-function keyCap(session, code) {
-  const letter = session.layout?.get(code) || code.replace("Key", "").toLowerCase();
-  return element("kbd", {}, letter.toUpperCase());
+// What this keyboard has printed on that place, where the browser tells; else as on a US keyboard.
+function letter(session, code) {
+  return (session.layout?.get(code) || code.replace("Key", "")).toUpperCase();
 }
 
 // The second click of a double one may find another page under the mouse: it is not counted.
@@ -34,7 +34,7 @@ function choice(session, { text, code, chosen, pick, label }) {
   const node = knob(text, pick);
   node.setAttribute("aria-pressed", String(chosen));
   if (label) node.setAttribute("aria-label", label);
-  if (code) node.append(keyCap(session, code));
+  if (code) node.append(element("kbd", {}, letter(session, code)));
   return node;
 }
 
@@ -108,13 +108,18 @@ function messageScreen(title, ...lines) {
 }
 
 function keyHelp(session) {
+  const on = (code) => letter(session, code);
+  const grid = GRID_CODES.map((codes) => `${on(codes[0])}–${on(codes.at(-1))}`);
   const rows = [
-    ["Q–T", "tumor, confidence 1–5"], ["A–G", "no tumor"], ["Z–B", "other finding"], ["J K L", "heat-map helpful: yes, some, no"],
-    ["Enter", "lock / next"], ["1–4", "window"], ["↑ ↓", "heat-map opacity"], ["H", "heat-map on / off"],
-    ["+ − 0", "zoom, fit"], ["Shift+arrows", "move"], ["M", "comment (Esc leaves it)"], ["U", "my answers"], ["P", "pause"],
+    [grid[0], "tumor, confidence 1–5"], [grid[1], "no tumor"], [grid[2], "other finding"],
+    [HELP_CODES.map(on).join(" "), "heat-map helpful: yes, some, no"], ["Enter", "lock / next"], ["1–4", "window"],
+    ["↑ ↓", "heat-map opacity"], [on("KeyH"), "heat-map on / off"], ["+ − 0", "zoom, fit"], ["Shift+arrows", "move"],
+    [on("KeyM"), "comment (Esc leaves it)"], [on("KeyU"), "my answers"], [on("KeyP"), "pause"],
   ];
-  return element("details", { className: "cr-keys", open: session.showKeys }, element("summary", {}, "Keys"),
+  const list = element("details", { className: "cr-keys", open: Boolean(session.showKeys) }, element("summary", {}, "Keys"),
     ...rows.map(([key, does]) => element("span", {}, element("kbd", {}, key), ` ${does}`)));
+  list.addEventListener("toggle", () => (session.showKeys = list.open)); // open for the next case too
+  return list;
 }
 
 // ---- my answers ----
@@ -123,15 +128,19 @@ function answerList(session) {
   const { state } = session;
   const body = element("tbody", {});
   for (const row of state.answers || []) {
-    const cells = [row.training ? `practice ${row.number}` : row.case, ...["unaided", "aided"].map((stage) => answerCell(row, stage))];
+    const cells = [nameOf(row), ...["unaided", "aided"].map((stage) => answerCell(row, stage))];
     const target = row.aided ? "aided" : row.alone ? "unaided" : null;
     const correct = target ? knob("Correct", () => session.correct(row, target)) : "";
     body.append(element("tr", {}, ...cells.map((cell) => element("td", {}, cell)), element("td", {}, correct)));
   }
-  const head = element("tr", {}, ...["Case", "Without help", "With heat-map", ""].map((text) => element("th", {}, text)));
+  const head = element("tr", {}, ...["Case", "Without help", "With heat-map"].map((text) => element("th", {}, text)), element("td"));
   return element("div", { className: "cr-answers" }, element("h2", {}, "My answers"),
     element("p", { className: "cr-quiet" }, "A stored answer stays as it is. A correction is stored beside it, with its own time."),
-    element("table", {}, element("thead", {}, head), body), knob("Back to the case (U)", () => session.toggleAnswers()));
+    element("table", {}, element("thead", {}, head), body), knob(`Back (${letter(session, "KeyU")})`, session.toggleAnswers));
+}
+
+function nameOf(row) {
+  return row.training ? `practice ${row.number}` : row.case;
 }
 
 function answerCell(row, stage) {
@@ -144,7 +153,7 @@ function correctionForm(session) {
   const pick = (part) => (Object.assign(draft, part), session.render());
   const parts = [answerGrid(session, draft, pick)];
   if (target === "aided") parts.push(element("p", {}, "Was the heat-map helpful?"), helpButtons(session, draft, pick));
-  return element("div", { className: "cr-answers" }, element("h2", {}, `Correct ${row.case}`),
+  return element("div", { className: "cr-answers" }, element("h2", {}, `Correct ${nameOf(row)}`),
     element("p", {}, `Stored: ${answerCell(row, target)}`), ...parts, commentBox(session, draft),
     element("div", { className: "cr-actions" }, storeButton(session, "Store the correction (Enter)", session.storeCorrection),
       knob("Leave it as it is (Esc)", () => session.leaveCorrection())));

@@ -53,26 +53,26 @@ async function load(viewer) {
   const waiting = "This slice is not here yet: it comes as soon as the kernel is free.";
   redraw(viewer, { slice: null, heat: null, grey: null, hot: null, message: packed ? "" : waiting });
   if (!packed) return;
-  const slice = await remember(viewer, packed, () => unpackSlice(packed));
-  const heat = map && (await remember(viewer, map, () => unpackHeat(map, slice.width, slice.height)));
+  const slice = await remember(viewer, packed.key, () => unpackSlice(packed));
+  const { width, height } = slice;
+  const heat = map && (await remember(viewer, `${map.key} ${width} x ${height}`, () => unpackHeat(map, width, height)));
   if (turn !== viewer.turn) return;
-  const size = `${slice.width} / ${slice.height}`;
+  const size = `${width} / ${height}`;
   const grown = viewer.size !== size;
   viewer.panes.forEach(({ canvas }) => (canvas.style.aspectRatio = size));
   redraw(viewer, { slice, heat, size });
   if (grown || viewer.shown !== packed.key) fit(viewer);
   viewer.shown = packed.key;
   for (const next of [model.get("_slices")[index + 1], model.get("_slices")[index - 1]]) {
-    if (next) remember(viewer, next, () => unpackSlice(next));
+    if (next) remember(viewer, next.key, () => unpackSlice(next));
   }
 }
 
-// Unpacked slices and maps by content, the 48 latest.
-function remember(viewer, packed, unpack) {
-  const { cache } = viewer;
-  const found = cache.get(packed.key) || unpack();
-  cache.delete(packed.key);
-  cache.set(packed.key, found);
+// Unpacked slices by content, maps by content and size, the 48 latest.
+function remember({ cache }, key, unpack) {
+  const found = cache.get(key) || unpack();
+  cache.delete(key);
+  cache.set(key, found);
   if (cache.size > 48) cache.delete(cache.keys().next().value);
   return found;
 }

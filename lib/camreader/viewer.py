@@ -41,7 +41,7 @@ def pack_map(heat):
 
 def _packed(raw, shape):
     data = zlib.compress(raw, 3)
-    key = hashlib.blake2b(data, digest_size=12).hexdigest()
+    key = hashlib.blake2b(data + repr(shape).encode(), digest_size=12).hexdigest()
     return {"shape": list(shape), "data": data, "key": key}
 
 

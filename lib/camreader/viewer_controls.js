@@ -49,12 +49,16 @@ function checkbox(viewer, text, trait) {
   return element("label", { className: "cr-check" }, input, element("span", {}, text));
 }
 
-// `names` lists the choices, `current` says which one holds, `choose` sets another.
+// `names` lists the choices, `current` says which one holds, `choose` sets another. A choice made
+// with the mouse gives the keys back to the pictures.
 function chooser(viewer, text, traits, { names, current, choose }) {
   const select = element("select", { "data-lm-suppress-shortcuts": "true" });
+  let byMouse = false;
+  listen(viewer, select, "pointerdown", () => (byMouse = true));
+  listen(viewer, select, "keydown", () => (byMouse = false));
   listen(viewer, select, "change", () => {
     choose(select.value);
-    if (!select.matches(":focus-visible")) viewer.root.focus({ preventScroll: true }); // by mouse
+    if (byMouse) viewer.root.focus({ preventScroll: true });
   });
   const show = () => {
     select.replaceChildren(...names().map((name) => element("option", { value: name }, name)));

@@ -89,12 +89,17 @@ function drawLabels(viewer, context, canvas, overlay) {
   const { model } = viewer;
   const width = canvas.clientWidth, bottom = canvas.clientHeight - 8;
   const level = `W ${Math.round(model.get("window_width"))}  L ${Math.round(model.get("window_centre"))}`;
-  const method = viewer.heat && model.get("show_heat") ? model.get("method") : "no heat-map";
-  label(context, overlay ? method : "original", 8, 18);
+  label(context, overlay ? overlayName(viewer) : "original", 8, 18);
   label(context, level, width - 8, 18, "right");
   const lines = wrap(context, model.get("cohort_title"), width - 16);
   lines.forEach((line, i) => label(context, line, 8, bottom - 15 * (lines.length - 1 - i)));
   if (overlay && viewer.heat && model.get("show_heat")) drawColourBar(model, context, canvas);
+}
+
+// Hidden and missing are two things: a map may be there and say nothing.
+function overlayName({ model, heat }) {
+  if (!heat) return "no heat-map";
+  return model.get("show_heat") ? model.get("method") : "heat-map hidden";
 }
 
 function label(context, text, x, y, align = "left") {
