@@ -5,6 +5,7 @@ or JPEG. Without hu_offset their values are grey values, not HU: nothing in a JP
 a grey stands for.
 """
 
+import math
 import re
 from collections import Counter
 from pathlib import Path
@@ -143,7 +144,7 @@ def check_boxes(frame, table):
 
 def sixteen_bit_window(folder, paths, count=50):
     """[centre, width] of the range of up to `count` evenly chosen 16-bit images, halved as read."""
-    step = max(1, len(paths) // count)
+    step = math.ceil(len(paths) / count)
     low, high = 65535, 0
     for path in paths[::step]:
         try:
