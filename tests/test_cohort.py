@@ -6,6 +6,7 @@ import pytest
 
 from camreader import cohort, pixels
 from camreader.schemas import DataError, parse_boxes
+from camreader.splits import siblings_table
 from slices_fixture import info_row, slice_hu, write_deeplesion, write_info, write_png, write_truth
 
 
@@ -97,6 +98,31 @@ def test_a_series_that_was_not_downloaded_is_counted(folder):
     assert card["found"]["rows_without_images"] == 2
 
 
+def said(folder):
+    frame, card = cohort.load(folder)
+    return card, "\n".join(cohort.finding(frame, card, siblings_table(frame, card["refusals"])))
+
+
+def test_noisy_rows_and_key_slices_that_the_truth_calls_free_are_doubts(folder):
+    rows = [info_row(patient, Possibly_noisy=int(patient == 2)) for patient in (1, 2, 3, 4)]
+    write_info(folder, [*rows, info_row(9, Possibly_noisy=1)])  # patient 9 is not on disk
+    write_truth(folder, lesion=(6, 7))
+    card, words = said(folder)
+    free = "Key_slice_index: the full truth has no lesion there"
+    noisy = "row 3, Possibly_noisy: marked by DeepLesion's authors"
+    others = [f"row {row}, {free}" for row in (3, 4, 5)]
+    assert card["doubts"] == [f"row 2, {free}", noisy, *others]
+    assert "5 doubt(s) about what the folder says: row 2, Key_slice_index" in words
+
+
+def test_the_finding_promises_no_split_that_was_refused(folder):
+    words = said(folder)[1]
+    assert "of the same patient in training.\n" in words
+    assert "The sound protocol is refused: both labels needed" in words
+    write_truth(folder)
+    assert "of the same patient in training; split by patient, none." in said(folder)[1]
+
+
 def test_images_without_a_table(folder):
     (folder / "DL_info.csv").unlink()
     with pytest.raises(DataError, match=r"DL_info.csv not found"):
@@ -135,5 +161,5 @@ def test_a_thousand_jpegs_without_patients(tmp_path):
     frame, card = pixels.bring_in(frame, card, tmp_path / "in")
     target = pixels.ingest(frame, card["source"], tmp_path / "p.npy", 16, progress=False)
     assert pixels.load(target, frame).shape == (1000, 16, 16)
-    words = " ".join(cohort.finding(frame, card, cohort.splits.siblings_table(frame)))
+    words = " ".join(cohort.finding(frame, card, siblings_table(frame)))
     assert "The sound protocol is refused: patient unknown" in words and "not HU" in words

@@ -96,12 +96,28 @@ def test_zips_are_verified_unpacked_and_not_repeated(tmp_path, capsys):
         before = len(server.requests)
         download.get("1-2", tmp_path / "d", urls, progress=False, pause=0)
         assert len(server.requests) == before
+        cut = tmp_path / "d" / next(iter(files))
+        cut.write_bytes(cut.read_bytes()[:-1])
+        said = capsys.readouterr().out
+        download.get("1-2", tmp_path / "d", urls, progress=False, pause=0)
+        assert "zip 1: 20 slices, MD5 verified\nzip 2: already there" in capsys.readouterr().out
     for name, content in {**files, **more}.items():
         assert (tmp_path / "d" / name).read_bytes() == content
-    said = capsys.readouterr().out
     assert said.count("20 slices, MD5 verified") == 2 and said.count("already there") == 2
     assert "DL_info.csv is not in the zips" in said
     assert not list((tmp_path / "d" / "downloads").glob("*.zip"))
+
+
+@pytest.mark.parametrize("sums", [None, "<html>sign in</html>"])
+def test_a_zip_without_a_published_md5_is_said_to_be_so(tmp_path, capsys, sums):
+    body, _ = slices_zip()
+    with serve({"/1.zip": body, "/md5.txt": (sums or "").encode()}) as (base, _):
+        urls = listing(tmp_path, base, (body,), sums)
+        download.get("1", tmp_path, urls, progress=False, pause=0)
+    said = capsys.readouterr().out
+    assert "No MD5 is published for zip 1: only" in said
+    assert "zip 1: 20 slices, MD5 not verified" in said
+    assert not list(tmp_path.rglob("MD5_checksums.txt"))  # asked for again next time
 
 
 def test_a_zip_that_is_not_what_was_published_is_removed(tmp_path):

@@ -103,6 +103,20 @@ def test_one_folder_per_class(tmp_path):
 
 
 @pytest.mark.parametrize("table", [True, False])
+def test_files_that_are_not_read_are_counted_by_kind_without_their_names(tmp_path, table):
+    for name in ("tumor/a.png", "normal/b.png", "loose.png"):
+        image(tmp_path / name)
+    for name in ("tumor/c.dcm", "d.TIF", "notes.txt", "scan.doe_jane", ".hidden", ".git/config"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    if table:
+        labels(tmp_path, ["tumor/a.png,1", "normal/b.png,0"], "image,label")
+    _frame, card = cohort.load(tmp_path)
+    kinds = "1 .dcm, 1 .png, 1 .tif, 1 .txt, 1 of another kind"
+    assert card["doubts"] == [f"5 file(s) in the folder are not read: {kinds}"]
+
+
+@pytest.mark.parametrize("table", [True, False])
 def test_no_file_name_travels_on(tmp_path, table):
     names = [f"{kind}/Doe_Jane/MRN99-{i}.png" for kind in ("tumor", "normal") for i in range(3)]
     for index, name in enumerate(names):

@@ -88,10 +88,10 @@ def test_objects_and_lying_shapes_are_refused(tmp_path):
         with pytest.raises(DataError, match=r"refused|Bad boxes|another shape"):
             truth.read_release(path)
     huge = pickle.dumps({"val": {"000001_01_01_001-002": np.zeros((1, 6))}}, 3)
-    memo = huge[:-1] + b"r\xff\xff\xff\x7f."
-    (tmp_path / truth.RELEASE).write_bytes(memo)
-    with pytest.raises(DataError, match="memo number"):
-        truth.read_release(tmp_path / truth.RELEASE)
+    for put in (b"r\xff\xff\xff\x7f", b"p99999999\n"):  # LONG_BINPUT and PUT: gigabytes
+        (tmp_path / truth.RELEASE).write_bytes(huge[:-1] + put + b".")
+        with pytest.raises(DataError, match="memo number"):
+            truth.read_release(tmp_path / truth.RELEASE)
     lying = huge.replace(b"K\x01K\x06\x86", b"J\xff\xff\xff\x7fK\x06\x86")
     assert lying != huge
     (tmp_path / truth.RELEASE).write_bytes(lying)

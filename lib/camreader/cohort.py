@@ -248,10 +248,13 @@ def finding(frame, card, siblings):
         yield (
             f"Split by slice, {paper['with_sibling_in_training']:,} of {paper['test_slices']:,} "
             f"test slices ({100 * paper['share']:.0f} %) have a sibling of the same patient in "
-            "training; split by patient, none."
+            f"training{'' if 'sound' in card['refusals'] else '; split by patient, none'}."
         )
     for protocol, words in card["refusals"].items():
         yield f"The {protocol} protocol is refused: {words}."
+    if card["doubts"]:
+        shown = "; ".join(card["doubts"][:3]) + ("; ..." if len(card["doubts"]) > 3 else "")
+        yield f"{len(card['doubts']):,} doubt(s) about what the folder says: {shown}."
     if not card["hu"]:
         yield "The values are greys, not HU; windows in HU do not apply."
 

@@ -58,7 +58,7 @@ def read(folder):
             expected="no hu_offset",
         )
     heads = pd.DataFrame([header(folder / path) for path in frame["image_path"]])
-    doubts = _patients(frame, heads)
+    doubts = _patients(frame, heads) + folders.unread(folder, frame["image_path"])
     frame = _number(frame.assign(**heads.drop(columns="patient")))
     folders.check_boxes(frame, folder / "labels.csv")
     facts = {"kind": "Own CT (DICOM)", "hu": True, "window": [50, 400], "doubts": doubts}

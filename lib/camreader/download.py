@@ -176,7 +176,7 @@ def get_zip(number, url, folder, checksum=None, keep=False, progress=True, pause
     mark_done(mark, {"url": url, "md5": found, **result})
     if not keep:
         target.unlink()
-    checked = "MD5 verified" if checksum else "no MD5 published"
+    checked = "MD5 verified" if checksum else "MD5 not verified"
     return f"{len(result['files']):,} slices, {checked}"
 
 
@@ -191,6 +191,11 @@ def get(zips, folder, urls=LIST, keep=False, progress=True, pause=1.0):
         path = parts / "MD5_checksums.txt"
         text = (path if path.exists() else fetch(sums_url, path, pause, False)).read_text("latin-1")
         sums = parse_checksums(text)
+        if not sums:
+            path.unlink()  # a page in its place, perhaps; asked for again next time
+    unknown = [str(number) for number in numbers if number not in sums]
+    if unknown:
+        print(f"No MD5 is published for zip {', '.join(unknown)}: only its own CRC-32 is checked")
     for number in numbers:
         url = links[number - 1]
         done = get_zip(number, url, folder, sums.get(number), keep, progress, pause)

@@ -5,7 +5,9 @@ or JPEG. Without hu_offset their values are grey values, not HU: nothing in a JP
 a grey stands for.
 """
 
+import math
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,8 @@ from camreader.schemas import REGIONS, UNKNOWN_REGION, DataError
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 POSITIVE = ("1", "tumor", "tumour", "lesion", "yes", "positive", "abnormal", "has tumor")
 NEGATIVE = ("0", "no tumor", "no tumour", "no lesion", "no", "negative", "normal", "free")
+KINDS = (*IMAGE_SUFFIXES, ".bmp", ".csv", ".dcm", ".gif", ".json", ".md", ".nii", ".gz", ".pdf")
+KINDS += (".tif", ".tiff", ".txt", ".xlsx", ".zip")
 OPTIONAL = ("patient", "region", "box", "hu_offset")
 DEPTHS = {"L": 8, "P": 8, "1": 8, "RGB": 8, "RGBA": 8, "LA": 8, "CMYK": 8, "YCbCr": 8}
 
@@ -48,7 +52,7 @@ def read(folder):
     frame[["width", "height", "depth"]] = headers
     check_boxes(frame, folder / "labels.csv")
     given = frame["hu_offset"].notna()
-    facts = _greys(frame, given, folder)
+    facts = _greys(frame, given, folder) | {"doubts": unread(folder, frame["image_path"])}
     frame["hu_offset"] = frame["hu_offset"].astype(float)  # NaN: greys, not HU
     return complete(frame), facts
 
@@ -92,7 +96,7 @@ def _greys(frame, given, folder):
         )
     depths = sorted(frame["depth"].unique())
     if given.all():
-        return {"kind": "Own images in HU", "hu": True, "window": [50, 400], "doubts": []}
+        return {"kind": "Own images in HU", "hu": True, "window": [50, 400]}
     if len(depths) > 1:
         odd = frame.loc[frame["depth"] == frame["depth"].min(), "image_path"].iloc[0]
         raise DataError(
@@ -105,8 +109,22 @@ def _greys(frame, given, folder):
         "kind": f"Own {depths[0]}-bit images (grey values, not HU)",
         "hu": False,
         "window": window,
-        "doubts": [],
     }
+
+
+def unread(folder, read):
+    """[words] on the folder's files that are not among the paths `read`: how many of which kind.
+
+    Only common endings are named: what follows a dot may be part of a patient's name.
+    """
+    folder, read = Path(folder), {*read, "labels.csv"}
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    seen = (path for path in found if not any(part.startswith(".") for part in path.parts))
+    left = [path for path in seen if path.as_posix() not in read]
+    ends = (path.suffix.lower() for path in left)
+    kinds = Counter(end if end in KINDS else "of another kind" for end in ends)
+    words = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    return [f"{len(left):,} file(s) in the folder are not read: {words}"] if left else []
 
 
 def check_boxes(frame, table):
@@ -126,7 +144,7 @@ def check_boxes(frame, table):
 
 def sixteen_bit_window(folder, paths, count=50):
     """[centre, width] of the range of up to `count` evenly chosen 16-bit images, halved as read."""
-    step = max(1, len(paths) // count)
+    step = math.ceil(len(paths) / count)
     low, high = 65535, 0
     for path in paths[::step]:
         try:

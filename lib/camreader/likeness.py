@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 from camreader.schemas import DataError
 
@@ -16,11 +15,6 @@ REAL_NOISE_SD = (7.7, 11.5, 15.6)  # HU: 5th percentile, median, 95th
 REAL_DIAMETER_MM = (7.0, 19.0, 60.0)  # long axis: 5th percentile, median, 95th
 REAL_LIVER_HU = (-52.0, -35.0, -23.0)  # lesion minus surrounding ring: quartiles
 BLOCK = 16  # pixels a side of the blocks that noise is measured in
-
-
-def read_hu(path):
-    """HU of one 16-bit slice: int32 (H, W)."""
-    return np.asarray(Image.open(path)).astype(np.int32) - 32768
 
 
 def flat_blocks(hu, block=BLOCK, quietest=0.25):
@@ -46,11 +40,6 @@ def noise_sd(hu):
     """Noise of one slice in HU: median SD of its flat blocks; NaN where it has none."""
     blocks = flat_blocks(hu)
     return float(np.median(blocks.std((1, 2)))) if len(blocks) else float("nan")
-
-
-def published_spectrum(f):
-    """Noise power spectrum fitted to real slices, f in cycles per pixel, arbitrary scale."""
-    return (f + 0.88) * np.exp(-((f / 0.31) ** 2.26))
 
 
 def noise_spectrum(slices, block=BLOCK):

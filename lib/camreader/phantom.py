@@ -24,8 +24,8 @@ from camreader.phantom_tables import STEP_MM, lesion_row, record, write_tables
 from camreader.schemas import DataError
 
 DRAWING = (  # a change in any means drawing again
-    *("anatomy.py", "belly.py", "chest.py", "lesion_sites.py", "lesions.py", "phantom.py"),
-    *("phantom_tables.py", "scanner.py", "trunk.py"),
+    *("anatomy.py", "belly.py", "chest.py", "deeplesion.py", "lesion_sites.py", "lesions.py"),
+    *("phantom.py", "phantom_tables.py", "scanner.py", "trunk.py", "truth.py"),
 )
 IMAGES, MASKS = "Images_png", "Masks_png"
 REACH_MM = 30  # how far from the key slice slices are kept

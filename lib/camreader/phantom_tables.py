@@ -5,25 +5,14 @@ import pandas as pd
 from scipy.spatial import ConvexHull
 from scipy.spatial.distance import cdist
 
+from camreader import truth
+from camreader.deeplesion import BOX_MARGIN, COLUMNS
 from camreader.files import write_table
 from camreader.lesions import contrast
 from camreader.schemas import REGIONS
 
 STEP_MM = 5  # slice grid
-MARGIN_PX = 5  # DeepLesion's boxes reach this far beyond the measured diameters
-DL_COLUMNS = [
-    *("File_name", "Patient_index", "Study_index", "Series_ID", "Key_slice_index"),
-    *("Measurement_coordinates", "Bounding_boxes", "Lesion_diameters_Pixel_"),
-    *("Normalized_lesion_location", "Coarse_lesion_type", "Possibly_noisy", "Slice_range"),
-    *("Spacing_mm_px_", "Image_size", "DICOM_windows", "Patient_gender", "Patient_age"),
-    "Train_Val_Test",
-]
-SLICE_COLUMNS = ["series", "slice", "has_lesion_full_annotation", "n_boxes", "boxes_x1y1x2y2"]
-LESION_COLUMNS = [
-    *("series", "slice", "lesion_id", "kind", "region", "annotated", "key"),
-    *("x1", "y1", "x2", "y2", "diameter_mm", "contrast_hu", "area_px"),
-    "conspicuity",  # strength of the tumor's sign (see lesions.py); empty for cysts
-]
+LESION_COLUMNS = (*truth.LESION_COLUMNS, "conspicuity")  # of the tumor's sign; empty for cysts
 
 
 def lesion_row(plan, index, lesion, mask, ids, image, before, scene):
@@ -81,20 +70,20 @@ def record(plan, rng, scene, patient, lesions, found, indices):
     for row in found:
         row["annotated"] = int(row["lesion_id"] in keys)
         row["key"] = int(keys.get(row["lesion_id"]) == row["slice"])
-    truth = []
+    slices = []
     for index in indices:
         boxes = [r for r in found if r["slice"] == index and r["kind"] == "tumor"]
         text = ";".join("{x1} {y1} {x2} {y2}".format(**box) for box in boxes)
-        truth.append([plan.series, index, int(bool(boxes)), len(boxes), text])
+        slices.append([plan.series, index, int(bool(boxes)), len(boxes), text])
     age = "" if rng.random() < 0.02 else int(np.clip(rng.normal(60, 14), 18, 90))
     ranges = [(key - 6, key + 6) for key in keys.values()]
     span = min(a for a, _ in ranges), max(b for _, b in ranges)
     about = {"scene": scene, "sex": patient.sex, "age": age, "span": span, "top": plan.size}
     return {
         "info": [_info(plan, row, about) for row in found if row["key"]],
-        "slices": truth,
+        "slices": slices,
         "lesions": [[row[name] for name in LESION_COLUMNS] for row in found],
-        "tumor_slices": sum(row[2] for row in truth),
+        "tumor_slices": sum(row[2] for row in slices),
         "noise_sd": scene.sd,
     }
 
@@ -106,7 +95,7 @@ def _text(*values):
 def _info(plan, row, about):
     """One row of DL_info.csv, coordinates counted from 1 as DeepLesion does."""
     ends = np.array(row["axes"]).reshape(4, 2) + 1
-    low, high = ends.min(0) - MARGIN_PX, ends.max(0) + MARGIN_PX
+    low, high = ends.min(0) - BOX_MARGIN, ends.max(0) + BOX_MARGIN
     middle = np.clip((low + high) / 2 / plan.size, 0, 1)
     depth = np.clip((row["slice"] - 8) / 130, 0, 1)
     region = REGIONS.index(row["region"]) + 1 if plan.split != 1 else -1
@@ -123,8 +112,8 @@ def _info(plan, row, about):
 def write_tables(folder, records):
     for name, key, columns in (
         ("lesion_truth.csv", "lesions", LESION_COLUMNS),
-        ("slice_truth.csv", "slices", SLICE_COLUMNS),
-        ("DL_info.csv", "info", DL_COLUMNS),
+        ("slice_truth.csv", "slices", truth.SLICE_COLUMNS),
+        ("DL_info.csv", "info", COLUMNS),
     ):
         rows = [row for record in records for row in record[key]]
         write_table(pd.DataFrame(rows, columns=columns), folder / name)

@@ -95,14 +95,16 @@ def _grid(size):
     return np.stack(np.meshgrid(*[np.arange(size, dtype=np.float32)] * 2), -1)
 
 
+def noise_power(f):
+    """Noise power spectrum fitted to real slices, f in cycles per pixel, arbitrary scale."""
+    return (f + 0.88) * np.exp(-((f / 0.31) ** 2.26))
+
+
 @lru_cache(maxsize=4)
 def noise_filter(size):
-    """Square root of the noise power spectrum for `rfft2`, scaled to unit variance.
-
-    NPS(f) ~ (f + 0.88) exp(-(f / 0.31)^2.26), f in cycles per pixel: fitted to real slices.
-    """
+    """Square root of the noise power spectrum for `rfft2`, scaled to unit variance."""
     f = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.fftfreq(size)[None, :])
-    power = (f + 0.88) * np.exp(-((f / 0.31) ** 2.26))
+    power = noise_power(f)
     power /= power.mean()
     return np.sqrt(power[:, : size // 2 + 1]).astype(np.float32)
 

@@ -98,7 +98,10 @@ class Heatmaps(pa.DataFrameModel):
 
 
 def check(frame, schema, file=None):
-    """Return `frame` coerced to `schema`; raise DataError naming row, column and expectation."""
+    """Return `frame` coerced to `schema`; raise DataError naming row, column and expectation.
+
+    The row is the line of a CSV, whose header is line 1; in other tables rows count from 1.
+    """
     try:
         return schema.to_schema().validate(frame, lazy=True)
     except pa.errors.SchemaErrors as error:
@@ -106,11 +109,20 @@ def check(frame, schema, file=None):
         raise DataError(
             f"{schema.__name__} table breaks its schema in {len(error.failure_cases)} place(s)",
             file=file,
-            row=first["index"],
+            row=_row(first["index"], file),
             column=first["column"],
             found=first["failure_case"],
             expected=first["check"],
         ) from None
+
+
+def _row(index, file):
+    """Where a person finds the row of `index` (None: the whole column is meant)."""
+    if pd.isna(index):
+        return None
+    if str(file).endswith(".csv"):
+        return f"line {index + 2}"
+    return f"{index + 1} of the table, counted from 1"
 
 
 def parse_boxes(text):

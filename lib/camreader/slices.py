@@ -104,8 +104,22 @@ def slices(folder):
     _fill_sizes(frame, folder)
     if (folder / "lesion_truth.csv").exists():
         _add_lesions(frame, read_lesion_truth(folder / "lesion_truth.csv"))
-    facts = {"doubts": info.attrs["doubts"], "truth_source": source, "series": len(wanted)}
+    doubts = _doubts(info, info[info["series_id"].isin(files)], truth)
+    facts = {"doubts": doubts, "truth_source": source, "series": len(wanted)}
     return frame, facts | {"rows_without_images": absent}
+
+
+def _doubts(info, present, truth):
+    """Contradictions of DL_info.csv and, of its rows `present` on disk, those not to be trusted."""
+    free = truth.loc[(truth["truth"] == 0).fillna(False), _KEY]
+    free = set(free.itertuples(index=False, name=None))
+    doubts = list(info.attrs["doubts"])
+    for row, noisy, *key in present[["row", "noisy", *_KEY]].itertuples(index=False):
+        if noisy:
+            doubts.append(f"row {row}, Possibly_noisy: marked by DeepLesion's authors")
+        if tuple(key) in free:
+            doubts.append(f"row {row}, Key_slice_index: the full truth has no lesion there")
+    return doubts
 
 
 def _check_files(info, truth, files, folder, root):

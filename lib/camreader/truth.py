@@ -79,7 +79,7 @@ class _ArraysOnly(pickle.Unpickler):
 def _check_memo(data):
     """Refuse memo numbers beyond the file's size: a few bytes would claim gigabytes of memory."""
     for code, value, _place in pickletools.genops(data):
-        if code.name == "LONG_BINPUT" and value > len(data):
+        if code.name in ("PUT", "LONG_BINPUT") and value > len(data):
             raise pickle.UnpicklingError(f"memo number {value}")
 
 

@@ -74,7 +74,9 @@ def _check_member(member, path):
 
 
 def unpack(path, folder, progress=True):
-    """Unpack the slices of zip `path` into `folder`/Images_png; returns {"files", "skipped"}.
+    """Unpack the slices of zip `path` into `folder`/Images_png; returns what came of it.
+
+    "files": {path below Images_png: bytes}; "skipped": how many other members the zip has.
 
     Each slice appears whole, under its final name, after its checksum was verified; slices already
     there with the right size are kept, so a killed run goes on where it stopped. Other members
@@ -84,7 +86,7 @@ def unpack(path, folder, progress=True):
         with zipfile.ZipFile(path) as archive:
             targets = check_archive(archive, path)
             root = Path(folder) / TARGET
-            todo = [(m, root / n) for m, n in targets.items() if not _there(root / n, m)]
+            todo = [(m, root / n) for m, n in targets.items() if not _there(root / n, m.file_size)]
             need_space(folder, sum(member.file_size for member, _ in todo), f"unpacking {path}")
             for parent in {target.parent for _, target in todo}:
                 _own_folder(parent, root)
@@ -95,11 +97,12 @@ def unpack(path, folder, progress=True):
         raise DamagedZip(f"Zip is damaged: {error}", file=path) from None
     except (OSError, NotImplementedError) as error:
         raise DataError(f"Zip cannot be unpacked: {error}", file=path) from None
-    return {"files": sorted(targets.values()), "skipped": skipped}
+    sizes = {name: member.file_size for member, name in targets.items()}
+    return {"files": sizes, "skipped": skipped}
 
 
-def _there(target, member):
-    return target.is_file() and target.stat().st_size == member.file_size
+def _there(target, size):
+    return target.is_file() and target.stat().st_size == size
 
 
 def _own_folder(parent, root):
@@ -118,14 +121,15 @@ def _extract(archive, member, target):
 
 
 def mark_done(mark, facts):
-    """Remember a finished zip: its checksum and its slices."""
+    """Remember a finished zip: its checksum and its slices, once these are on the disk."""
+    os.sync()
     write_json(facts, mark)
 
 
 def is_done(mark, folder):
-    """True where a finished zip's slices are all still there."""
+    """True where a finished zip's slices are all still there, in their full size."""
     try:
-        files = json.loads(Path(mark).read_text())["files"]
-    except (FileNotFoundError, ValueError, KeyError):
+        files = json.loads(Path(mark).read_text())["files"].items()
+    except (FileNotFoundError, ValueError, KeyError, AttributeError):
         return False
-    return all((Path(folder) / TARGET / name).exists() for name in files)
+    return all(_there(Path(folder) / TARGET / name, size) for name, size in files)

@@ -1,14 +1,15 @@
 """Is the phantom believable? Phantom beside real slices, and their statistics together."""
 
+import math
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 
-from camreader import likeness
+from camreader import likeness, pixels, scanner
 from camreader.plots import style
 
-WINDOWS = {"soft tissue": (50, 400), "lung": (-600, 1500), "bone": (400, 1800)}  # centre, width
+WINDOWS = {name: pixels.WINDOWS[name] for name in ("soft tissue", "lung", "bone")}
 SHOWN = ("lung", "mediastinum", "liver", "kidney", "pelvis")  # one phantom slice of each region
 PHANTOM, REAL = "#0072B2", "0.25"
 
@@ -48,7 +49,7 @@ def realism(study, real_folder=None):
     size = (1.75 * len(columns), 1.85 * len(WINDOWS))
     figure, axes = plt.subplots(len(WINDOWS), len(columns), figsize=size, squeeze=False)
     for column, (path, kind) in enumerate(columns):
-        hu = likeness.read_hu(path)
+        hu = pixels.read_hu(path)
         for row, (name, (centre, width)) in enumerate(WINDOWS.items()):
             ax = axes[row, column]
             ax.imshow(hu, vmin=centre - width / 2, vmax=centre + width / 2)
@@ -65,8 +66,8 @@ def realism(study, real_folder=None):
 def sample(folder, count=120):
     """HU of up to `count` slices spread evenly over a DeepLesion-like folder."""
     paths = sorted((Path(folder) / "Images_png").glob("*/*.png"))
-    step = max(1, len(paths) // count)
-    return [likeness.read_hu(path) for path in paths[::step][:count]]
+    step = max(1, math.ceil(len(paths) / count))
+    return [pixels.read_hu(path) for path in paths[::step]]
 
 
 def statistics(study, real_folder=None):
@@ -98,7 +99,7 @@ def _spectra(ax, slices, real):
         ax.plot(
             *likeness.noise_spectrum(real), "s", color=REAL, ms=4, label=f"real, {len(real)} slices"
         )
-    fit = likeness.published_spectrum(f)
+    fit = scanner.noise_power(f)
     ax.plot(f, fit / fit.mean(), "--", color=REAL, lw=1, label="fit to real slices")
     ax.set(xlabel="cycles per pixel", ylabel="noise power (mean 1)", title="Noise spectrum")
     ax.legend(frameon=False)
