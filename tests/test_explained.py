@@ -316,7 +316,7 @@ def test_without_a_lesion_everything_says_so(study, run):
         areas, map_tables.sanity(empty), map_tables.seeds_table(study, empty, [0]), maps, 5
     )
     assert curves.empty and (faithful["n"] == 0).all()
-    assert "cannot be measured" in map_findings.finding(table, faithful)
+    assert "cannot be measured" in next(map_findings.finding(table, faithful))
 
 
 def finding_of(low, high, patients=40):
@@ -335,7 +335,7 @@ def finding_of(low, high, patients=40):
     for score in ("hit", "hit_near"):
         table[f"{score}_low"] = table[score] - 0.1
         table[f"{score}_high"] = table[score] + 0.1
-    return map_findings.finding(table, faithful_of(low, high, patients))
+    return "\n".join(map_findings.finding(table, faithful_of(low, high, patients)))
 
 
 def faithful_of(low, high, patients):

@@ -190,7 +190,7 @@ def test_an_exported_notebook_keeps_its_viewers_alive(tmp_path):
 def test_a_viewer_without_saved_state_becomes_its_text(tmp_path):
     page = exported(tmp_path, view_output(SliceViewer(slices())))
     assert_offline(page)
-    assert "SliceViewer of 3 slice(s)" in page
+    assert "SliceViewer of 3 slices" in page
 
 
 def test_scripts_from_elsewhere_are_taken_out(tmp_path):

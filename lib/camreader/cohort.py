@@ -9,6 +9,7 @@ import pandas as pd
 from camreader import dicom, folders, labels, slices, splits
 from camreader.files import read_json
 from camreader.schemas import Cohort, DataError, check
+from camreader.words import counted
 
 NEGATIVES = ("auto", *labels.RULES)
 FULL_DEEPLESION = 32_000  # key slices; the official data set has 32,120
@@ -240,7 +241,7 @@ def _row(what, group, tumor, no_tumor, unknown):
 def finding(frame, card, siblings):
     """Sentences that state what the cohort is, computed from its tables."""
     tumor, free = _label_counts(frame)
-    patients = f"{card['patients']:,} patient(s)" if card["patients"] else "unknown patients"
+    patients = counted(card["patients"], "patient") if card["patients"] else "unknown patients"
     yield f"{card['title']}: {tumor:,} with tumor and {free:,} without are used, of {patients}."
     yield f"“No tumor” means: {card['label_rule']}. {_contamination_words(card['contamination'])}"
     paper = siblings.iloc[0]

@@ -19,7 +19,8 @@ from camreader.closeups import Closeups
 from camreader.compute import mixed_precision
 from camreader.network import build
 from camreader.splits import by_image
-from camreader.steps import augmentation, batch_size, epochs, warm_cosine
+from camreader.steps import augmentation, batch_size, warm_cosine
+from camreader.words import counted
 
 WATCHED = {"train error": "test", "test accuracy": "test", "validation": "validation"}
 
@@ -220,7 +221,7 @@ class Fit:
         if stop == "test accuracy" and row["watched_accuracy"] >= settings.target_accuracy:
             return f"reached {row['watched_accuracy']:.2%} on the test set"
         if stop == "validation" and self.epoch - self.kept["epoch"] >= settings.patience:
-            return f"no better validation loss in {epochs(settings.patience)}"
+            return f"no better validation loss in {counted(settings.patience, 'epoch')}"
         return "planned end" if self.epoch >= settings.epochs else ""
 
     def agree_on(self, row):

@@ -9,14 +9,16 @@ FEWEST = 6  # patients: of fewer, even all on one side could be chance (sign tes
 
 
 def finding(table, faithful):
-    """What the tables of localisation and faithfulness carry, in words."""
+    """Sentences that state what the tables of localisation and faithfulness carry."""
     truth = table["truth"].iloc[0]
     rows = table[(table["kind"] == "all") & (table["truth"] == truth) & (table["n"] > 0)]
     rows = rows.set_index("method")
     if rows.empty:
-        return "No test slice with a lesion: localisation cannot be measured here."
-    words = [*_localised(rows, truth), *_faithful(faithful), *_randomised(faithful)]
-    return " ".join(words)
+        yield "No test slice with a lesion: localisation cannot be measured here."
+        return
+    yield from _localised(rows, truth)
+    yield from _faithful(faithful)
+    yield from _randomised(faithful)
 
 
 def _localised(rows, truth):

@@ -15,6 +15,7 @@ from camreader.files import read_table
 from camreader.intervals import Proportion, difference, wilson
 from camreader.plans import MAIN, part_of_study
 from camreader.schemas import DataError
+from camreader.words import counted
 
 METRICS = ("accuracy", "sensitivity", "specificity", "PPV", "NPV", "AUC", "Brier score")
 METRICS += ("calibration error", "commoner class")
@@ -122,7 +123,8 @@ def _here(study, run, seed):
         "accuracy_percent": 1 - error.value,
     }
     row = {f"{name}_here": 100 * value for name, value in percents.items()}
-    note = f"{record['stopped']}, after {record['epochs']} epochs in {record['draws']} draw(s)"
+    epochs, draws = (counted(record[f"{noun}s"], noun) for noun in ("epoch", "draw"))
+    note = f"{record['stopped']}, after {epochs} in {draws}"
     return row | {"low": 100 * error.low, "high": 100 * error.high, "n": error.n, "note": note}
 
 

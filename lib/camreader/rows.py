@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from camreader.schemas import DataError
+from camreader.words import counted
 
 SERIES_NAME = re.compile(r"\d{6}_\d{2}_\d{2}")
 
@@ -68,7 +69,7 @@ class Cell:
 
     def numbers(self, column, count, low=-1e6, high=1e6):
         """A tuple of `count` finite numbers between low and high."""
-        expected = f"{count} number(s) between {low:g} and {high:g}"
+        expected = f"{counted(count, 'number')} between {low:g} and {high:g}"
         try:
             values = tuple(plain_number(text) for text in self.cells[column].split(","))
         except ValueError:

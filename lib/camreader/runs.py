@@ -26,7 +26,7 @@ from camreader.intervals import wilson
 from camreader.network import build
 from camreader.plans import part_of_study
 from camreader.schemas import DataError, Predictions
-from camreader.steps import epochs
+from camreader.words import counted
 
 SUMMARY = ("split", "stopping_rule", "augmented", "starts_from", "n_train", "draws", "epochs")
 SUMMARY += ("kept_epoch", "stopped", "train_error", "n_test", "wrong_test", "test_error", "low")
@@ -204,6 +204,6 @@ def finding(table):
         error = wilson(row.wrong_test, row.n_test)
         draws = f" in {row.draws:.0f} draws of the split" if row.draws > 1 else ""
         yield (
-            f"{name}: {row.stopped} after {epochs(row.epochs)}{draws}; training error "
+            f"{name}: {row.stopped} after {counted(row.epochs, 'epoch')}{draws}; training error "
             f"{row.train_error:.1%}, test error {error} by slice."
         )

@@ -14,11 +14,6 @@ def warm_cosine(progress):
     return min(10 * progress, 0.5 + 0.5 * np.cos(np.pi * progress))
 
 
-def epochs(count):
-    """A number of epochs in words: "1 epoch", "5 epochs"."""
-    return f"{count:.0f} epoch" + "s" * (count != 1)
-
-
 def augmentation():
     """Light and cheap: one random flip and shift for all slices of a step.
 

@@ -17,6 +17,7 @@ from camreader.pixels import WINDOWS, presets
 from camreader.schemas import DataError
 from camreader.webpage import HERE, bundle, write_page
 from camreader.webpage import export_notebook as export_notebook  # the report's door
+from camreader.words import counted
 
 SCRIPTS = ("viewer_pixels.js", "viewer_draw.js", "viewer_controls.js", "viewer.js")
 COLOUR_MAPS = {"inferno": "inferno", "viridis": "viridis", "cividis": "cividis", "grey": "gray"}
@@ -130,9 +131,8 @@ class SliceViewer(anywidget.AnyWidget):
         self.show(images, maps, boxes, titles, case=self.case)
 
     def __repr__(self):
-        return (
-            f"SliceViewer of {self.count} slice(s), heat-maps: {', '.join(self._methods) or 'none'}"
-        )
+        shown = counted(self.count, "slice")
+        return f"SliceViewer of {shown}, heat-maps: {', '.join(self._methods) or 'none'}"
 
     def show(self, images, maps=None, boxes=None, titles=None, case=0):
         """Replace everything shown, as the constructor's arguments say, and go to `case`."""
