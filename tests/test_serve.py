@@ -90,7 +90,7 @@ def test_a_correction_shows_the_comment_and_keeps_it_unless_it_is_emptied(
             assert box.input_value() == "beside the aorta"
             box.fill(comment)
             page.get_by_role("button", name="Store the correction").click()
-            page.get_by_role("button", name="Back to the case").click()
+            page.get_by_role("button", name="Back").click()
             wait_for(page, "unaided")
             aided = load_tidy(room.database).query("modality == 'aided'")
             assert aided["comment"].tolist() == [comment] and aided["corrected"].all()

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
+LOG = "readings.sqlite"  # in the folder of a reading that names no other database
 WAL_SECONDS = 10.0  # to wait for others who make the same file
 _metadata = sa.MetaData()
 _big = sa.BigInteger().with_variant(sa.Integer, "sqlite")
@@ -71,6 +72,11 @@ _SETUP_LOCK = 77480022  # any number of our own: lets one process at a time crea
 
 class LogError(RuntimeError):
     """The log could not be written or read; the words say which, and why."""
+
+
+def log_address(folder, database=""):
+    """The log of the reading in `folder`: where `database` says, else a SQLite file in it."""
+    return database or Path(folder) / LOG
 
 
 def sqlite_file(address):

@@ -17,7 +17,7 @@ from camreader.reading_export import write_events, write_imrmc
 from camreader.reading_flow import Design, enrolled, position
 from camreader.reading_log import LogError, ReadingLog, Refused
 from camreader.reading_simulate import replay
-from camreader.reading_tables import sqlite_file
+from camreader.reading_tables import log_address, sqlite_file
 from camreader.schemas import DataError
 
 COLUMNS = (
@@ -176,13 +176,13 @@ def _read_csv(path):
     return frame
 
 
-def progress(design, source):
+def progress(design, database=""):
     """DataFrame[reader, slot, answered, steps, stage, last_utc]: how far the readers are.
 
-    Empty where nobody has begun, and so no SQLite file exists yet.
+    Empty where nobody has begun, and so no SQLite file exists yet. database: as for the session.
     """
-    log = ReadingLog(source, design.study, readonly=True)
-    file = sqlite_file(source)
+    address = log_address(design.folder, database)
+    log, file = ReadingLog(address, design.study, readonly=True), sqlite_file(address)
     begun = file is None or file.exists()
     rows = []
     for slot, reader in enrolled(log).items() if begun else ():
@@ -236,9 +236,9 @@ def main(arguments=None):
 
 def _run(options):
     folder = Path(options.folder)
-    database = options.database or folder / "readings.sqlite"
+    database = log_address(folder, options.database)
     if options.command == "progress":
-        return progress(Design.load(folder), database).to_string(index=False)
+        return progress(Design.load(folder), options.database).to_string(index=False)
     if options.command == "simulate":
         path = sqlite_file(options.database or folder / "simulated.sqlite")
         if path is None:

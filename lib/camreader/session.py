@@ -17,6 +17,7 @@ from camreader.keeper import Keeper, unpack_map
 from camreader.pixels import presets
 from camreader.reading_flow import Design, Reading, Unknown, clean_name
 from camreader.reading_log import LogError, ReadingLog, Refused
+from camreader.reading_tables import log_address
 from camreader.schemas import DataError
 from camreader.viewer import SCRIPTS, _colours, pack_map, pack_slice
 from camreader.webpage import HERE, bundle
@@ -66,7 +67,7 @@ class ReadingSession(AnyWidget):
     def __init__(self, folder, database="", reader="", *, idle_seconds=120, one_key=True):
         self.reading = self.keeper = None
         self.design = Design.load(folder)
-        self.database = database or self.design.folder / "readings.sqlite"
+        self.database = log_address(self.design.folder, database)
         self._told, self._packed, self._practice, self._asked = None, {}, None, None
         _OPEN.add(self)
         card = self.design.card

@@ -20,7 +20,7 @@ from camreader.files import Study, atomic_path, read_json, read_table, write_jso
 from camreader.reading_flow import Design
 from camreader.reading_log import LogError, ReadingLog
 from camreader.reading_plan import Plan, choose_cases, reading_orders
-from camreader.reading_tables import place, sqlite_file
+from camreader.reading_tables import log_address, place, sqlite_file
 from camreader.readings import through_log
 from camreader.schemas import Cohort, DataError, Predictions
 from camreader.simulated_readings import simulate_readings
@@ -184,7 +184,7 @@ def main(arguments=None):
         Plan(**json.loads(options.plan)),
     )
     try:
-        keep_or_set_up(study, plan, options.database or study.readings / "readings.sqlite")
+        keep_or_set_up(study, plan, log_address(study.readings, options.database))
     except (DataError, LogError) as error:
         raise SystemExit(f"DataError: {error}") from None
 

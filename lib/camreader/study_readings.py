@@ -13,7 +13,7 @@ import pandas as pd
 from camreader.files import read_shared_csv, read_table
 from camreader.mrmc import read_scores, tidy
 from camreader.reading_answers import CODES, DIAGNOSES, HELPFULNESS
-from camreader.reading_tables import sqlite_file
+from camreader.reading_tables import LOG, sqlite_file
 from camreader.readings import load_tidy
 from camreader.schemas import DataError
 from camreader.simulated_readings import simulate_readings
@@ -21,7 +21,7 @@ from camreader.simulated_readings import simulate_readings
 NEEDED = ["reader", "case", "modality", "truth", "score", "diagnosis"]
 OPTIONAL = ["confidence", "helpfulness", "seconds", "order", "cnn_prediction", "simulated"]
 MODALITIES = ("unaided", "aided")
-LOGS = ("readings.sqlite", "simulated.sqlite")  # in the cohort's folder of readings
+LOGS = (LOG, "simulated.sqlite")  # in the cohort's folder of readings
 PREFERRED_RUNS = (("sound", "final"), ("paper", "final"))
 
 
