@@ -26,7 +26,6 @@ from reading_room import (
     TOKEN,
     Room,
     begin,
-    fill,
     kernels_of,
     mount,
     open_page,  # noqa: F401 (a fixture)
@@ -282,26 +281,6 @@ def test_a_killed_kernel_loses_nothing(open_page, jupyterlab, tmp_path):  # noqa
     page.close()
 
 
-def test_a_full_disk_is_said_at_once(open_page, tmp_path):  # noqa: F811
-    """The answer stays on the page and is stored as soon as it can be."""
-    with small_disk(tmp_path) as room, serving(room) as address:
-        page = open_page()
-        page.goto(address)
-        begin(page)
-        cases = [step.case for step in room.design.steps(1)]
-        wait_for(page, "unaided", cases[0])
-        filler = room.database.parent / "filler"
-        fill(filler)
-        press_answer(page, "tumor", 5)
-        check_refused_and_kept(page, "disk", cases[0], "unaided")
-        assert not room.events(kind="locked")
-        filler.unlink()
-        page.keyboard.press("Enter")
-        wait_for(page, "aided", cases[0])
-        stored = [e["payload"] for e in room.events() if e["kind"] in ("locked", "revised")]
-        assert [p["confidence"] for p in stored] == [5]
-
-
 def test_a_read_only_folder_is_said_before_the_first_case(open_page, tmp_path):  # noqa: F811
     """The name stays on the page, and reading begins once the folder can be written."""
     with small_disk(tmp_path) as room, serving(room) as address:
@@ -316,14 +295,3 @@ def test_a_read_only_folder_is_said_before_the_first_case(open_page, tmp_path): 
         page.get_by_role("button", name="Try again").click()
         wait_for(page, "unaided", room.design.steps(1)[0].case)
         assert [e["reader"] for e in room.events(kind="enrolled")] == ["Ann"]
-
-
-def check_refused_and_kept(page, words, case, stage):
-    page.wait_for_selector(".cr-said.cr-bad", timeout=20_000)
-    assert words in said(page) and "Try again" in said(page)
-    session = page.locator(".cr-session")
-    assert (session.get_attribute("data-stage"), session.get_attribute("data-case")) == (
-        stage,
-        case,
-    )
-    assert page.locator('.cr-grid button[aria-pressed="true"]').count() == 1

@@ -136,12 +136,20 @@ def test_a_refused_answer_stays_as_it_is_until_it_is_stored(open_page, tmp_path)
         press_answer(page, "no tumor", 1)
         page.wait_for_timeout(6000)  # longer than a beat
         assert again.is_visible() and "full" in said(page)
+        assert page.locator(".cr-session").get_attribute("data-stage") == "unaided"
+        assert page.locator('.cr-grid [aria-pressed="true"]').count() == 1
+        assert not room.events(kind="locked")
         assert page.evaluate("Object.values(localStorage)[0]") == kept
         filler.unlink()
         page.keyboard.press("Enter")
         wait_for(page, "aided")
         (stored,) = room.events(kind="locked")
         assert f'"{stored["event_id"]}"' in kept and stored["payload"]["confidence"] == 5
+        fill(filler)
+        page.wait_for_selector(".cr-said.cr-bad")  # the pulse finds it before an answer does
+        assert "full" in said(page) and not again.is_visible()
+        filler.unlink()
+        page.wait_for_selector(".cr-said", state="hidden")
 
 
 def focused(page):

@@ -107,7 +107,7 @@ function startStage(session, newCase) {
   if (session.paused) stopClock(session.clock);
   const start = { ...HEAT_SHOWN, ...(newCase ? designWindow(model) : {}) };
   for (const [trait, value] of Object.entries(start)) viewModel.set(trait, value);
-  if (running(session)) session.root.focus({ preventScroll: true });
+  if (running(session)) giveKeys(session.root);
 }
 
 function showCase(session) {

@@ -124,7 +124,7 @@ function resume(session) {
   goOn(session.clock);
   tell(session, "resumed", {});
   session.render();
-  session.root.focus({ preventScroll: true });
+  giveKeys(session.root);
 }
 
 function watchIdleness(session) {
@@ -174,7 +174,7 @@ function storeCorrection(session) {
 function leaveKeys({ root }, event) {
   if (!event.target.closest("button, summary, .cr-one")) return;
   event.preventDefault();
-  root.focus({ preventScroll: true });
+  giveKeys(root);
 }
 
 // What had the focus and was drawn anew gets it back; what is gone or hidden leaves it to the page.
@@ -182,7 +182,7 @@ function keepFocus({ root }, held) {
   if (held.getClientRects().length) return;
   const name = (node) => node.getAttribute("aria-label") || node.textContent;
   const same = [...root.querySelectorAll(held.tagName)].find((node) => node !== held && name(node) === name(held));
-  (same || root).focus({ preventScroll: true });
+  giveKeys(same || root);
   if (same?.tagName === "TEXTAREA") same.setSelectionRange(held.selectionStart, held.selectionEnd);
 }
 
@@ -202,7 +202,7 @@ function onSessionKey(session, event) {
 // Escape leaves any field, Enter one with a number.
 function leaveField(session, { key, target }) {
   if (key !== "Escape" && !(key === "Enter" && target.type === "number")) return;
-  session.root.focus({ preventScroll: true });
+  giveKeys(session.root);
 }
 
 function keyAction(session, event) {

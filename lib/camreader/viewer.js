@@ -38,6 +38,11 @@ function listen(viewer, target, name, react, options) {
   viewer.stops.push(() => target.removeEventListener(name, react, options));
 }
 
+// The keyboard to this node, and the page stays where it is.
+function giveKeys(node) {
+  node.focus({ preventScroll: true });
+}
+
 function clamp(value, low, high) {
   return Math.min(high, Math.max(low, value));
 }
@@ -116,7 +121,7 @@ function usePointer(viewer, canvas) {
   let start = null;
   listen(viewer, canvas, "pointerdown", (event) => {
     event.preventDefault();
-    viewer.root.focus({ preventScroll: true });
+    giveKeys(viewer.root);
     canvas.setPointerCapture(event.pointerId);
     start = viewer.slice && dragStart(viewer, event);
   });

@@ -58,7 +58,7 @@ function chooser(viewer, text, traits, { names, current, choose }) {
   listen(viewer, select, "keydown", () => (byMouse = false));
   listen(viewer, select, "change", () => {
     choose(select.value);
-    if (byMouse) viewer.root.focus({ preventScroll: true });
+    if (byMouse) giveKeys(viewer.root);
   });
   const show = () => {
     select.replaceChildren(...names().map((name) => element("option", { value: name }, name)));
