@@ -112,7 +112,7 @@ def test_noisy_rows_and_key_slices_that_the_truth_calls_free_are_doubts(folder):
     noisy = "row 3, Possibly_noisy: marked by DeepLesion's authors"
     others = [f"row {row}, {free}" for row in (3, 4, 5)]
     assert card["doubts"] == [f"row 2, {free}", noisy, *others]
-    assert "5 doubt(s) about what the folder says: row 2, Key_slice_index" in words
+    assert "5 doubt(s) about the folder: row 2, Key_slice_index" in words
 
 
 def test_the_finding_promises_no_split_that_was_refused(folder):

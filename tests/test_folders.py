@@ -106,7 +106,8 @@ def test_one_folder_per_class(tmp_path):
 def test_files_that_are_not_read_are_counted_by_kind_without_their_names(tmp_path, table):
     for name in ("tumor/a.png", "normal/b.png", "loose.png"):
         image(tmp_path / name)
-    for name in ("tumor/c.dcm", "d.TIF", "notes.txt", "scan.doe_jane", ".hidden", ".git/config"):
+    others = ("tumor/c.dcm", "d.TIF", "notes.txt", "scan.doe_jane", "tumor/._a.png", ".git/x.png")
+    for name in others:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     if table:

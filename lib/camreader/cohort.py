@@ -255,7 +255,7 @@ def finding(frame, card, siblings):
         yield f"The {protocol} protocol is refused: {words}."
     if card["doubts"]:
         shown = "; ".join(card["doubts"][:3]) + ("; ..." if len(card["doubts"]) > 3 else "")
-        yield f"{len(card['doubts']):,} doubt(s) about what the folder says: {shown}."
+        yield f"{len(card['doubts']):,} doubt(s) about the folder: {shown}."
     if not card["hu"]:
         yield "The values are greys, not HU; windows in HU do not apply."
 

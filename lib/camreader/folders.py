@@ -242,14 +242,15 @@ def _all_or_none(rows, table):
 
 
 def is_image(path):
-    """True for a file called .png, .jpg or .jpeg."""
-    return path.suffix.lower() in IMAGE_SUFFIXES
+    """True for a file called .png, .jpg or .jpeg; not for the hidden ones that a Mac adds."""
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def class_folders(folder, wanted=is_image):
     """Rows from one sub-folder per class, whose name says the label; `wanted` picks the files."""
     rows = []
-    for part in sorted(path for path in Path(folder).iterdir() if path.is_dir()):
+    parts = (p for p in Path(folder).iterdir() if p.is_dir() and not p.name.startswith("."))
+    for part in sorted(parts):
         images = sorted(path for path in part.rglob("*") if wanted(path))
         if not images:
             continue

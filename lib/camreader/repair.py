@@ -43,9 +43,6 @@ OPENERS = {
 }
 
 
-FINISHED = ("model.json", "trained", "gradcam.json")
-
-
 def damage(path):
     """Why a file cannot be opened, in words; empty where it can."""
     try:
@@ -58,20 +55,20 @@ def damage(path):
 def remove_damaged(data, cohort):
     """Remove the study's own files that cannot be opened; return (path, why) of each.
 
-    In the folder of a training run or of the heat-maps one damaged file takes along those that
-    say that the folder is finished, so that it is filled again, to the same result.
+    In a training run's folder one damaged file takes model.json and the run's stamp with it, so
+    that the run is trained again, to the same result. Heat-maps are checked where they are read.
     """
     study, runs = Path(data) / "cohorts" / cohort, Path(data) / "runs" / cohort
     made = [study / name for name in ("cohort.parquet", "cohort.json", "pixels.npy")]
     removed = []
-    for path in [*made, *runs.glob("*.parquet"), *runs.glob("*-seed*/*"), *runs.glob("heatmaps/*")]:
+    for path in [*made, *runs.glob("*.parquet"), *runs.glob("*-seed*/*")]:
         if path.suffix not in OPENERS or path.name.startswith(".") or not path.exists():
             continue
         if why := damage(path):
             removed.append((path, why))
             path.unlink()
             if path.parent.parent == runs:
-                for name in FINISHED:
+                for name in ("model.json", "trained"):
                     (path.parent / name).unlink(missing_ok=True)
     return removed + _reopen(study)
 
