@@ -82,7 +82,7 @@ PARTS = {
         },
         {
             "04_localisation": "Localisation by method, with n and 95 % interval.",
-            "04_faithfulness": "Faithfulness by method.",
+            "04_faithfulness": "Faithfulness by method, against Grad-CAM, and with random weights.",
             "04_maps": "The maps: layer, explained class, blank maps.",
             "04_dicom": "The overlays written as DICOM Secondary Capture.",
         },
