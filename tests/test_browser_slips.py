@@ -300,6 +300,8 @@ def test_the_help_names_the_letters_of_this_keyboard(open_page, tmp_path):  # no
         page = open_page(390, 800)
         page.add_init_script(FRENCH)
         page.goto(address)
+        page.locator(".cr-session").press("u", timeout=90_000)
+        assert page.locator(".cr-name").is_visible()  # no list of answers before there is a reader
         begin(page)
         wait_for(page, "unaided")
         page.locator(".cr-keys summary").click()
