@@ -101,7 +101,7 @@ def test_a_held_key_and_a_correction_wait_for_what_is_being_stored(read):
     assert room.events(kind="corrected")[0]["payload"]["comment"] == COMMENT  # not emptied
 
 
-def test_a_double_press_does_not_answer_the_next_case(read):
+def test_a_double_press_or_a_held_key_does_not_answer_the_next_case(read):
     """Where the grid is pressed last, the next case asks at the same place."""
     room, page = read()
     cases = [step.case for step in room.design.steps(1)]
@@ -116,8 +116,12 @@ def test_a_double_press_does_not_answer_the_next_case(read):
         press()
         page.wait_for_timeout(600)
         wait_for(page, "unaided", cases[turn + 1])
+    page.locator(".cr-grid button").nth(1).focus()
+    hold(page, "Enter", times=20)
+    page.wait_for_timeout(600)
     stored = [(kind, case) for case in cases[:2] for kind in ("locked", "revised")]
-    assert [row[:2] for row in answers(room)] == stored
+    assert [row[:2] for row in answers(room)] == [*stored, ("locked", cases[2])]
+    assert page.locator('[aria-pressed="true"]').count() == 0
 
 
 def test_a_refused_answer_stays_as_it_is_until_it_is_stored(open_page, tmp_path):  # noqa: F811
@@ -300,6 +304,8 @@ def test_the_help_names_the_letters_of_this_keyboard(open_page, tmp_path):  # no
         page = open_page(390, 800)
         page.add_init_script(FRENCH)
         page.goto(address)
+        page.locator(".cr-session").press("u", timeout=90_000)
+        assert page.locator(".cr-name").is_visible()  # no list of answers before there is a reader
         begin(page)
         wait_for(page, "unaided")
         page.locator(".cr-keys summary").click()

@@ -181,7 +181,8 @@ function leaveKeys({ root }, event) {
 function keepFocus({ root }, held) {
   if (held.getClientRects().length) return;
   const name = (node) => node.getAttribute("aria-label") || node.textContent;
-  const same = [...root.querySelectorAll(held.tagName)].find((node) => node !== held && name(node) === name(held));
+  const same = [...root.querySelectorAll(held.tagName)].find((node) =>
+    node !== held && !node.disabled && name(node) === name(held));
   giveKeys(same || root);
   if (same?.tagName === "TEXTAREA") same.setSelectionRange(held.selectionStart, held.selectionEnd);
 }
@@ -209,6 +210,7 @@ function keyAction(session, event) {
   if (session.correcting) return correctionKey(session, event);
   if (session.listing) return ["KeyU", "Escape"].includes(event.code) ? session.toggleAnswers : null;
   if (session.paused) return ["KeyP", "Enter", "Escape"].includes(event.code) ? session.resume : null;
+  if (session.state.stage === "start") return null;
   if (!running(session)) return event.code === "KeyU" ? session.toggleAnswers : null;
   return caseKey(session, event);
 }
