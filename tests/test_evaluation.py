@@ -226,3 +226,14 @@ def test_greys_are_drawn_in_their_own_window_and_hu_in_that_of_ct():
     for card, expected in (({"hu": False, "window": [128, 256]}, 200 / 256), ({"hu": True}, 0.875)):
         for figure in (plots.outputs(tested, hu, card), plots.errors(tested, hu, card)):
             assert figure.axes[0].images[0].get_array().max() == pytest.approx(expected)
+
+
+def test_lesions_of_unknown_size_and_contrast_are_said_without_a_warning(recwarn):
+    tested = pd.DataFrame({"label": [1, 0], "predicted": 1, "probability": 0.9, "region": "liver"})
+    tested = tested.assign(correct=[True, False], patient_id=["a", "b"])
+    figure = plots.by_contrast({"sound": evaluation.by_group(tested, columns=("region",))})
+    assert [axis.texts[0].get_text() for axis in figure.axes] == [
+        "contrast not known",
+        "lesion size not known",
+    ]
+    assert not recwarn.list

@@ -158,7 +158,7 @@ def by_contrast(groups):
             axis.text(0.5, 0.5, f"{column} not known", transform=axis.transAxes, ha="center")
             axis.set_xticks([])
     axes[0].set_ylabel("tumor slices found (sensitivity)")
-    if groups:
+    if axes[0].get_legend_handles_labels()[0]:
         axes[0].legend(frameon=False, fontsize=8, loc="lower right")
     return figure
 
