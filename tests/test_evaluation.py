@@ -228,12 +228,11 @@ def test_greys_are_drawn_in_their_own_window_and_hu_in_that_of_ct():
             assert figure.axes[0].images[0].get_array().max() == pytest.approx(expected)
 
 
-def test_lesions_of_unknown_size_and_contrast_are_said_without_a_warning(recwarn):
-    tested = pd.DataFrame({"label": [1, 0], "predicted": 1, "probability": 0.9, "region": "liver"})
-    tested = tested.assign(correct=[True, False], patient_id=["a", "b"])
-    figure = plots.by_contrast({"sound": evaluation.by_group(tested, columns=("region",))})
-    assert [axis.texts[0].get_text() for axis in figure.axes] == [
-        "contrast not known",
-        "lesion size not known",
-    ]
-    assert not recwarn.list
+def test_lesions_of_unknown_contrast_are_said_and_the_legend_stands_where_something_is_drawn():
+    tested = pd.DataFrame({"label": 1, "predicted": [1, 0] * 4, "probability": 0.9}, range(8))
+    tested = tested.assign(correct=[True, False] * 4, patient_id=list("abcdefgh"))
+    tested["lesion size"] = ["up to 10 mm", "10–20 mm"] * 4
+    groups = {"sound": evaluation.by_group(tested, columns=("lesion size",))}
+    contrast, size = plots.by_contrast(groups).axes
+    assert contrast.texts[0].get_text() == "contrast not known" and contrast.get_legend() is None
+    assert size.get_legend().get_texts()[0].get_text() == "sound" and not size.texts

@@ -151,15 +151,17 @@ def by_contrast(groups):
     if any("sign" in set(table["by"]) for table in groups.values()):
         columns.append("sign")
     figure, axes = plt.subplots(1, len(columns), figsize=(4.3 * len(columns), 3.6), sharey=True)
+    drawn = [
+        axis for axis, column in zip(axes, columns, strict=True) if _found(axis, groups, column)
+    ]
     for axis, column in zip(axes, columns, strict=True):
-        drawn = _found(axis, groups, column)
         axis.set(title=TITLES[column], ylim=(0, 1.03))
-        if not drawn:
+        if axis not in drawn:
             axis.text(0.5, 0.5, f"{column} not known", transform=axis.transAxes, ha="center")
             axis.set_xticks([])
     axes[0].set_ylabel("tumor slices found (sensitivity)")
-    if axes[0].get_legend_handles_labels()[0]:
-        axes[0].legend(frameon=False, fontsize=8, loc="lower right")
+    for axis in drawn[:1]:
+        axis.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
 
 
