@@ -68,7 +68,7 @@ def test_the_page_keeps_its_shape_while_pictures_arrive(finished, offline):
     height = "document.scrollingElement.scrollHeight"
     before = offline.evaluate(height)
     offline.evaluate("document.querySelectorAll('img').forEach((i) => (i.loading = 'eager'))")
-    offline.wait_for_function("[...document.images].every((i) => i.complete && i.naturalWidth)")
+    offline.evaluate("Promise.all([...document.images].map((image) => image.decode()))")
     assert offline.evaluate(height) == before
 
 
