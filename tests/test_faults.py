@@ -274,9 +274,11 @@ def test_killed_at_random_moments_it_ends_with_the_same_tables(finished, finishe
 def test_a_run_stopped_by_ctrl_c_says_so_and_goes_on(finished, finished_copy):
     folder = finished_copy / "data/runs/phantom/paper-first-seed0"
     shutil.rmtree(folder)
+    log = finished_copy / "reports/logs/training/paper-first-seed0.log"
+    log.unlink()
     target = f"{folder.relative_to(finished_copy)}/trained"
     process = start(finished_copy, "--", target)
-    wait_for(lambda: list(folder.glob("checkpoint*")) or process.poll() is not None)
+    wait_for(lambda: log.exists() or process.poll() is not None)  # the training has begun
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to everything that runs in it
     words, _ = process.communicate(timeout=60)
     assert process.returncode == 130
