@@ -74,7 +74,7 @@ def training_rate():
     frame = pd.DataFrame({"slice_id": np.arange(count).astype(str)})
     frame["label"] = rng.integers(0, 2, count)
     frame["split_patient"] = np.repeat(["train", "validation", "test"], [1024, 128, 128])
-    frame = frame.assign(boxes="[]", width=128)
+    frame = frame.assign(boxes="[]", width=128, height=128)
     images = torch.from_numpy(rng.random((count, 1, 128, 128), np.float32))
     fit = Fit(frame, images, plans.PLANS["sound-final"], plans.Settings(), 0)
     return 1024 / best(lambda: fit.run_epoch(tqdm(disable=True)))
