@@ -6,7 +6,6 @@ From the shell: python -m camreader.comparison --cohort phantom --method occlusi
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -14,7 +13,7 @@ from safetensors.numpy import save_file
 
 from camreader import explained, map_store, rivals
 from camreader.compute import keep_buffers
-from camreader.files import Study, atomic_path
+from camreader.files import Study, atomic_path, code_digest
 from camreader.plans import COMPARED
 from camreader.schemas import DataError
 
@@ -31,8 +30,11 @@ def tumor_maps(study, run, methods, slow_slices=60, seed=0):
     for method in methods:
         rows = chosen(run, method, slow_slices, seed)
         try:
-            made = kept if method in COMPARED else computed
-            found[method] = (rows, made(study, run, method, rows))
+            if method in COMPARED:
+                maps = kept(study, run, method, rows)
+            else:
+                maps = computed(run, method, rows)
+            found[method] = (rows, maps)
         except DataError as error:
             if "does not apply" not in str(error):
                 raise
@@ -47,7 +49,7 @@ def chosen(run, method, slow_slices, seed):
     return rows
 
 
-def computed(_study, run, method, rows):
+def computed(run, method, rows):
     """Maps (k, S, S) float32 of "tumor" by one method."""
     return rivals.compute(method, run.model, run.images[rows], 1)
 
@@ -58,7 +60,7 @@ def kept(study, run, method, rows):
     It fits when weights, slices, pixels and the method's code are those it was made from.
     """
     path = study.runs / "heatmaps" / f"{method}.safetensors"
-    code = Path(rivals.__file__).read_text()
+    code = code_digest(["rivals.py"])
     mark = map_store.fingerprint(run.model, method, len(rows), code + run.mark(rows))
     try:
         with safe_open(path, framework="np") as handle:
@@ -66,7 +68,7 @@ def kept(study, run, method, rows):
                 return handle.get_tensor("maps")
     except (FileNotFoundError, SafetensorError):
         pass  # not made yet, or damaged: made again
-    maps = computed(study, run, method, rows)
+    maps = computed(run, method, rows)
     with atomic_path(path) as temporary:
         save_file({"maps": maps}, temporary, metadata={"mark": mark})
     return maps

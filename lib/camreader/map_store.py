@@ -8,7 +8,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from camreader import heatmaps
-from camreader.files import atomic_path, read_json, write_json
+from camreader.files import atomic_path, code_digest, read_json, write_json
 from camreader.schemas import DataError
 
 RECORD = np.dtype(
@@ -85,8 +85,8 @@ def _open(path, dtype, shape):
 
 def fingerprint(model, layer, count, mark):
     """Hash of what decides a map: weights, layer, images (`mark`) and the text of Grad-CAM."""
-    digest = hashlib.sha256(f"{layer} {count} {mark}".encode())
-    digest.update(Path(heatmaps.__file__).read_bytes())
+    code = code_digest(["heatmaps.py"])
+    digest = hashlib.sha256(f"{layer} {count} {mark} {code}".encode())
     for name, value in model.state_dict().items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().tobytes())
