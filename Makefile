@@ -47,29 +47,29 @@ $(STAMP): requirements.txt pyproject.toml
 	@touch $@
 
 report: $(STAMP)
-	@$(BIN)/python -m camreader.workflow --cores $(CORES) $(if $(DATA),--source "$(DATA)") \
+	@$(BIN)/camreader report --cores $(CORES) $(if $(DATA),--data "$(DATA)") \
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(PROFILE),--profile profiles/$(PROFILE)) -- $(ARGS)
 
 test: $(STAMP) lint
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: $(STAMP)
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo
 
 lab: $(STAMP)
 	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks $(ARGS)
 
 read: $(STAMP)
-	@$(BIN)/python -m camreader.serve $(ARGS)
+	@$(BIN)/camreader read $(ARGS)
 
 bench: $(STAMP)
 	@$(BIN)/python tests/bench/run.py $(ARGS)
 
 gallery: $(STAMP)
-	@$(BIN)/python -m camreader.gallery $(ARGS)
+	@$(BIN)/camreader gallery $(ARGS)
 
 deeplesion: $(STAMP)
-	@$(BIN)/python -m camreader.download --zips "$(ZIPS)" --dest "$(DEST)" $(ARGS)
+	@$(BIN)/camreader download --zips "$(ZIPS)" --dest "$(DEST)" $(ARGS)
 
 # Run after changing a dependency in pyproject.toml; needs uv, which the users of the pins do not.
 pins:

@@ -5,16 +5,19 @@
 import json
 import os
 
-from camreader import catalogue, plans
-from camreader import workflow as study  # Snakemake has a `workflow` of its own
-from camreader.reading_tables import sqlite_file
+from camreader.common import configuration
+from camreader.common.source import modules_behind
+from camreader.report import catalogue
+from camreader.report import workflow as study  # Snakemake has a `workflow` of its own
+from camreader.session.database import sqlite_file
+from camreader.training import experiments as plans
 
 
 configfile: "config.yaml"
 
 
 study.check_parameters(config)
-COHORT = study.cohort_name(config)
+COHORT = configuration.cohort_name(config)
 DATA, REPORTS = config["data"], config["reports"]
 STUDY = f"{DATA}/cohorts/{COHORT}"
 RUNS = f"{DATA}/runs/{COHORT}"
@@ -34,7 +37,7 @@ def tables(notebook):
 def code(notebook):
     """The notebook and every module behind it: when one changes, the notebook runs again."""
     path = f"notebooks/{notebook}.ipynb"
-    return [path, *study.modules_behind(path)]
+    return [path, *modules_behind(path)]
 
 
 def from_notebooks(path):
@@ -44,7 +47,7 @@ def from_notebooks(path):
 
 def values(notebook):
     """One notebook's parameters as this study sets them; what is left out keeps its default."""
-    known = study.parameter_names(f"notebooks/{notebook}.ipynb")
+    known = configuration.parameter_names(f"notebooks/{notebook}.ipynb")
     common = {
         "DATA": from_notebooks(DATA),
         "COHORT": COHORT,
@@ -65,7 +68,7 @@ def parameters(notebook):
 
 def settled(notebook):
     """All of a notebook's parameters, defaults included."""
-    return study.parameter_values(f"notebooks/{notebook}.ipynb") | values(notebook)
+    return configuration.parameter_values(f"notebooks/{notebook}.ipynb") | values(notebook)
 
 
 # Which notebook asks for which networks. It finds them trained; opened alone, it trains them.
@@ -150,7 +153,7 @@ rule ingest:
 # and a network that is already trained from the same data, settings and code is kept as it is.
 rule training:
     input:
-        code=study.modules_behind("lib/camreader/training.py"),
+        code=modules_behind("training.train"),
         cohort=COHORT_FILES,
         start=starts_from,
     output:
@@ -164,7 +167,7 @@ rule training:
     resources:
         mem_mb=megabytes(1500, 4),
     shell:
-        "OMP_NUM_THREADS={threads} python -m camreader.training --data {DATA:q} --cohort {COHORT:q}"
+        "OMP_NUM_THREADS={threads} python -m camreader train --data {DATA:q} --cohort {COHORT:q}"
         " {params.run} --seed {wildcards.seed} {params.settings} --may-refuse > {log:q} 2>&1"
         " && touch {output:q}"
 
@@ -214,7 +217,7 @@ rule evaluate:
 # The stamp, again, is the output: maps that still fit their network are kept.
 rule comparison:
     input:
-        code=study.modules_behind("lib/camreader/comparison.py"),
+        code=modules_behind("heatmaps.comparison"),
         cohort=COHORT_FILES,
         predictions=f"{RUNS}/predictions.parquet",
     output:
@@ -227,7 +230,7 @@ rule comparison:
     resources:
         mem_mb=megabytes(2000, 2),
     shell:
-        "OMP_NUM_THREADS={threads} python -m camreader.comparison --data {DATA:q} --cohort {COHORT:q}"
+        "OMP_NUM_THREADS={threads} python -m camreader maps --data {DATA:q} --cohort {COHORT:q}"
         " --method {wildcards.method} {params.settings} > {log:q} 2>&1"
         " && touch {output:q}"
 
@@ -334,7 +337,7 @@ rule reader_study:
 
 rule claims:
     input:
-        code=study.modules_behind("lib/camreader/claims.py"),
+        code=modules_behind("published.claims"),
         measured=[*tables("03_evaluate"), *tables("04_gradcam"), *tables("05_reader_results"),
             *tables("06_region_subexperiment")],
     output:
@@ -342,18 +345,18 @@ rule claims:
     log:
         f"{REPORTS}/logs/claims.log",
     shell:
-        "python -m camreader.claims --reports {REPORTS:q} > {log:q} 2>&1"
+        "python -m camreader claims --reports {REPORTS:q} > {log:q} 2>&1"
 
 
 rule report:
     input:
         notebooks=expand(f"{REPORTS}/notebooks/{{notebook}}.ipynb", notebook=catalogue.PARTS),
         claims=f"{REPORTS}/tables/claims.csv",
-        code=["lib/camreader/report.html", *study.modules_behind("lib/camreader/report.py")],
+        code=["lib/camreader/report/template.html", *modules_behind("report.page")],
     output:
         f"{REPORTS}/index.html",
     log:
         f"{REPORTS}/logs/report.log",
     shell:
-        "python -m camreader.report --data {DATA:q} --cohort {COHORT:q} --reports {REPORTS:q}"
+        "python -m camreader page --data {DATA:q} --cohort {COHORT:q} --reports {REPORTS:q}"
         " > {log:q} 2>&1"

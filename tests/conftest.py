@@ -4,10 +4,9 @@ import os
 import shutil
 
 import pytest
+from places import SHARED
+from study_run import finished_run
 
-from study_run import ROOT, finished_run
-
-SHARED = ROOT.parent / "shared"
 for inherited in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS"):  # a make that a test starts is its own
     os.environ.pop(inherited, None)
 

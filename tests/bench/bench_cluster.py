@@ -20,9 +20,14 @@ import torch
 from results import finish
 from tqdm import tqdm
 
-from camreader import closeups, cohort, files, network, phantom, pixels, plans, rivals, runs
-from camreader.fitting import Fit
-from camreader.schemas import Cohort
+from camreader.cohorts import cohort, pixels
+from camreader.common import storage
+from camreader.common.study import Study
+from camreader.common.tables import Cohort
+from camreader.heatmaps import methods
+from camreader.phantom import write
+from camreader.training import experiments, networks, patches, runs
+from camreader.training.trainer import Fit
 
 ROOT = Path(__file__).parents[2]
 SLICES = 928_000  # all of DeepLesion: its key slices and what lies within 30 mm of them
@@ -55,7 +60,7 @@ def best(action, repeats=3):
 
 def ingest_rate(folder):
     """Slices a second through decoding, checking and shrinking, one thread."""
-    phantom.write_phantom(folder / "source", 120, workers=1, progress=False)
+    write.write_phantom(folder / "source", 120, workers=1, progress=False)
     frame, card = cohort.load(folder / "source", "auto", 10.0, 0, 120, 0.2)
     target = folder / "pixels.npy"
 
@@ -76,24 +81,24 @@ def training_rate():
     frame["split_patient"] = np.repeat(["train", "validation", "test"], [1024, 128, 128])
     frame = frame.assign(boxes="[]", width=128, height=128)
     images = torch.from_numpy(rng.random((count, 1, 128, 128), np.float32))
-    fit = Fit(frame, images, plans.PLANS["sound-final"], plans.Settings(), 0)
+    fit = Fit(frame, images, experiments.PLANS["sound-final"], experiments.Settings(), 0)
     return 1024 / best(lambda: fit.run_epoch(tqdm(disable=True)))
 
 
 def map_rate(method, count):
     """Maps of "tumor" per second by one method, 128 x 128, one thread."""
-    model, images = network.GenericCNN(), torch.rand(count, 1, 128, 128)
-    return count / best(lambda: rivals.compute(method, model, images, 1))
+    model, images = networks.GenericCNN(), torch.rand(count, 1, 128, 128)
+    return count / best(lambda: methods.compute(method, model, images, 1))
 
 
 def memory_rows(folder, frame, card):
     """Peak memory of a training that has loaded its slices, for several sizes of cohort."""
     rows = []
     for count in SIZES:
-        study = files.Study(str(folder / str(count)), "c")
+        study = Study(str(folder / str(count)), "c")
         many = pd.concat([frame] * (count // len(frame) + 1), ignore_index=True)[:count]
         many["slice_id"] = [f"{i:06d}" for i in range(count)]
-        files.write_table(many, study.cohort_table, Cohort)
+        storage.write_table(many, study.cohort_table, Cohort)
         study.save_card(card)
         np.save(study.pixels, np.zeros((count, 128, 128), np.int16))
         command = [sys.executable, __file__, "--load", study.data]
@@ -104,10 +109,10 @@ def memory_rows(folder, frame, card):
 
 def load(data):
     """Load a cohort as a training does and print this process's peak memory in MB."""
-    from camreader import training
+    from camreader.training import train
 
-    chosen = plans.PLANS["sound-final"]
-    frame, images = training.load_slices(files.Study(data, "c"), chosen)
+    chosen = experiments.PLANS["sound-final"]
+    frame, images = train.load_slices(Study(data, "c"), chosen)
     runs.fingerprint({}, frame[["slice_id", "label", "boxes", chosen.split]], images)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
@@ -133,25 +138,25 @@ def measure():
 
 def training_hours(name, per_second):
     """Hours of one run at most: every epoch and close-up of every draw that its plan allows."""
-    settings, plan = plans.Settings(), plans.PLANS[name]
+    settings, plan = experiments.Settings(), experiments.PLANS[name]
     draws = settings.resamples if plan.stop == "test accuracy" else 1
     share = SHARES.get(name.split("-")[0], 1.0) * (1 - TEST_SHARE)
-    pieces = 2 * LESIONS / closeups.SHARE**2  # of one epoch of close-ups, in slices' worth of work
+    pieces = 2 * LESIONS / patches.SHARE**2  # of one epoch of close-ups, in slices' worth of work
     work = share * (SLICES * settings.epochs + pieces * settings.closeups)
     return work * draws / per_second / 3600
 
 
 def plan(rates, seeds=SEEDS):
     """One row per kind of job: how many, hours each at most, in all, cores, memory in GB."""
-    ingest, training, maps, guided, occlusion, base, per_thousand = rates.values()
+    ingest, train, maps, guided, occlusion, base, per_thousand = rates.values()
     rows = [{"job": "ingest", "jobs": 1, "hours each": SLICES / ingest / 16 / 3600, "cores": 16}]
     rows[0]["memory_gb"] = 4.0
     for title, names in (
-        ("training, whole cohort", plans.MAIN),
-        ("training, label experiment", plans.LEAKAGE),
-        ("training, lung and liver", plans.REGIONS),
+        ("training, whole cohort", experiments.MAIN),
+        ("training, label experiment", experiments.LEAKAGE),
+        ("training, lung and liver", experiments.REGIONS),
     ):
-        hours = [training_hours(name, training) for name in names]
+        hours = [training_hours(name, train) for name in names]
         share = max(SHARES.get(name.split("-")[0], 1.0) for name in names)
         row = {"job": title, "jobs": len(names) * seeds, "hours each": max(hours), "cores": 1}
         row["memory_gb"] = (base + per_thousand * share * SLICES / 1000) / 1024
@@ -161,7 +166,7 @@ def plan(rates, seeds=SEEDS):
     rows.append({"job": "heat-maps of the test slices", "jobs": 1, "hours each": hours})
     rows[-1] |= {"cores": 1, "memory_gb": memory}
     hours = max(KEY_SLICES * TEST_SHARE / guided, SLOW_SLICES / occlusion) / 3600
-    rows.append({"job": "comparison maps", "jobs": len(plans.COMPARED), "hours each": hours})
+    rows.append({"job": "comparison maps", "jobs": len(experiments.COMPARED), "hours each": hours})
     rows[-1] |= {"cores": 1, "memory_gb": memory}
     for row in rows:
         row.setdefault("core_hours", row["jobs"] * row["hours each"] * row["cores"])

@@ -22,9 +22,9 @@ import torch
 import torch.nn.functional as F
 from results import finish
 
-from camreader import heatmaps
-from camreader.network import GenericCNN, GrayscaleResNet18
-from camreader.workflow import ALLOCATOR
+from camreader.heatmaps import gradcam
+from camreader.report.workflow import ALLOCATOR
+from camreader.training.networks import GenericCNN, GrayscaleResNet18
 
 SLICES, ROUNDS = 341, 7
 SIZES = (128, 256)
@@ -44,15 +44,15 @@ def batches(images, length=PEER_BATCH):
 
 
 def ours(model, images):
-    return heatmaps.grad_cam(model, images, 1)
+    return gradcam.grad_cam(model, images, 1)
 
 
 @torch.no_grad()
 def forward(model, images):
     """The floor: the same channels_last batches, forward only, with nothing made of them."""
-    like = heatmaps.device_of(model)
-    step = heatmaps.batch_length(images, 64, like)
-    return [model(heatmaps.channels_last(batch, like)) for batch in batches(images, step)]
+    like = gradcam.device_of(model)
+    step = gradcam.batch_length(images, 64, like)
+    return [model(gradcam.channels_last(batch, like)) for batch in batches(images, step)]
 
 
 def captum(model, images):
@@ -86,7 +86,7 @@ def torchcam(model, images):
 
 def captum_channels_last(model, images):
     """What a user of captum gains who knows of channels_last: most of our lead over it."""
-    return captum(model, heatmaps.channels_last(images, images))
+    return captum(model, gradcam.channels_last(images, images))
 
 
 def frozen(model):
@@ -158,11 +158,11 @@ def held_mb(size):
         while not stop.wait(0.001):
             peak[0] = max(peak[0], process.memory_info().rss)
 
-    heatmaps.grad_cam(model, images[:64], 1)
+    gradcam.grad_cam(model, images[:64], 1)
     gc.collect()
     before, thread = process.memory_info().rss, threading.Thread(target=watch)
     thread.start()
-    maps = heatmaps.grad_cam(model, images, 1)
+    maps = gradcam.grad_cam(model, images, 1)
     stop.set()
     thread.join()
     after = process.memory_info().rss

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from results import finish
 
-from camreader import phantom
+from camreader.phantom import write
 
 SIZES = (1000, 4000, 16000)
 FILES = 300  # different slices on disk
@@ -26,7 +26,7 @@ import json, resource, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import cv2, numpy as np, pandas as pd
-from camreader import pixels
+from camreader.cohorts import pixels
 what, folder, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 paths = sorted((folder / "Images_png").rglob("*.png"))
 names = [str(p.relative_to(folder)) for p in paths]
@@ -78,7 +78,7 @@ def compare(folder, count):
 def drawing(folder):
     """Seconds to draw the default phantom."""
     began = time.perf_counter()
-    phantom.write_phantom(folder, PHANTOM_SLICES, progress=False)
+    write.write_phantom(folder, PHANTOM_SLICES, progress=False)
     return time.perf_counter() - began
 
 
@@ -87,7 +87,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         seconds = drawing(Path(name) / "full")
         print(f"phantom: {PHANTOM_SLICES} slices in {seconds:.1f} s")
-        phantom.write_phantom(Path(name) / "few", FILES, progress=False)
+        write.write_phantom(Path(name) / "few", FILES, progress=False)
         rows = [compare(Path(name) / "few", count) for count in SIZES]
     for row in rows:
         print(row)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from results import finish
 
-from camreader import mrmc, roemetz
-from camreader.intervals import wilson
-from camreader.ustatistics import u_statistics
+from camreader.statistics.intervals import wilson
+from camreader.statistics.mrmc import obuchowski_rockette, roe_metz
+from camreader.statistics.mrmc.u_statistics import u_statistics
 
 ROOT = Path(__file__).parents[2]
 VIPER = ROOT.parent / "shared" / "reader-data" / "viper_mrmc.imrmc"
@@ -37,7 +37,9 @@ def analyses(frame):
     """{name: function that analyses the tidy table}."""
     found = {"U-statistics": lambda: u_statistics(frame)}
     for covariance in ("jackknife", "delong", "unbiased"):
-        found[covariance] = lambda c=covariance: mrmc.obuchowski_rockette(frame, covariance=c)
+        found[covariance] = lambda c=covariance: obuchowski_rockette.obuchowski_rockette(
+            frame, covariance=c
+        )
     return found
 
 
@@ -45,8 +47,8 @@ def growth():
     """One row per size: readers, cases, readings and the seconds of every analysis."""
     rows = []
     for readers, cases in SIZES:
-        blocks = roemetz.simulate(1, readers, cases // 2, cases // 2, seed=0)
-        frame = roemetz.study_frame(*(block[0] for block in blocks))
+        blocks = roe_metz.simulate(1, readers, cases // 2, cases // 2, seed=0)
+        frame = roe_metz.study_frame(*(block[0] for block in blocks))
         found = {f"{name} seconds": seconds(work) for name, work in analyses(frame).items()}
         rows.append({"cases": cases, "readers": readers, "readings": len(frame), **found})
     return rows
@@ -56,8 +58,8 @@ def viper():
     """Seconds from the file to every analysis of the 20-reader study; None where it is absent."""
     if not VIPER.exists():
         return None
-    frame = mrmc.read_imrmc(VIPER)
-    found = {"reading the file seconds": seconds(lambda: mrmc.read_imrmc(VIPER))}
+    frame = obuchowski_rockette.read_imrmc(VIPER)
+    found = {"reading the file seconds": seconds(lambda: obuchowski_rockette.read_imrmc(VIPER))}
     found |= {f"{name} seconds": seconds(work) for name, work in analyses(frame).items()}
     return found | {"all seconds": round(sum(found.values()), 3), "limit seconds": LIMIT_S}
 
@@ -66,9 +68,9 @@ def type_one_error():
     """Share of null studies rejected at 5 %, by structure, with its interval."""
     rows = []
     for name in ("HL", "HH", "LL", "LH"):
-        variances = roemetz.structure(name)
-        blocks = roemetz.simulate(STUDIES, 5, 25, 25, variances=variances, seed=1)
-        share = wilson(roemetz.rejections(*blocks).sum(), STUDIES)
+        variances = roe_metz.structure(name)
+        blocks = roe_metz.simulate(STUDIES, 5, 25, 25, variances=variances, seed=1)
+        share = wilson(roe_metz.rejections(*blocks).sum(), STUDIES)
         shown = {"rejected %": 100 * share.value, "low": 100 * share.low, "high": 100 * share.high}
         rows.append({"structure": name, "studies": STUDIES, **shown})
     return rows

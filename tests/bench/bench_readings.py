@@ -13,7 +13,7 @@ from pathlib import Path
 from results import finish
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from postgres import running_postgres  # noqa: E402 - the tests' own
 from reading_writer import write_at_once  # noqa: E402

@@ -15,7 +15,7 @@ import time
 
 from results import finish
 
-from camreader.workflow import ALLOCATOR
+from camreader.report.workflow import ALLOCATOR
 
 SLICES, STEPS, ROUNDS, TURNS = 512, 4, 5, 2
 WANTED = 0.95
@@ -27,8 +27,8 @@ def make_fit(size):
     import pandas as pd
     import torch
 
-    from camreader.fitting import Fit
-    from camreader.plans import PLANS, Settings
+    from camreader.training.experiments import PLANS, Settings
+    from camreader.training.trainer import Fit
 
     torch.manual_seed(0)
     frame = pd.DataFrame({"label": np.arange(SLICES) % 2, "split_image": "train"})
@@ -65,7 +65,7 @@ def measure(size, keep):
     """One process' numbers as JSON on stdout."""
     import torch
 
-    from camreader.compute import keep_buffers
+    from camreader.training.compute import keep_buffers
 
     if keep:
         keep_buffers()

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 from results import finish
 
@@ -23,14 +23,14 @@ from browser import (
     run_all,
     write_notebook,
 )
-from camreader import viewer
+from camreader.viewer import widget
 
 REPEATS = 60
 LIMIT_MS = 40
 PEER_NAME = "ipywidgets + matplotlib"
 VIEWER = """
 import numpy as np
-from camreader.viewer import SliceViewer
+from camreader.viewer.widget import SliceViewer
 hu = np.random.default_rng(0).normal(40, 12, (4, 512, 512)).astype(np.int16)
 y, x = np.mgrid[:128, :128]
 hot = np.exp(-((x - 50) ** 2 + (y - 70) ** 2) / 500)
@@ -158,7 +158,7 @@ def exported(browser, folder):
     """The exported page, from disk, without a network."""
     source = write_notebook(folder / "export.ipynb", VIEWER)
     execute(source)
-    viewer.export_notebook(source, folder / "export.html")
+    widget.export_notebook(source, folder / "export.html")
     context = browser.new_context(viewport={"width": 1300, "height": 1000})
     context.set_offline(True)
     page = context.new_page()

@@ -17,8 +17,8 @@ from pathlib import Path
 import jinja2
 import matplotlib.pyplot as plt
 
-from camreader.files import atomic_path
-from camreader.report import versions
+from camreader.common.storage import atomic_path
+from camreader.report.page import versions
 
 TITLES = {
     "phantom": "Drawing the phantom",

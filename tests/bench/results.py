@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from camreader.files import write_json
+from camreader.common.storage import write_json
 
 FOLDER = Path(__file__).parents[2] / "reports" / "benchmarks"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from page import write_page
 from results import FOLDER
 
-from camreader.workflow import ALLOCATOR
+from camreader.report.workflow import ALLOCATOR
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

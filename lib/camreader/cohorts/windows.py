@@ -1,0 +1,37 @@
+"""Windows: HU (or greys) as brightness between 0 and 1."""
+
+import numpy as np
+
+WINDOWS = {  # centre, width in HU
+    "soft tissue": (50, 400),
+    "lung": (-600, 1500),
+    "liver": (60, 160),
+    "bone": (400, 1800),
+}
+
+
+def window(hu, centre, width):
+    """HU (any shape) as float32 in 0..1, 0 at centre - width/2 and 1 at centre + width/2."""
+    low = np.float32(centre - width / 2)
+    scaled = (np.asarray(hu, np.float32) - low) / np.float32(width)
+    return np.clip(scaled, 0, 1, out=scaled if scaled.ndim else None)
+
+
+def unit_of(card):
+    """What a cohort's values are: "HU", or "grey" where the images do not say."""
+    return "HU" if card.get("hu", True) else "grey"
+
+
+def window_for(card, name):
+    """(centre, width) of the window called `name`; greys, which are not HU, have their own one."""
+    return WINDOWS[name] if unit_of(card) == "HU" else tuple(card["window"])
+
+
+def presets(unit, window):
+    """{name: [centre, width]} a viewer offers: the windows of CT, or for greys their own one."""
+    return {k: list(v) for k, v in (WINDOWS if unit == "HU" else {"full range": window}).items()}
+
+
+def model_input(rows, centre, width):
+    """HU rows (N, S, S) as the network's input: float32 (N, 1, S, S) in 0..1."""
+    return window(rows, centre, width)[:, None]

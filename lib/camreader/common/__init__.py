@@ -1,0 +1,15 @@
+"""What every room stands on: errors, tables, files, the study's folders, style.
+
+errors: bad input, said in words
+tables: the tables that notebooks hand each other, checked against their schema
+storage: files that are whole or absent: atomic writes, tables, JSON
+study: where one study keeps its tables, runs, readings and results
+configuration: what config.yaml and the notebooks' parameter cells say
+source: which modules stand behind a notebook, and a digest of their code
+style: one look for every figure, and saving it
+text: numbers in sentences
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,14 @@
+from . import configuration as configuration
+from . import errors as errors
+from . import source as source
+from . import storage as storage
+from . import study as study
+from . import style as style
+from . import tables as tables
+from . import text as text
+from .errors import DataError as DataError
+from .storage import read_table as read_table
+from .storage import write_table as write_table
+from .study import Study as Study
+from .style import save as save
+from .style import use_style as use_style

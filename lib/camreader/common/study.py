@@ -1,0 +1,67 @@
+"""Where one study keeps its tables, runs, readings and results."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from camreader.common.storage import read_json, write_json, write_shared_csv
+
+
+@dataclass(frozen=True)
+class Study:
+    """Where one study keeps its tables, runs and results.
+
+    `data` and `reports` are the project's two output folders, `cohort` the study's name. The
+    defaults are right for a notebook opened from its own folder.
+    """
+
+    data: str = "../data"
+    cohort: str = "phantom"
+    reports: str = "../reports"
+
+    @property
+    def cohort_folder(self):
+        return Path(self.data) / "cohorts" / self.cohort
+
+    @property
+    def cohort_table(self):
+        return self.cohort_folder / "cohort.parquet"
+
+    @property
+    def pixels(self):
+        return self.cohort_folder / "pixels.npy"
+
+    @property
+    def card(self):
+        """What the cohort is, as a dict: name, title, synthetic, source, label rule, ..."""
+        card = read_json(self.cohort_folder / "cohort.json")
+        if "source" in card:
+            card["source"] = str((self.cohort_folder / card["source"]).resolve())
+        return card
+
+    def save_card(self, card):
+        """Write the card; slices kept inside the study are named from there, so it can be moved."""
+        inside, source = self.cohort_folder.resolve(), Path(card["source"]).resolve()
+        if source.is_relative_to(inside):
+            card = card | {"source": str(source.relative_to(inside))}
+        write_json(card, self.cohort_folder / "cohort.json")
+
+    @property
+    def runs(self):
+        return Path(self.data) / "runs" / self.cohort
+
+    @property
+    def readings(self):
+        return Path(self.data) / "readings" / self.cohort
+
+    @property
+    def figures(self):
+        return Path(self.reports) / "figures"
+
+    @property
+    def tables(self):
+        return Path(self.reports) / "tables"
+
+    def save_table(self, frame, name):
+        """Write a result table to reports/tables/<name>.csv and return it for display."""
+        write_shared_csv(frame, self.tables / f"{name}.csv")
+        return frame

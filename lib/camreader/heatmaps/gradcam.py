@@ -1,0 +1,251 @@
+"""Grad-CAM for any convolutional network, at nearly the price of the forward pass.
+
+Selvaraju et al. 2017 (ICCV), equations 1 and 2: the weight of a feature map is the spatial mean
+of the gradient of the class score in it, and the map is ReLU(sum of weight x feature map). The
+published study's equation (1) has lost the 1/Z of that mean; here it is back.
+"""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from camreader.common.errors import DataError
+
+# Measured with tests/bench/bench_heatmaps.py: on a CPU smaller batches wait for Python and larger
+# ones for memory, and hold more of it.
+CPU_BATCH_PIXELS = 32 * 128 * 128
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Grad-CAM of N images: the map to look at, and what it was made from."""
+
+    maps: np.ndarray  # (N, S, S) float32 in 0..1, each divided by its own maximum
+    raw: np.ndarray  # (N, h, w) float32: weighted sum of feature maps before the ReLU
+    explained_class: np.ndarray  # (N,) int
+    score: np.ndarray  # (N,) float32: the logit explained, negated for "no tumor" of one logit
+    blank: np.ndarray  # (N,) bool: nothing to show, the map is 0 everywhere
+    relative: np.ndarray  # (N,) bool: the ReLU would have erased it, see `scale`
+    layer: str  # name of the layer explained
+
+
+def grad_cam(model, images, classes=None, batch_size=64, target_layer=None):
+    """Grad-CAM maps, float32 (N, S, S) in 0..1, of `images` (N, C, S, S).
+
+    `classes` is 0 or 1 per image, or one for all; None explains the network's own decision. One
+    logit is explained for "tumor" (1) and its negative for "no tumor" (0); of several logits the
+    class's own is. `target_layer` is a module of `model` or its name, by default
+    `model.target_layer`. The model is left as it was found: mode, hooks and `.grad`.
+    """
+    return explain(model, images, classes, batch_size, target_layer).maps
+
+
+def explain(model, images, classes=None, batch_size=64, target_layer=None):
+    """Like `grad_cam`, returning `Maps`. Raises DataError on unfit images, classes or layer."""
+    layer = find_layer(model, target_layer)
+    images = torch.as_tensor(images)
+    if images.ndim != 4:
+        raise DataError("Images must be (N, C, S, S)", found=tuple(images.shape))
+    chosen = check_classes(classes, len(images))
+    batches = slices(len(images), batch_length(images, batch_size, device_of(model)))
+    with evaluating(model), torch.inference_mode(False):
+        parts = [_explain_batch(model, layer, images[b], chosen, b) for b in batches]
+    if not parts:
+        nothing = np.zeros((0, *images.shape[2:]), np.float32)
+        return Maps(nothing, *[np.zeros(0)] * 5, layer=layer_name(model, layer))
+    raw, classes, scores, rescue = (torch.cat(column) for column in zip(*parts, strict=True))
+    maps, flags = _scaled(raw, images.shape[2:], rescue)
+    columns = [column.cpu().numpy() for column in (raw, classes, scores, *flags)]
+    return Maps(maps, *columns, layer=layer_name(model, layer))
+
+
+def find_layer(model, target_layer=None):
+    """The module to explain: given, named, or the model's own `target_layer`."""
+    layer = target_layer if target_layer is not None else getattr(model, "target_layer", None)
+    modules = dict(model.named_modules())
+    if isinstance(layer, str) and layer in modules:
+        return modules[layer]
+    if any(layer is module for module in modules.values()):
+        return layer
+    last = [name for name, module in modules.items() if isinstance(module, torch.nn.Conv2d)][-1:]
+    raise DataError(
+        "The layer to explain is not a module of the network",
+        found=layer,
+        expected=f"target_layer=, a module or its name; the last convolution is {last}",
+    )
+
+
+def layer_name(model, layer):
+    """Dotted name of a module inside a network."""
+    return next(name for name, module in model.named_modules() if module is layer)
+
+
+def device_of(model):
+    """Device and floating type of a network's parameters, as a tensor to convert to."""
+    return next(model.parameters(), torch.zeros(0))
+
+
+def batch_length(images, batch_size, like):
+    """Images per batch: `batch_size`, fewer on a CPU when the images are large."""
+    if batch_size < 1:
+        raise DataError("batch_size must be at least 1", found=batch_size)
+    if like.device.type != "cpu":
+        return int(batch_size)
+    pixels = max(1, images.shape[-1] * images.shape[-2])
+    return int(min(batch_size, max(1, CPU_BATCH_PIXELS // pixels)))
+
+
+def channels_last(images, like):
+    """A channels_last copy of a batch on the network's device and in its floating type.
+
+    Written out because for one channel `.to(memory_format=...)` keeps the slower strides.
+    """
+    empty = torch.empty(
+        images.shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last
+    )
+    return empty.copy_(images)
+
+
+@contextmanager
+def evaluating(model):
+    """The network in eval mode; afterwards each of its modules is back in its own mode."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def activations_and_logits(model, layer, images):
+    """Forward pass whose gradients begin at `layer`: (activations, logits (N, classes)).
+
+    The trunk runs without gradients; at the layer a hook cuts the graph and turns them on. What
+    follows gets a copy, so an in-place ReLU there cannot change the activations we keep.
+    """
+    kept = []
+
+    def cut(_module, _inputs, output):
+        if not torch.is_tensor(output) or output.ndim != 4:
+            raise DataError("The layer's output must be one (N, K, h, w) tensor", found=output)
+        kept[:] = [output.detach().requires_grad_()]
+        torch.set_grad_enabled(True)
+        return kept[0].clone()
+
+    handle = layer.register_forward_hook(cut)
+    try:
+        with torch.no_grad():
+            logits = model(images)
+        if kept and not logits.requires_grad:  # the network turned gradients off behind the cut
+            with torch.enable_grad():
+                logits = model(images)
+    finally:
+        handle.remove()
+    if not kept:
+        raise DataError("The layer took no part in the forward pass", found=layer)
+    return kept[0], logits.reshape(len(images), -1)
+
+
+def gradients(model, layer, images, classes=None):
+    """(activations, gradient of the score in them, logits (N, classes), classes, scores (N,)).
+
+    The first two are (N, K, h, w). classes: long (N,), None for the network's own decisions.
+    """
+    activations, logits = activations_and_logits(model, layer, images)
+    if classes is None:
+        classes = decisions(logits.detach())
+    elif int(classes.max()) >= max(2, logits.shape[1]):
+        raise DataError("Class outside the network's outputs", found=int(classes.max()))
+    classes = classes.to(logits.device)
+    scores = class_scores(logits, classes)
+    gradient = torch.autograd.grad(scores.sum(), activations)[0]
+    return activations.detach(), gradient, logits.detach(), classes, scores.detach()
+
+
+def check_classes(classes, count):
+    """Classes as a long tensor (count,), or None for the network's own decisions.
+
+    classes: one per image, one for all, or None. DataError where they are too few or negative.
+    """
+    if classes is None:
+        return None
+    own = classes if torch.is_tensor(classes) else np.array(classes)  # a copy: pandas' are locked
+    chosen = torch.as_tensor(own).long()
+    chosen = chosen.expand(count) if chosen.ndim == 0 else chosen
+    if chosen.shape != (count,) or (count and int(chosen.min()) < 0):
+        raise DataError("One class 0, 1, ... per image", found=classes, expected=f"{count} classes")
+    return chosen
+
+
+def decisions(logits):
+    """The network's own class per image: sign of one logit, or the largest of several."""
+    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
+
+
+def class_scores(logits, classes):
+    """Score (N,) of `classes` (N,): a logit, negated for class 0 of a single logit."""
+    if logits.shape[1] == 1:
+        return torch.where(classes == 1, logits[:, 0], -logits[:, 0])
+    return logits.gather(1, classes[:, None])[:, 0]
+
+
+def scale(raw, size, rescue, out=None):
+    """Raw maps (N, h, w) -> (maps (N, S, S) in 0..1, blank (N,), relative (N,)).
+
+    ReLU, bilinear upsampling (align_corners=False), division by each map's maximum, so that 0
+    stays "no evidence". `rescue` (N,) marks maps that must not be blank. "No tumor" is often
+    argued by absence: every place speaks against it a little and a bias decides, so the ReLU
+    erases the whole map. Such a map is shown relative to its lowest value (bright = speaks least
+    against the class; even if all places are alike) and is flagged. `out` receives the maps.
+    """
+    finite = raw.flatten(1).isfinite().all(1)
+    raw = torch.where(finite[:, None, None], raw, 0.0)
+    erased = (raw <= 0).flatten(1).all(1)
+    relative = erased & rescue & finite
+    kept = raw.relu()
+    if relative.any():
+        kept[relative] = _lifted(raw[relative])
+    maps = F.interpolate(kept[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    top = maps.flatten(1).amax(1)
+    maps = torch.div(maps, torch.where(top > 0, top, 1.0)[:, None, None], out=out)
+    return maps, erased & ~relative, relative
+
+
+def _lifted(raw):
+    """Maps (n, h, w) above their own lowest value; even ones are 1 everywhere."""
+    lifted = raw - raw.amin((1, 2), keepdim=True)
+    return torch.where(lifted.amax((1, 2), keepdim=True) > 0, lifted, 1.0)
+
+
+def slices(count, step):
+    """Slices of `step` rows, the last one shorter, that cover `count` rows."""
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
+
+
+def _explain_batch(model, layer, images, chosen, rows):
+    """(raw maps, classes explained, their scores, whether the map must not be blank), a batch's."""
+    batch = channels_last(images, device_of(model))
+    asked = None if chosen is None else chosen[rows]
+    activations, gradient, _logits, classes, scores = gradients(model, layer, batch, asked)
+    weights = gradient.mean((2, 3))[:, None]  # a row vector times a matrix: BLAS's quick case
+    raw = torch.bmm(weights, activations.flatten(2)).float()
+    rescue = torch.zeros_like(classes, dtype=torch.bool)
+    if chosen is None:  # a class asked for gets the textbook's map, blank or not
+        rescue = (gradient != 0).flatten(1).any(1) & (classes == 0)
+    return raw.view(-1, *activations.shape[2:]), classes, scores.float(), rescue
+
+
+def _scaled(raw, size, rescue, chunk=64):
+    """Raw maps to (maps (N, S, S) as numpy, (blank, relative)); a chunk at a time, for memory."""
+    maps, flags = np.empty((len(raw), *size), np.float32), []
+    for rows in slices(len(raw), chunk):
+        out = torch.from_numpy(maps[rows]) if raw.device.type == "cpu" else None
+        found, *flag = scale(raw[rows], size, rescue[rows], out)
+        if out is None:
+            maps[rows] = found.cpu().numpy()
+        flags.append(flag)
+    return maps, [torch.cat(column) for column in zip(*flags, strict=True)]

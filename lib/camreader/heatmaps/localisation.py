@@ -1,0 +1,204 @@
+"""Do heat-maps point at the lesion? Scores per slice, and per method with patient-level intervals.
+
+A blank map is a miss in every score; a slice without a lesion has no score (NaN). The regions are
+boxes (DeepLesion) or exact masks (phantom), in the pixels of the heat-map.
+"""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from scipy.ndimage import distance_transform_edt
+
+from camreader.common.errors import DataError
+from camreader.common.tables import parse_boxes
+from camreader.statistics.intervals import wilson
+
+THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2)
+FIXED = 0.5
+SCORES = ("hit", "hit_near", "energy", "iou_fixed", "iou_best")
+SIZES = {
+    "under 10 mm": (0, 10),
+    "10-20 mm": (10, 20),
+    "20-30 mm": (20, 30),
+    "over 30 mm": (30, 1e9),
+}
+
+
+def box_masks(cohort, size):
+    """Boolean (N, size, size): the pixels of each slice that its boxes touch.
+
+    `boxes` are zero-based, inclusive, at full resolution (`width` x `height`).
+    """
+    masks = np.zeros((len(cohort), size, size), bool)
+    rows = zip(cohort["boxes"], cohort["width"], cohort["height"], strict=True)
+    for mask, (text, width, height) in zip(masks, rows, strict=True):
+        for x1, y1, x2, y2 in parse_boxes(text):
+            left, right = np.array([x1, x2 + 1]) * size / width
+            top, bottom = np.array([y1, y2 + 1]) * size / height
+            rows_in = slice(max(0, int(top)), int(np.ceil(bottom)))
+            mask[rows_in, max(0, int(left)) : int(np.ceil(right))] = True
+    return masks
+
+
+def exact_masks(cohort, source, size):
+    """Boolean (N, size, size) from the phantom's Masks_png: pixels at least half lesion.
+
+    A lesion too small for any such pixel keeps the pixels it fills most. None where the source
+    has no masks (real data).
+    """
+    folder = Path(source) / "Masks_png"
+    if not folder.is_dir():
+        return None
+    masks = np.zeros((len(cohort), size, size), bool)
+    for mask, path in zip(masks, cohort["image_path"], strict=True):
+        mask[:] = _read_mask(folder / Path(path).relative_to("Images_png"), size)
+    return masks
+
+
+def score(maps, masks, tolerance=None):
+    """Scores of maps (N, S, S) in 0..1 against lesion masks (N, S, S), one row per slice.
+
+    hit        the maximum lies on the lesion (pointing game; of tied maxima, the share that does)
+    hit_near   the same within `tolerance` pixels (by default 1/16 of the map's side)
+    energy     share of the map's sum on the lesion (Wang et al. 2020, Score-CAM, section 4.2)
+    iou_fixed  intersection over union of the map above 0.5 with the lesion
+    iou_best   the same above the method's best threshold: the one of 0.05, 0.10, ... 0.95 with
+               the largest mean (Choe et al. 2020, CVPR); column `threshold` names it. It is
+               chosen on the same slices and so favours every method a little.
+    """
+    maps, masks = np.asarray(maps, np.float32), np.asarray(masks, bool)
+    if maps.shape != masks.shape or maps.ndim != 3:
+        raise DataError("Maps and masks differ in shape", found=maps.shape, expected=masks.shape)
+    tolerance = maps.shape[-1] // 16 if tolerance is None else tolerance
+    blank = ~(maps > 0).any((1, 2))
+    columns = {
+        "hit": _pointing(maps, masks),
+        "hit_near": _pointing(maps, _grown(masks, tolerance)),
+        "energy": _ratio((maps * masks).sum((1, 2)), maps.sum((1, 2))),
+    }
+    ious = np.stack([iou(maps >= level, masks) for level in THRESHOLDS], 1)
+    frame = pd.DataFrame(columns | {"iou_fixed": iou(maps >= FIXED, masks)})
+    lesion = masks.any((1, 2))
+    best = int(ious[lesion].mean(0).argmax()) if lesion.any() else 0
+    frame["iou_best"], frame["threshold"] = ious[:, best], THRESHOLDS[best]
+    frame.loc[blank, list(SCORES)] = 0.0
+    frame.loc[~lesion, list(SCORES)] = np.nan
+    return frame.assign(blank=blank)
+
+
+def iou(found, truth):
+    """Intersection over union of boolean (N, S, S) regions; 0 where both are empty."""
+    return _ratio((found & truth).sum((1, 2)), (found | truth).sum((1, 2)))
+
+
+def size_groups(diameter_mm):
+    """Name of each lesion's size group, by its long axis in mm; "size unknown" where missing."""
+    groups = pd.Series("size unknown", index=pd.Series(diameter_mm).index)
+    for name, (low, high) in SIZES.items():
+        groups[(diameter_mm >= low) & (diameter_mm < high)] = name
+    return groups
+
+
+def summarise(frame, draws=500, seed=0, scores=SCORES, methods=None):
+    """Mean of every score per method with its 95 % patient-level bootstrap interval.
+
+    `frame` has one row per slice and method with `method`, `patient_id` and the scores; slices
+    without a score are left out. One row per method, in order of appearance or of `methods`;
+    its `note` says in words why an interval, or everything, is missing.
+    """
+    measured = frame.dropna(subset=[scores[0]])
+    names = frame["method"].unique() if methods is None else methods
+    rows = [
+        {"method": name, **_means(measured[measured["method"] == name], draws, seed, scores)}
+        for name in names
+    ]
+    return pd.DataFrame(rows)
+
+
+def compare(frame, reference="gradcam", score="hit", draws=500, seed=0):
+    """Each method minus `reference` on the slices both have: difference, low, high, by patient."""
+    wide = frame.dropna(subset=[score]).pivot(index="slice_id", columns="method", values=score)
+    patients = frame.drop_duplicates("slice_id").set_index("slice_id")["patient_id"]
+    rows = []
+    for method in frame["method"].unique():
+        if method == reference or not {method, reference} <= set(wide):
+            continue
+        pairs = (wide[method] - wide[reference]).dropna()
+        groups = patients.loc[pairs.index].fillna("unknown").to_numpy()
+        values = pairs.to_numpy()
+        low, high = patient_interval(values, groups, draws, seed)
+        low = low if values.any() else -high  # never different so far: either could be better
+        rows.append({"method": method, "difference": values.mean(), "low": low, "high": high})
+    return pd.DataFrame(rows, columns=["method", "difference", "low", "high"])
+
+
+def _means(rows, draws, seed, scores):
+    """One summary row: n, patients, every score with its interval, and what is missing."""
+    groups = rows["patient_id"].fillna("unknown").to_numpy()
+    patients = len(set(groups))
+    out = {"n": len(rows), "patients": patients}
+    if "blank" in rows:
+        out["blank"] = int(rows["blank"].sum())
+    for name in scores:
+        column = rows[name].to_numpy(float)
+        low, high = patient_interval(column, groups, draws, seed)
+        mean = float(column.mean()) if len(column) else float("nan")
+        out |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+    missing = {
+        0: "no test slice has a lesion whose place is known",
+        1: "no interval: 2 patients needed, 1 found",
+    }
+    return out | {"note": missing.get(patients, "")}
+
+
+def patient_interval(values, groups, draws=500, seed=0):
+    """95 % interval of the mean of `values` (n,) when whole patients (`groups`) are resampled.
+
+    Percentiles, as in intervals.cluster_bootstrap, whose draws it repeats from per-patient sums,
+    hundreds of times quicker. Where every value is 0, every one 1 or every one -1, resampling has
+    nothing to vary and would claim certainty; there it is Wilson's interval for that share of
+    patients (negative for -1). (NaN, NaN) below two patients.
+    """
+    codes, names = pd.factorize(np.asarray(groups))
+    if len(names) < 2:
+        return float("nan"), float("nan")
+    if len(set(values)) == 1 and values[0] in (-1, 0, 1):
+        same = wilson(abs(values[0]) * len(names), len(names))
+        return (same.low, same.high) if values[0] >= 0 else (-same.high, -same.low)
+    picks = np.random.default_rng(seed).integers(len(names), size=(draws, len(names)))
+    sums, counts = np.bincount(codes, values), np.bincount(codes)
+    means = sums[picks].sum(1) / counts[picks].sum(1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _pointing(maps, masks):
+    """Share of each map's maxima that lie on the mask."""
+    top = maps == maps.max((1, 2), keepdims=True)
+    return (top & masks).sum((1, 2)) / top.sum((1, 2))
+
+
+def _ratio(above, below):
+    return np.divide(above, below, out=np.zeros(len(above)), where=below > 0)
+
+
+def _grown(masks, tolerance):
+    """Masks grown by `tolerance` pixels on every side (Euclidean)."""
+    return (
+        np.stack([distance_transform_edt(~m) <= tolerance if m.any() else m for m in masks])
+        if len(masks)
+        else masks
+    )
+
+
+def _read_mask(path, size):
+    """One exact mask (size, size); empty where the slice has none on disk."""
+    if not path.exists():
+        return np.zeros((size, size), bool)
+    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if labels is None or labels.ndim != 2:
+        raise DataError("Lesion mask cannot be read", file=path, expected="an 8-bit grey PNG")
+    share = cv2.resize((labels > 0).astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
+    return (share >= min(0.5, share.max())) & (share > 0)

@@ -1,0 +1,12 @@
+from . import abdomen as abdomen
+from . import anatomy as anatomy
+from . import chest as chest
+from . import lesions as lesions
+from . import plots as plots
+from . import realism as realism
+from . import scanner as scanner
+from . import sites as sites
+from . import tables as tables
+from . import trunk as trunk
+from . import write as write
+from .write import write_phantom as write_phantom

@@ -1,0 +1,146 @@
+"""Is the phantom believable? Phantom beside real slices, and their statistics together."""
+
+import math
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from camreader.cohorts import pixels, windows
+from camreader.common import style
+from camreader.phantom import realism as likeness
+from camreader.phantom import scanner
+
+WINDOWS = {name: windows.WINDOWS[name] for name in ("soft tissue", "lung", "bone")}
+SHOWN = ("lung", "mediastinum", "liver", "kidney", "pelvis")  # one phantom slice of each region
+PHANTOM, REAL = "#0072B2", "0.25"
+
+
+def source(study):
+    """The phantom's folder, or None where the cohort is no phantom."""
+    card = study.card
+    return Path(card["source"]) if card.get("synthetic") else None
+
+
+def phantom_slices(folder):
+    """Paths of one key slice per region of SHOWN, as far as the phantom has them."""
+    lesions = likeness.read_truth(folder)[1]
+    keys = lesions[lesions.key == 1].drop_duplicates("region").set_index("region")
+    rows = [keys.loc[name] for name in SHOWN if name in keys.index]
+    return [Path(folder) / f"Images_png/{row.series}/{row.slice:03d}.png" for row in rows]
+
+
+def real_slices(folder, count=3):
+    """Paths of `count` real slices, one per series first; [] where there is no such folder."""
+    series = sorted((Path(folder) / "Images_png").glob("*")) if folder else []
+    stacks = [sorted(one.glob("*.png")) for one in series]
+    stacks = [stack for stack in stacks if stack]
+    if not stacks:
+        return []
+    picks = [(stacks[i % len(stacks)], i // len(stacks)) for i in range(count)]
+    return [stack[len(stack) // 2 if not turn else -turn] for stack, turn in picks]
+
+
+def realism(study, real_folder=None):
+    """Phantom beside real slices in three windows; phantom alone where no real slice is at hand."""
+    folder = source(study)
+    if folder is None:
+        return style.refusal("This cohort is real: there is no phantom to compare")
+    ours, real = phantom_slices(folder), real_slices(real_folder)
+    columns = [(path, "phantom") for path in ours] + [(path, "real") for path in real]
+    size = (1.75 * len(columns), 1.85 * len(WINDOWS))
+    figure, axes = plt.subplots(len(WINDOWS), len(columns), figsize=size, squeeze=False)
+    for column, (path, kind) in enumerate(columns):
+        hu = pixels.read_hu(path)
+        for row, (name, (centre, width)) in enumerate(WINDOWS.items()):
+            ax = axes[row, column]
+            ax.imshow(hu, vmin=centre - width / 2, vmax=centre + width / 2)
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+            if column == 0:
+                ax.set_ylabel(f"{name}\n{centre}/{width} HU", fontsize=8)
+        axes[0, column].set_title(kind, fontsize=9, color=PHANTOM if kind == "phantom" else REAL)
+    if not real:
+        figure.suptitle("No real slices at hand: phantom only", fontsize=9)
+    return figure
+
+
+def sample(folder, count=120):
+    """HU of up to `count` slices spread evenly over a DeepLesion-like folder."""
+    paths = sorted((Path(folder) / "Images_png").glob("*/*.png"))
+    step = max(1, math.ceil(len(paths) / count))
+    return [pixels.read_hu(path) for path in paths[::step]]
+
+
+def statistics(study, real_folder=None):
+    """Noise, size and contrast of the phantom against the real ones: figure and table.
+
+    Real numbers are those published or measured on DeepLesion (`likeness`); where real slices are
+    at hand, their noise is measured here by the same code as the phantom's.
+    """
+    folder = source(study)
+    if folder is None:
+        return style.refusal("This cohort is real: there is no phantom to compare"), None
+    slices = sample(folder)
+    real = sample(real_folder) if real_slices(real_folder) else []
+    sds = np.array([likeness.noise_sd(hu) for hu in slices])
+    figure, axes = plt.subplots(2, 2, figsize=(8.4, 6))
+    _spectra(axes[0, 0], slices, real)
+    _noise(axes[0, 1], sds, [likeness.noise_sd(hu) for hu in real])
+    lesions = likeness.read_truth(folder)[1]
+    measured = lesions[lesions.key == 1]
+    _sizes(axes[1, 0], measured.diameter_mm)
+    _contrasts(axes[1, 1], measured[measured.region == "liver"].contrast_hu)
+    return figure, likeness.comparison(folder, sds)
+
+
+def _spectra(ax, slices, real):
+    f, power = likeness.noise_spectrum(slices)
+    ax.plot(f, power, "o-", color=PHANTOM, ms=4, label=f"phantom, {len(slices)} slices")
+    if real:
+        ax.plot(
+            *likeness.noise_spectrum(real), "s", color=REAL, ms=4, label=f"real, {len(real)} slices"
+        )
+    fit = scanner.noise_power(f)
+    ax.plot(f, fit / fit.mean(), "--", color=REAL, lw=1, label="fit to real slices")
+    ax.set(xlabel="cycles per pixel", ylabel="noise power (mean 1)", title="Noise spectrum")
+    ax.legend(frameon=False)
+
+
+def _noise(ax, sds, real):
+    ax.hist(sds[np.isfinite(sds)], bins=20, color=PHANTOM, alpha=0.75, label="phantom slices")
+    _band(ax, likeness.REAL_NOISE_SD, "real: median, 5–95 %")
+    if real:
+        ax.axvline(np.nanmedian(real), color=REAL, ls=":", label="these real slices: median")
+    ax.set(xlabel="noise SD in the body, HU", ylabel="slices", title="Noise")
+    _legend_above(ax)
+
+
+def _sizes(ax, diameters):
+    bins = np.geomspace(5, 100, 24)
+    ax.hist(diameters, bins=bins, color=PHANTOM, alpha=0.75, label=f"phantom, n = {len(diameters)}")
+    _band(ax, likeness.REAL_DIAMETER_MM, "real: median, 5–95 %")
+    ax.set(xscale="log", xlabel="long axis of measured lesions, mm", ylabel="lesions", title="Size")
+    ax.set_xticks([7, 10, 20, 40, 60], ["7", "10", "20", "40", "60"])
+    ax.minorticks_off()
+    _legend_above(ax)
+
+
+def _contrasts(ax, contrast):
+    bins = np.arange(-120, 80, 8)
+    ax.hist(contrast, bins=bins, color=PHANTOM, alpha=0.75, label=f"phantom, n = {len(contrast)}")
+    _band(ax, likeness.REAL_LIVER_HU, "real: median, quartiles")
+    ax.set(xlabel="liver lesion minus ring, HU", ylabel="lesions", title="Liver lesion contrast")
+    _legend_above(ax)
+
+
+def _band(ax, quantiles, label):
+    low, middle, high = quantiles
+    ax.axvspan(low, high, color=REAL, alpha=0.12, lw=0)
+    ax.axvline(middle, color=REAL, lw=1.5, label=label)
+
+
+def _legend_above(ax):
+    """A legend in headroom of its own: over the bars it could not be read."""
+    ax.set_ylim(top=1.45 * ax.get_ylim()[1])
+    ax.legend(frameon=False, loc="upper left", fontsize=8)

@@ -1,0 +1,85 @@
+"""How much the phantom is like real CT: the same measurements on both.
+
+Real numbers were measured on DeepLesion: noise on its slices, sizes and contrast on its measured
+lesions. How often a neighbour hides a lesion is in `labels`.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from camreader.common.errors import DataError
+
+REAL_NOISE_SD = (7.7, 11.5, 15.6)  # HU: 5th percentile, median, 95th
+REAL_DIAMETER_MM = (7.0, 19.0, 60.0)  # long axis: 5th percentile, median, 95th
+REAL_LIVER_HU = (-52.0, -35.0, -23.0)  # lesion minus surrounding ring: quartiles
+BLOCK = 16  # pixels a side of the blocks that noise is measured in
+
+
+def flat_blocks(hu, block=BLOCK, quietest=0.25):
+    """The quietest soft-tissue blocks of a slice, each less its plane: (n, block, block) HU.
+
+    Blocks lie wholly between -50 and 200 HU. Structure only adds variance, so the quietest quarter
+    is nearest to pure noise; its SD is a little below the noise's, alike for real and synthetic.
+    """
+    rows, columns = (n // block * block for n in hu.shape)
+    tiles = hu[:rows, :columns].reshape(rows // block, block, -1, block).swapaxes(1, 2)
+    tiles = tiles.reshape(-1, block, block).astype(float)
+    soft = (tiles.min((1, 2)) > -50) & (tiles.max((1, 2)) < 200)
+    tiles = tiles[soft]
+    y, x = np.mgrid[:block, :block] - (block - 1) / 2
+    for plane in (np.ones_like(x), x, y):
+        weight = (tiles * plane).sum((1, 2)) / (plane**2).sum()
+        tiles = tiles - weight[:, None, None] * plane
+    order = np.argsort(tiles.std((1, 2)))
+    return tiles[order[: max(1, int(len(order) * quietest))]] if len(order) else tiles
+
+
+def noise_sd(hu):
+    """Noise of one slice in HU: median SD of its flat blocks; NaN where it has none."""
+    blocks = flat_blocks(hu)
+    return float(np.median(blocks.std((1, 2)))) if len(blocks) else float("nan")
+
+
+def noise_spectrum(slices, block=BLOCK):
+    """Radial noise power of HU slices: (f in cycles per pixel, power with mean 1)."""
+    blocks = np.concatenate([flat_blocks(hu, block) for hu in slices])
+    power = (
+        np.abs(np.fft.fft2(blocks * np.hanning(block)[:, None] * np.hanning(block))) ** 2
+    ).mean(0)
+    f = np.hypot(np.fft.fftfreq(block)[:, None], np.fft.fftfreq(block)[None, :])
+    ring = np.rint(f * block).astype(int)
+    counts = np.arange(2, block // 2 + 1)  # the plane took the lowest frequencies away
+    radial = np.array([power[ring == k].mean() for k in counts])
+    return counts / block, radial / radial.mean()
+
+
+def read_truth(folder):
+    """The phantom's slice_truth.csv and lesion_truth.csv; DataError where missing."""
+    tables = []
+    for name in ("slice_truth.csv", "lesion_truth.csv"):
+        path = Path(folder) / name
+        if not path.exists():
+            raise DataError("The phantom's truth is missing; `make report` writes it", file=path)
+        tables.append(pd.read_csv(path, keep_default_na=name != "slice_truth.csv"))
+    return tables
+
+
+def comparison(folder, sds):
+    """Quantiles of the phantom beside the real ones: quantity, quantiles, phantom, real, n."""
+    lesions = read_truth(folder)[1]
+    measured = lesions[lesions.key == 1]
+    liver = measured[measured.region == "liver"]
+    rows = []
+    for name, values, quantiles, real in (
+        ("noise SD in the body, HU", sds, (5, 50, 95), REAL_NOISE_SD),
+        ("long axis of measured lesions, mm", measured.diameter_mm, (5, 50, 95), REAL_DIAMETER_MM),
+        ("liver lesion minus ring, HU", liver.contrast_hu, (25, 50, 75), REAL_LIVER_HU),
+    ):
+        values = np.asarray(values, float)
+        values = values[np.isfinite(values)]
+        found = np.percentile(values, quantiles).round(1) if len(values) else [float("nan")] * 3
+        for q, one, other in zip(quantiles, found, real, strict=True):
+            rows.append((name, f"{q} %", one, other, len(values)))
+    return pd.DataFrame(rows, columns=["quantity", "quantile", "phantom", "real", "n"])

@@ -1,1 +1,0 @@
-"""Figures in one style: a module per part of the study, all standing on `style`."""

@@ -1,0 +1,240 @@
+"""Claims about percentages, counts and equations, recomputed from what the paper prints.
+
+A check takes the typed paper and a claim's argument and published value, and returns a
+`Finding`, as in `reading_checks`.
+"""
+
+import numpy as np
+from sklearn.metrics import log_loss
+
+from camreader.common.errors import DataError
+from camreader.published.paper import image_totals, matching_counts, nearest_counts
+from camreader.published.verdicts import (
+    CONTRADICTED,
+    REPRODUCED,
+    UNCHECKABLE,
+    Finding,
+    share,
+    unsupported,
+    verdict_of,
+)
+from camreader.statistics.intervals import newcombe, wilson
+
+
+def unrecorded(paper, argument, _):
+    """A claim that rests on something the paper does not give."""
+    rows = [paper.statement(name) for name in argument.split("; ")]
+    given = [row["quantity"] for row in rows if row["status"] != "missing"]
+    if given:
+        raise DataError("This is recorded: give the claim a check of its own", found=given)
+    missing = "; ".join(row["words"] for row in rows)
+    return Finding("not possible", UNCHECKABLE, f"Not given: {missing}.")
+
+
+def final_test(paper):
+    """(k, n) of the final test set: the only counts with the stated errors and percentage."""
+    errors = int(paper.number("final_errors"))
+    counts = matching_counts(paper.statement("final_percent")["value"], n_max=2000)
+    fits = counts[counts["n"] - counts["k"] == errors]
+    if len(fits) != 1:
+        raise DataError("The test set is not determined", found=fits.to_numpy().tolist())
+    return tuple(int(x) for x in fits.iloc[0])
+
+
+def final_accuracy(paper, *_):
+    """Is there exactly one count of images with this percentage and number of errors?"""
+    k, n = final_test(paper)
+    reason = f"With {n - k} errors only n = {n} rounds to it: {k} of {n}."
+    return share(k, n, f"{k} of {n} = {100 * k / n:.2f} %", REPRODUCED, reason)
+
+
+def final_errors(paper, _, published):
+    """The same count seen from the errors."""
+    k, n = final_test(paper)
+    verdict = verdict_of(n - k == int(published))
+    reason = f"{n - k} of the {n} images that the printed accuracy forces."
+    return share(n - k, n, f"{n - k} of {n}", verdict, reason)
+
+
+def passes_threshold(paper, threshold, _):
+    """Did the test set itself pass the threshold?"""
+    (k, n), wanted = final_test(paper), paper.number(threshold) / 100
+    verdict = verdict_of(k / n >= wanted)
+    reason = f"{k / n:.2%} on this test set, which is also what stopped the training."
+    return share(k, n, f"{k} of {n}", verdict, reason)
+
+
+def true_accuracy(paper, threshold, _):
+    """Is the accuracy behind the sample at least the threshold? Wilson's lower limit decides."""
+    (k, n), wanted = final_test(paper), paper.number(threshold) / 100
+    proportion = wilson(k, n)
+    verdict = REPRODUCED if proportion.low >= wanted else unsupported(n)
+    verdict = CONTRADICTED if proportion.high < wanted else verdict
+    reason = f"The interval reaches from {proportion.low:.1%} to {proportion.high:.1%}, against "
+    reason += f"{wanted:.0%}, even before the choice of when to stop is allowed for."
+    return share(k, n, f"{k} of {n}", verdict, reason)
+
+
+def untouched_test(paper, stopping, _):
+    """An accuracy on the set that stopped the training is no test on unseen images."""
+    used = paper.statement(stopping)["value"]
+    k, n = final_test(paper)
+    if used == "test":
+        reason = (
+            "The test set decided when to sample anew, retrain and stop; no other set is named."
+        )
+        return share(k, n, "stopped on the test set", CONTRADICTED, reason)
+    return share(k, n, f"stopped on the {used} set", REPRODUCED, "The test set was left alone.")
+
+
+def same_statement(paper, argument, _):
+    """Two places that should say the same."""
+    rows = [paper.statement(name) for name in argument.split("; ")]
+    said = [row["value"] for row in rows]
+    verdict = verdict_of(len(set(said)) == 1)
+    reason = "; ".join(f"{row['place']}: the {row['value']} set" for row in rows) + "."
+    return Finding(", ".join(said), verdict, reason)
+
+
+def image_total(paper, about, _):
+    """All images, from the test images and their share; "about" allows 5 %."""
+    stated, n = paper.number(about), final_test(paper)[1]
+    low, high = image_totals(n, paper.number("test_percent"))
+    close = low <= 1.05 * stated and high >= 0.95 * stated
+    reason = f"{n} test images are {paper.number('test_percent'):.0f} % of {low} to {high} images."
+    verdict = verdict_of(close)
+    return Finding(f"{low} to {high}", verdict, reason, (low + high) / 2, low, high)
+
+
+def split_share(paper, percent, _):
+    """The share of test images among about 1700; whole images and "about" allow 5 %."""
+    n, total = final_test(paper)[1], int(paper.number("images_about"))
+    found, stated = n / total, paper.number(percent) / 100
+    verdict = verdict_of(abs(found / stated - 1) <= 0.05)
+    reason = f"{n} test images of about {total}."
+    return Finding(f"{found:.1%}", verdict, reason, found, n=total)
+
+
+def printed_percent(paper, argument):
+    """A printed percentage as text: "table2 first accuracy_percent" or "text lung_percent"."""
+    where, *names = argument.split()
+    if where == "text":
+        return paper.statement(names[0])["value"]
+    return paper.cells(2)[0].loc[names[0], names[1]]
+
+
+def granularity(paper, argument, _):
+    """Can any count out of the test set, or out of up to 400, round to the printed percentage?"""
+    percent, n_test = printed_percent(paper, argument), final_test(paper)[1]
+    counts = matching_counts(percent, n_max=400)
+    if n_test in set(counts["n"]):
+        k = int(counts.set_index("n").loc[n_test, "k"])
+        return share(k, n_test, f"{k} of {n_test}", REPRODUCED, f"It fits the {n_test} images.")
+    near = nearest_counts(percent, n_test, n_test).iloc[0]
+    reason = (
+        f"The nearest with {n_test} images is {int(near['k'])}, {100 * near['k'] / n_test:.3f} %."
+    )
+    if counts.empty:
+        first = matching_counts(percent, n_max=2000).iloc[0]
+        text = f"no count up to 400; first {first['k']} of {first['n']}"
+        return Finding(
+            text,
+            CONTRADICTED,
+            f"{reason} Another set was used, or batches were averaged.",
+            n=n_test,
+        )
+    text = ", ".join(f"{k} of {n}" for k, n in counts.to_numpy())
+    k, n = (int(x) for x in counts.iloc[0])
+    return share(k, n, text, CONTRADICTED, f"{reason} Another set was used.")
+
+
+def adds_up(paper, run, _):
+    """Accuracy and error rate of one run."""
+    row = paper.cells(2)[0].loc[run]
+    total = round(float(row["accuracy_percent"]) + float(row["test_error_percent"]), 6)
+    verdict = verdict_of(total == 100)
+    return Finding(f"{total:g} %", verdict, "The two printed numbers were added.", total / 100)
+
+
+def better(paper, argument, _):
+    """Is the second accuracy higher? A test needs the counts behind both percentages."""
+    percents = [printed_percent(paper, part) for part in argument.split("; ")]
+    n, gap = final_test(paper)[1], float(percents[1]) - float(percents[0])
+    counts = [matching_counts(percent, n, n)["k"].tolist() for percent in percents]
+    text = f"{gap:+.3f} points"
+    if not all(counts):
+        reason = f"The percentages are not both of the {n} test images: without their n no test "
+        reason += "is possible."
+        return Finding(text, UNCHECKABLE, reason, gap / 100)
+    (first,), (second,) = counts
+    d = newcombe(second, n, first, n)
+    verdict = REPRODUCED if d.low > 0 else unsupported(n)
+    reason = f"{first} and {second} of {n} images, taken for separate ones: no pairs are printed."
+    return Finding(text, verdict, reason, d.value, d.low, d.high, n)
+
+
+def perfect_score(paper, argument, _):
+    """100 % of an unknown number: how many images would it take to beat the overall accuracy?"""
+    percent, n_name = argument.split("; ")
+    k, n = final_test(paper)
+    needed = next(m for m in range(1, 10_000) if wilson(m, m).low > k / n)
+    if paper.statement(n_name)["status"] == "missing":
+        reason = f"n is not given. {needed} of {needed} images would put the lower limit above "
+        return Finding("n unknown", UNCHECKABLE, f"{reason}the overall {k / n:.2%}.")
+    liver = int(paper.number(n_name))
+    right = round(liver * paper.number(percent) / 100)
+    return share(right, liver, f"{right} of {liver}", REPRODUCED, "The count is given.")
+
+
+def hidden_lesions(paper, percent, _):
+    """Do slices that no key slice marks hold a lesion all the same?"""
+    beside = paper.number(percent) / 100
+    free, n = (int(paper.number(name)) for name in ("slices_lesion_free", "slices_annotated"))
+    reason = (
+        f"DeepLesion marks key slices only. Its 3-D annotations find a lesion on {n - free} of "
+    )
+    reason += (
+        f"{n} slices, key slices among them, and on {beside:.0%} of those beside the key slices."
+    )
+    text = f"{beside:.0%} of the slices beside the key slices"
+    return Finding(text, verdict_of(beside > 0), reason, beside)
+
+
+def gradient_weight(*_):
+    """Equation (1) against Selvaraju et al. 2017, equation 1: the spatial mean of the gradient."""
+    gradient = np.array([[1.0, 2.0], [3.0, 4.0]])
+    printed, original = gradient.size * gradient, gradient.mean()
+    same = np.allclose(printed, original)
+    reason = "The original weight is the mean of the gradient, sum / Z; in our copy it has "
+    reason += f"neither sum nor 1/Z and is one number per pixel (example: mean {original:g}, "
+    reason += f"printed {printed.min():g} to {printed.max():g})."
+    return Finding("mean of the gradient", verdict_of(same), reason)
+
+
+def cross_entropy(*_):
+    """Equation (2) against scikit-learn's log loss, on five fixed answers."""
+    y, p = np.array([1, 0, 1, 1, 0]), np.array([0.9, 0.2, 0.6, 0.99, 0.5])
+    printed = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
+    same = bool(np.isclose(printed, log_loss(y, p)))
+    reason = f"On five fixed answers equation and scikit-learn give {printed:.4f}."
+    return Finding("equal", verdict_of(same), reason)
+
+
+CHECKS = (
+    unrecorded,
+    final_accuracy,
+    final_errors,
+    passes_threshold,
+    true_accuracy,
+    untouched_test,
+    same_statement,
+    image_total,
+    split_share,
+    granularity,
+    adds_up,
+    better,
+    perfect_score,
+    hidden_lesions,
+    gradient_weight,
+    cross_entropy,
+)

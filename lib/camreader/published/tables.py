@@ -1,0 +1,135 @@
+"""The tables of the published readings that notebook 05 shows, each a frame ready to save."""
+
+import pandas as pd
+
+from camreader.published.paper import NO_TUMOR, TUMOR, completions
+from camreader.published.readings import QUESTIONS, ask
+from camreader.statistics.agreement import (
+    case_bootstrap,
+    compare_correct,
+    cross_table,
+    fleiss_kappa,
+    krippendorff_alpha,
+    mcnemar,
+    sensitivity_specificity,
+    two_groups,
+    two_raters,
+)
+from camreader.statistics.intervals import wilson
+
+ANSWERS = (TUMOR, NO_TUMOR)
+PAIRS = {
+    "radiologist and label": ("reader", "label"),
+    "radiologist and network": ("reader", "cnn"),
+    "network and label": ("cnn", "label"),
+}
+
+
+def counts(paper):
+    """Every question put to Table 3: question, k, n, value, low, high, unknown, images."""
+    rows = []
+    for question in QUESTIONS:
+        answer = ask(paper, question)
+        share = wilson(answer.sum(), answer.notna().sum())
+        named = ", ".join(str(image) for image in answer.index[answer.fillna(False)])
+        row = {"question": question.replace("_", " "), **vars(share)}
+        rows.append({**row, "unknown": int(answer.isna().sum()), "images": named})
+    return pd.DataFrame(rows)
+
+
+def agreement(paper):
+    """Two-rater statistics of every pair: pair, statistic, value, low, high, n, note."""
+    t = paper.readings()
+    frames = []
+    for pair, (first, second) in PAIRS.items():
+        frame = two_raters(t[first], t[second], ANSWERS)
+        frames.append(pd.concat([frame, _tests(t[first], t[second])]).assign(pair=pair))
+    frames += [_accuracy(t, "radiologist", "reader"), _accuracy(t, "network", "cnn")]
+    frames.append(_who_is_right(t))
+    frame = pd.concat(frames, ignore_index=True)
+    return frame[["pair", "statistic", "value", "low", "high", "n", "note"]]
+
+
+def _row(statistic, estimate, note=""):
+    return {"statistic": statistic, **vars(estimate), "note": note or estimate.note}
+
+
+def _tests(first, second):
+    """Do the two say "Has Tumor" equally often? The difference in shares with McNemar's p."""
+    test = mcnemar(cross_table(first, second, ANSWERS))
+    return pd.DataFrame([_row("difference in tumor calls", test["difference"], _words(test))])
+
+
+def _words(test):
+    found = "exact McNemar: {first_only} against {second_only} discordant, p = {p:.3f}"
+    return found.format(**test) + (f"; {test['note']}" if test["note"] else "")
+
+
+def _accuracy(t, name, column):
+    pair = sensitivity_specificity(t[column], t["label"], TUMOR)
+    rows = [_row(*both) for both in zip(("sensitivity", "specificity"), pair, strict=True)]
+    return pd.DataFrame(rows).assign(pair=f"{name} against label")
+
+
+def _who_is_right(t):
+    test = compare_correct(t["cnn"], t["reader"], t["label"])
+    row = _row("difference in being right", test["difference"], _words(test))
+    return pd.DataFrame([{**row, "pair": "network minus radiologist, by the label"}])
+
+
+def three_raters(paper, draws=1000, seed=0):
+    """Label, network and radiologist as three raters: Fleiss's kappa and Krippendorff's alpha.
+
+    Intervals from `draws` resamplings of the images.
+    """
+    t = paper.readings()[["label", "cnn", "reader"]]
+    rows = [
+        _row("Fleiss's kappa", case_bootstrap(t, fleiss_kappa, draws, seed)),
+        _row("Krippendorff's alpha", case_bootstrap(t, krippendorff_alpha, draws, seed)),
+    ]
+    return pd.DataFrame(rows).assign(pair="label, network and radiologist")
+
+
+def helpfulness(paper):
+    """Is "Yes, helpful" only "agrees with me"? One row per answer that image 16 may have had.
+
+    Columns: image_16, yes_agree, n_agree, yes_differ, n_differ, difference, low, high, p.
+    """
+    rows = []
+    for answer, t in completions(paper.readings()).items():
+        found = two_groups(t["helpfulness"] == "Yes", t["reader"] == t["cnn"])
+        d = found["difference"]
+        named = ("yes_agree", "n_agree", "yes_differ", "n_differ")
+        numbers = dict(zip(named, (found[k] for k in ("k1", "n1", "k2", "n2")), strict=True))
+        row = {"image_16": answer, **numbers, "difference": d.value, "low": d.low, "high": d.high}
+        rows.append({**row, "p": found["p"]})
+    return pd.DataFrame(rows)
+
+
+def findings(paper, agreement, helpfulness, ledger):
+    """Five sentences that state what the tables show; every number is read from them."""
+    table = agreement.set_index(["pair", "statistic"])
+    raw, kappa, ac1 = (
+        table.loc[("radiologist and label", name)]
+        for name in ("raw agreement", "Cohen's kappa", "Gwet's AC1")
+    )
+    images = ", ".join(str(i) for i in paper.readings().query("reader != label").index)
+    p = " or ".join(f"{p:.3f}" for p in sorted(helpfulness["p"], reverse=True))
+    kinds = ledger["verdict"].str.split(" at n = ").str[0].value_counts()
+    unaided = paper.statement("unaided_readings")["status"]
+    n = len(paper.readings())
+    return [
+        f"The radiologist agrees with the label in {raw.value:.0%} of {n} images "
+        f"({raw.low:.0%} to {raw.high:.0%}); they differ in images {images}.",
+        f"Corrected for chance that is kappa {kappa.value:.2f} ({kappa.low:.2f} to "
+        f"{kappa.high:.2f}) or AC1 {ac1.value:.2f} ({ac1.low:.2f} to {ac1.high:.2f}).",
+        "The network says tumor in every image, so its kappa is 0 by construction and no map of "
+        "a negative call was read."
+        if paper.readings()["cnn"].nunique() == 1
+        else "The network gives both answers.",
+        f"Helpful is said more often where radiologist and network agree, p = {p}: {n} images "
+        "cannot tell whether helpful means more than agreeing.",
+        f"Of {len(ledger)} claims: "
+        + "; ".join(f"{count} {name}" for name, count in kinds.items())
+        + f". Diagnoses without the heat-map are {unaided}, so its effect cannot be computed.",
+    ]

@@ -1,0 +1,157 @@
+"""What the reader study found, in sentences computed from its tables, and what it cannot say.
+
+Also the checklist: which items of STARD-AI, CLAIM and the guidance for reader studies the report
+meets, which need recorded readings, and what is missing.
+"""
+
+import pandas as pd
+
+from camreader.common.storage import read_table
+from camreader.statistics.mrmc.power import MOST_CASES
+
+GUIDELINES = {
+    "STARD-AI": "STARD-AI 2025 (its STARD 2015 items by number, its AI items by topic)",
+    "CLAIM": "CLAIM 2020 (Mongan, Moy & Kahn), by item number",
+    "MRMC": "reader-study guidance (FDA 2022 for CADe; Obuchowski & Bullen 2022), by topic",
+}
+
+
+def checklist(path, study):
+    """The reporting checklist with each item's status for this study.
+
+    `path` is the committed table of items. Items that need readings are met only where a reading
+    log was recorded, those that need scores also by a file of scores; a simulation, which nobody
+    read, leaves both missing.
+    """
+    table = read_table(path).fillna("")
+    needed = {"readings": study.simulated or study.readings is None, "scores": study.simulated}
+    waiting = table["needs"].map(needed).eq(True)
+    words = "no readings recorded yet" if study.simulated else "a file of scores does not tell"
+    table.loc[waiting, ["status", "missing"]] = ["missing", words]
+    return table.drop(columns="needs").replace({"guideline": GUIDELINES})
+
+
+def checklist_counts(table):
+    """Items per guideline and status."""
+    counts = pd.crosstab(table["guideline"], table["status"])
+    return counts.reindex(columns=["met", "partly", "missing"], fill_value=0).reset_index()
+
+
+def findings(study, compared, change, helpful, time, planning):
+    """Sentences for the report, from the tables of `reader_tables`; a list of str."""
+    sentences = [f"{study.source}."]
+    if study.simulated:
+        sentences.append("Nobody read these cases: what follows shows the analysis, not an effect.")
+    main = [_accuracy(row) for row in compared.to_dict("records") if _is_main(row)]
+    sentences += dict.fromkeys(main)  # one reader makes two rows of one analysis
+    sentences += _changes(change) + _helpfulness(helpful) + _time(time, study)
+    sentences.append(_plan(planning, max(study.size[0], 5)))
+    sentences += [f"Note: {flag}." for flag in study.flags]
+    return sentences
+
+
+def as_markdown(sentences):
+    """The sentences as a list for a notebook's output."""
+    return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def _is_main(row):
+    return row["covariance"] == "jackknife" and row.get("random") in ("readers and cases", "cases")
+
+
+def _accuracy(row):
+    name = {"auc": "AUC"}.get(row["metric"], row["metric"].capitalize())
+    general = "readers" in str(row["random"])
+    scope = "readers and cases in general" if general else "these readers only"
+    if pd.isna(row.get("low")):
+        return f"{name}: no comparison ({row['flags']})."
+    verdict = "no difference can be concluded"
+    if row["low"] > 0 or row["high"] < 0:
+        verdict = "a difference shows"
+    points = (100 * row[key] for key in ("difference", "low", "high"))
+    change = "{:+.1f} points (95 % interval {:+.1f} to {:+.1f})".format(*points)
+    start = f"{name} for {scope}, {row['compared']}: {row['first']:.3f} against {row['second']:.3f}"
+    return f"{start}, {change}, {_p(row['p'])}: {verdict}."
+
+
+def _p(p):
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def _changes(change):
+    if "refused" in change:
+        return [f"Benefit and harm: {change['refused'].iloc[0]}."]
+    sentences = []
+    for row in change.to_dict("records"):
+        where = "In all readings" if row["cnn"] == "all" else f"Where the CNN was {row['cnn']}"
+        counts = f"{row['benefit']} of {row['benefit_of']} wrong answers turned right and "
+        counts += f"{row['harm']} of {row['harm_of']} right answers turned wrong"
+        sentences.append(f"{where}, {counts}{_net(row)}.")
+    return sentences
+
+
+def _net(row):
+    if pd.isna(row.get("net_low")):
+        return f" ({row['note']})" if row["note"] else ""
+    points = (100 * row[key] for key in ("net", "net_low", "net_high"))
+    return " (net {:+.1f} points, {:+.1f} to {:+.1f})".format(*points)
+
+
+def _helpfulness(helpful):
+    if "refused" in helpful:
+        return [f"Helpfulness: {helpful['refused'].iloc[0]}."]
+    yes = helpful[helpful["helpful"] == "yes"].set_index("readings")
+    agreed = yes.loc["CNN agreed with the unaided answer"]
+    other = yes.loc["CNN disagreed"]
+    words = "The heat-map was called helpful in {:.0f} of {:.0f} readings where the CNN agreed "
+    words += "with the unaided answer and in {:.0f} of {:.0f} where it disagreed."
+    return [words.format(agreed["k"], agreed["n"], other["k"], other["n"])]
+
+
+def _time(time, study):
+    if "refused" in time:
+        return [f"Time: {time['refused'].iloc[0]}."]
+    rows = time.to_dict("records")
+    more = "another " if study.sequential else ""
+    parts = [
+        f"{more * (row['modality'] == 'aided')}{row['seconds_median']:.0f} s {row['modality']}"
+        for row in rows
+    ]
+    sentences = [f"Median time per case: {', '.join(parts)}."]
+    return sentences + [_session(row) for row in rows if pd.notna(row["right_change_low"])]
+
+
+def _session(row):
+    """Learning and fatigue of one modality."""
+    points = (100 * row[f"right_change{end}"] for end in ("", "_low", "_high"))
+    words = "{:+.1f} points ({:+.1f} to {:+.1f})".format(*points)
+    start = f"{row['modality'].capitalize()} diagnoses, last against first third of a session"
+    time = ""
+    if pd.notna(row["change_per_10_cases"]):
+        percents = (100 * row[f"change_{end}"] for end in ("per_10_cases", "low", "high"))
+        time = "; time per ten cases {:+.1f} % ({:+.1f} to {:+.1f})".format(*percents)
+    return f"{start}: {words} right{time}."
+
+
+def _plan(planning, readers):
+    """Cases for `readers` readers, by the first pilot and over the others that have room."""
+    chosen = planning[planning["readers"] == min(readers, planning["readers"].max())]
+    pilot, parts = planning["pilot"].iloc[0], []
+    for difference, part in chosen.groupby("difference"):
+        own, others = part[part["pilot"] == pilot].iloc[0], part[part["pilot"] != pilot]
+        words = _cases(own["cases"]) if own["room"] else "no room above the pilot's AUC"
+        ends = [_cases(x) for x in _ends(others.loc[others["room"], "cases"])]
+        parts.append(f"{100 * difference:.0f} points: {words} ({ends[0]} to {ends[1]})")
+    power = f"{100 * planning['wanted'].iloc[0]:.0f} %"
+    start = f"Cases for {power} power with {chosen['readers'].iloc[0]} readers: {'; '.join(parts)}."
+    range_words = "in brackets the range over simulated kinds of readers and cases"
+    return f"{start} First by {pilot}; {range_words}."
+
+
+def _cases(count):
+    return f"{int(count)}" if pd.notna(count) else f"more than {MOST_CASES:,}"
+
+
+def _ends(cases):
+    """Fewest and most cases; missing counts as most."""
+    return cases.min(), None if cases.isna().any() else cases.max()

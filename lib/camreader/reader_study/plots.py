@@ -1,0 +1,285 @@
+"""Figures of the reader study: one glance each, with their source written on them."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path
+
+from camreader.common.style import NO_TUMOR, SOUND, TUMOR, refusal, save
+from camreader.statistics.mrmc.figures_of_merit import estimate, kernel, roc_points
+from camreader.statistics.mrmc.io import arms
+from camreader.statistics.mrmc.power import FEWEST_CASES, MOST_CASES
+
+UNAIDED, AIDED = "0.45", TUMOR
+OTHER = "#E69F00"
+ANSWERS = {"tumor": TUMOR, "other": OTHER, "no tumor": NO_TUMOR}
+BENEFIT, HARM = SOUND, "#CC3311"
+DIFFERENCE_COLOURS = (NO_TUMOR, SOUND, TUMOR)
+PAPER_SIZE = (1, 16)  # readers and cases of the published study
+
+
+def label_source(figure, reader_study):
+    """Write where the readings come from on the figure; simulated ones in red."""
+    colour = "#CC3311" if reader_study.simulated else "0.35"
+    figure.supxlabel(reader_study.source, x=0.995, ha="right", size=7, color=colour)
+
+
+def save_readers(figure, study, reader_study, name):
+    """Label with the source of the readings, save to reports/figures/<name>.png."""
+    label_source(figure, reader_study)
+    return save(figure, study, name, cohort=False)
+
+
+def colours(reader_study):
+    """Colour per treatment; grey for the one that is compared against."""
+    names = reader_study.treatments
+    palette = [AIDED, UNAIDED, NO_TUMOR, SOUND, OTHER]
+    return {name: palette[k % len(palette)] for k, name in enumerate(names)}
+
+
+def named(treatment):
+    """A treatment as the figures call it; a bare number alone would not say what it is."""
+    return f"treatment {treatment}" if str(treatment).isdigit() else str(treatment)
+
+
+def draw_auc_dots(reader_study, table):
+    """Each reader's AUC under both treatments, joined; table from `readers_table`."""
+    names = reader_study.treatments[:2][::-1]
+    if len(names) < 2:
+        return refusal("Not drawn: one treatment, no pair of dots to join")
+    table = table[table["auc"].notna().groupby(table["reader"]).transform("all")]
+    if table.empty:
+        return refusal("Not drawn: no reader has an AUC under both treatments")
+    wide = table.pivot(index="reader", columns="modality", values=["auc", "auc_low", "auc_high"])
+    wide = wide.sort_values(("auc", names[0]))
+    figure, axes = plt.subplots(figsize=(6.5, 1.4 + 0.32 * len(wide)))
+    rows, palette = np.arange(len(wide)), colours(reader_study)
+    ends = np.stack([wide["auc", name] for name in names])
+    axes.plot(ends, [rows - 0.13, rows + 0.13], color="0.75", lw=3, zorder=1)
+    for offset, name in zip((-0.13, 0.13), names, strict=True):
+        value = wide["auc", name]
+        reach = [value - wide["auc_low", name], wide["auc_high", name] - value]
+        style = {"fmt": "o", "ms": 6, "lw": 1, "color": palette[name], "label": named(name)}
+        axes.errorbar(value, rows + offset, xerr=reach, **style)
+    axes.set_yticks(rows, [f"{reader}" for reader in wide.index])
+    axes.set(xlabel="AUC with its 95 % interval over cases", ylabel="reader")
+    axes.margins(y=0.08)
+    axes.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    return figure
+
+
+def draw_roc(reader_study):
+    """Empirical ROC per treatment: each reader thin, the mean over readers thick."""
+    names, palette = reader_study.treatments, colours(reader_study)
+    scores = arms(reader_study.scores)
+    figure, axes = plt.subplots(1, len(names), figsize=(3.5 * len(names), 4.5), sharey=True)
+    aucs = estimate(*kernel(scores.positives, scores.negatives))
+    axes = np.atleast_1d(axes)
+    grid = np.linspace(0, 1, 201)
+    for k, (ax, name) in enumerate(zip(axes[::-1], names, strict=True)):
+        means = []
+        for positives, negatives in zip(scores.positives[k], scores.negatives[k], strict=True):
+            if np.isnan(positives).all() or np.isnan(negatives).all():
+                continue
+            false, true = roc_points(positives, negatives)
+            means.append(np.interp(grid, false, true))
+            ax.plot(false, true, color=palette[name], lw=0.8, alpha=0.4)
+        if means:
+            ax.plot(grid, np.mean(means, 0), color=palette[name], lw=2.5)
+        ax.plot([0, 1], [0, 1], color="0.8", lw=0.8, ls=":")
+        auc = f"mean AUC {np.nanmean(aucs[k]):.3f}" if means else "no AUC: one class only"
+        words = f"{named(name)}, {len(means)} reader{'s' * (len(means) != 1)}\n{auc}"
+        ax.set(title=words, xlabel="1 − specificity", aspect="equal")
+    axes[0].set_ylabel("sensitivity")
+    return figure
+
+
+def draw_flow(reader_study, table):
+    """How answers moved from unaided to aided, for cases with and without a tumor."""
+    if "refused" in table:
+        return refusal(_why(table))
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.4))
+    for ax, truth, words in zip(axes, (1, 0), ("Tumor present", "No tumor present"), strict=True):
+        part = table[table["truth"] == truth]
+        ax.set_title(f"{words} ({part['readings'].sum()} readings)")
+        ax.axis("off")
+        if len(part):
+            _draw_bands(ax, part, right={"tumor"} if truth else {"no tumor", "other"})
+    bands = {"became right": BENEFIT, "became wrong": HARM, "neither": "0.8"}
+    handles = [
+        Rectangle((0, 0), 1, 1, color=colour, label=words) for words, colour in bands.items()
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=3, frameon=False)
+    return figure
+
+
+def _draw_bands(ax, part, right):
+    """Two stacked bars joined by bands: green where wrong turned right, red the other way."""
+    tops = {side: _stack(part.groupby(side)["readings"].sum()) for side in ("unaided", "aided")}
+    gap_total = max(end for side in tops.values() for _, end in side.values())
+    for x, side in ((0.0, "unaided"), (1.0, "aided")):
+        for answer, (low, high) in tops[side].items():
+            ax.add_patch(Rectangle((x - 0.05, low), 0.1, high - low, color=ANSWERS[answer]))
+            count = part.loc[part[side] == answer, "readings"].sum()
+            align = {"ha": "right" if x == 0 else "left", "va": "center", "size": 8}
+            ax.text(
+                x - 0.08 if x == 0 else x + 0.08, (low + high) / 2, f"{answer} {count}", **align
+            )
+        ax.text(x, -0.05 * gap_total, side, ha="center", va="bottom", size=9, weight="bold")
+    starts = {side: {a: low for a, (low, _) in tops[side].items()} for side in tops}
+    for row in sorted(part.itertuples(), key=lambda r: (_rank(r.unaided), _rank(r.aided))):
+        left, arrive = starts["unaided"][row.unaided], starts["aided"][row.aided]
+        before, after = row.unaided in right, row.aided in right
+        colour = "0.8" if before == after else BENEFIT if after else HARM
+        _band(ax, left, arrive, row.readings, colour, 0.5 if before == after else 0.85)
+        starts["unaided"][row.unaided] += row.readings
+        starts["aided"][row.aided] += row.readings
+    ax.set(xlim=(-0.55, 1.55), ylim=(gap_total * 1.02, -gap_total * 0.1))
+
+
+def _stack(counts):
+    """{answer: (low, high)} with a small gap between answers."""
+    gap, place, spans = 0.06 * counts.sum(), 0.0, {}
+    for answer in ANSWERS:
+        if counts.get(answer, 0):
+            spans[answer] = (place, place + counts[answer])
+            place += counts[answer] + gap
+    return spans
+
+
+def _rank(answer):
+    return list(ANSWERS).index(answer)
+
+
+def _band(ax, left, right, width, colour, alpha):
+    """A curved band of `width` readings from the left bar to the right one."""
+    a, b = 0.05, 0.95
+    middle = (a + b) / 2
+    points = [(a, left), (middle, left), (middle, right), (b, right)]
+    points += [(b, right + width), (middle, right + width), (middle, left + width)]
+    points += [(a, left + width), (a, left)]
+    codes = [Path.MOVETO] + [Path.CURVE4] * 3 + [Path.LINETO] + [Path.CURVE4] * 3 + [Path.CLOSEPOLY]
+    ax.add_patch(PathPatch(Path(points, codes), color=colour, alpha=alpha, lw=0))
+
+
+def draw_benefit_harm(reader_study, table):
+    """Readings corrected and spoiled, where the CNN was right and where it was wrong."""
+    if "refused" in table:
+        return refusal(_why(table))
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.1), width_ratios=(3, 2))
+    rows = np.arange(len(table))[::-1]
+    titles = [f"CNN {r.cnn}" if r.cnn != "all" else "all" for r in table.itertuples()]
+    for word, colour, offset, name in (
+        ("benefit", BENEFIT, 0.18, "wrong unaided, then right"),
+        ("harm", HARM, -0.18, "right unaided, then wrong"),
+    ):
+        share = 100 * table[f"{word}_share"]
+        reach = [share - 100 * table[f"{word}_low"], 100 * table[f"{word}_high"] - share]
+        style = {"height": 0.32, "color": colour, "label": name, "error_kw": {"lw": 1}}
+        axes[0].barh(rows + offset, share.fillna(0), xerr=np.nan_to_num(reach), **style)
+        for y, row in zip(rows, table.to_dict("records"), strict=True):
+            text = f"{row[word]} of {row[f'{word}_of']}"
+            axes[0].text(102, y + offset, text, va="center", size=8, color=colour)
+    axes[0].set_yticks(rows, titles)
+    axes[0].set(xlim=(0, 100), xlabel="% of readings that could change that way, 95 % interval")
+    axes[0].legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    _draw_net(axes[1], rows, table)
+    return figure
+
+
+def _draw_net(ax, rows, table):
+    net = 100 * table.get("net", pd.Series(np.nan, index=table.index))
+    low, high = (100 * table.get(f"net_{end}", net / 100) for end in ("low", "high"))
+    ax.errorbar(net, rows, xerr=[net - low, high - net], fmt="D", color="k", ms=5, lw=1.2)
+    ax.axvline(0, color="0.6", lw=0.8)
+    ax.set_yticks(rows, [])
+    ax.set(
+        xlabel="net: benefit − harm, points\n(interval over cases)", ylim=(-0.6, len(table) - 0.4)
+    )
+
+
+def draw_time(reader_study, table):
+    """Seconds per case over the session, and right answers in its first and last third."""
+    if "refused" in table:
+        return refusal(_why(table))
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), width_ratios=(3, 2))
+    palette = colours(reader_study)
+    for name, part in reader_study.readings.groupby("modality", sort=False):
+        part = part.dropna(subset=["seconds", "order"])
+        axes[0].scatter(part["order"], part["seconds"], s=5, alpha=0.25, color=palette[name])
+        width = max(int(np.ceil(part["order"].max() / 8)), 1) if len(part) else 1
+        binned = part.groupby((part["order"] - 1) // width)["seconds"].median()
+        middles = (binned.index + 0.5) * width + 0.5
+        axes[0].plot(middles, binned, color=palette[name], lw=2.5, label=f"{name}, median")
+    positive = reader_study.readings["seconds"] > 0
+    if positive.any():
+        axes[0].set_yscale("log")
+        axes[0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes[0].set(xlabel="position in the reader's session", ylabel="seconds per case")
+    axes[0].legend(frameon=False, loc="upper right", ncols=2)
+    for offset, row in zip((-0.05, 0.05), table.itertuples(), strict=False):
+        value = 100 * np.array([row.right_first_third, row.right_last_third])
+        low = 100 * np.array([row.right_first_low, row.right_last_low])
+        high = 100 * np.array([row.right_first_high, row.right_last_high])
+        style = {"fmt": "o-", "color": palette[row.modality], "label": row.modality}
+        axes[1].errorbar(np.arange(2) + offset, value, yerr=[value - low, high - value], **style)
+    axes[1].set_xticks((0, 1), ("first third", "last third"))
+    axes[1].set(xlim=(-0.4, 1.4), ylabel="right diagnoses, %")
+    return figure
+
+
+def draw_planning(reader_study, table):
+    """Cases needed by number of readers, for the first pilot; bands span the Roe-Metz ones.
+
+    The published study and this one are drawn as points.
+    """
+    figure, axes = plt.subplots(figsize=(9, 4.4))
+    own = table["pilot"] == table["pilot"].iloc[0]
+    groups = zip(DIFFERENCE_COLOURS * 3, table.groupby("difference"), strict=False)
+    for colour, (difference, part) in groups:
+        line = part[own.loc[part.index] & part["room"]].dropna(subset="cases")
+        style = {"ms": 4, "color": colour, "label": f"{100 * difference:.0f} points of AUC"}
+        if not part.loc[own.loc[part.index], "room"].all():
+            style["label"] += f"\n(no room above {part['pilot_auc'].iloc[0]:.2f}: band only)"
+        axes.plot(line["readers"], line["cases"].astype(float), "o-", **style)
+        span = part[~own.loc[part.index] & part["room"]].astype({"cases": float})
+        span = span.fillna({"cases": MOST_CASES}).groupby("readers")["cases"].agg(["min", "max"])
+        axes.fill_between(span.index, span["min"], span["max"], color=colour, alpha=0.13, lw=0)
+    _draw_studies(axes, reader_study)
+    _planning_axes(axes, table, max(21, reader_study.size[0] + 1))
+    return figure
+
+
+def _draw_studies(axes, reader_study):
+    """The paper's study and this one as points: how far from the lines are they?"""
+    readers, cases, _ = reader_study.size
+    each = reader_study.cases_each
+    words = "this simulated study" if reader_study.simulated else "this study"
+    words += f": {readers} reader{'s' * (readers != 1)}, {each} cases"
+    words += f" each\n(of {cases})" if each != cases else ""
+    axes.plot(*PAPER_SIZE, "k*", ms=12, label="the paper: 1 reader, 16 cases,\naided only", ls="")
+    axes.plot(readers, each, "ks", ms=7, label=words, ls="")
+
+
+def _planning_axes(axes, table, most_readers):
+    axes.set(yscale="log", xlabel="readers", ylabel="cases read by every reader, both ways")
+    ticks = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
+    axes.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xticks(range(0, most_readers, 2))
+    axes.set_ylim(10, MOST_CASES * 1.1)
+    power, pilot = 100 * table["wanted"].iloc[0], table["pilot"].iloc[0]
+    axes.set_title(f"Until a difference shows with {power:.0f} % power\nlines: {pilot}")
+    axes.axhline(FEWEST_CASES, color="0.7", lw=0.8, ls=":", zorder=0)
+    words = "below 20 cases these formulas do not hold"
+    axes.text(most_readers - 0.8, 15, words, size=7, va="top", ha="right", color="0.4")
+    handles, labels = axes.get_legend_handles_labels()
+    handles.append(Rectangle((0, 0), 1, 1, color="0.6", alpha=0.3, lw=0))
+    labels.append("band: range over simulated\nkinds of readers and cases")
+    place = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+    axes.legend(handles, labels, frameon=False, fontsize=8, **place)
+
+
+def _why(table):
+    return f"Not drawn: {table['refused'].iloc[0]}"

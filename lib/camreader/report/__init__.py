@@ -1,0 +1,13 @@
+"""The whole study as one command and one page.
+
+workflow: `make report`: parameters checked, one run at a time, Snakemake started
+repair: damaged intermediate files removed before a run
+catalogue: what every notebook shows: figures and tables with their captions
+summary: the front page's numbers and words
+page: reports/index.html
+gallery: the README's pictures
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

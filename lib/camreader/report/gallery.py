@@ -1,0 +1,50 @@
+"""The README's pictures, taken from the last `make report`; from the phantom only.
+
+Real slices may not be redistributed, so a report on real data makes no gallery.
+"""
+
+from pathlib import Path
+
+import cv2
+
+from camreader.common.errors import DataError
+from camreader.common.storage import atomic_path
+from camreader.common.study import Study
+
+PICTURES = {  # picture in reports/gallery: figure of the report
+    "examples": "figure3_examples",
+    "overlays": "figure6_overlays",
+    "realism": "01_realism",
+    "localisation": "04_localisation",
+    "claims": "05_claims",
+    "planning": "08_planning",
+}
+WIDTH = 1200  # pixels; enough for a README, small enough for git
+
+
+def write_gallery(study, folder):
+    """Write each picture, at most WIDTH pixels wide, to `folder`; refuse real images."""
+    if not study.card["synthetic"]:
+        raise DataError(
+            "Pictures for the README come from the phantom only; run `make report` without DATA",
+            found=study.card["title"],
+        )
+    for name, figure in PICTURES.items():
+        picture = cv2.imread(str(study.figures / f"{figure}.png"))
+        scale = min(1.0, WIDTH / picture.shape[1])
+        size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
+        with atomic_path(Path(folder) / f"{name}.png") as temporary:
+            cv2.imwrite(str(temporary), cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+            print(f"{folder}/{name}.png")
+
+
+def add_arguments(parser):
+    """Arguments of `camreader gallery`."""
+    parser.add_argument("--data", default="data")
+    parser.add_argument("--reports", default="reports")
+
+
+def run(options):
+    """Renew the README's pictures."""
+    study = Study(options.data, "phantom", options.reports)
+    write_gallery(study, Path(options.reports) / "gallery")

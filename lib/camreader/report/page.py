@@ -1,0 +1,125 @@
+"""The one page that leads to everything: reports/index.html, complete without a network.
+
+Every string in it is escaped by the template engine; images and notebooks are linked by relative
+address, so the folder can be carried to another machine as it is.
+"""
+
+import importlib.metadata
+import platform
+from pathlib import Path
+
+import jinja2
+import nbformat
+import pandas as pd
+from PIL import Image
+
+from camreader.common.storage import atomic_path, read_json, read_table
+from camreader.common.study import Study
+from camreader.report import catalogue, summary
+from camreader.viewer import html
+
+LONG_TABLE = 40  # rows shown on the page; the CSV has them all
+SHOWN_PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "statsmodels",
+    "captum",
+)
+
+
+def number(value):
+    """A table cell as a reader wants it: short floats, whole numbers whole, gaps as a dash."""
+    if value is None or value is pd.NA or value != value:
+        return "–"
+    if isinstance(value, float):
+        whole = abs(value) < 1e15 and value == int(value)  # infinity is no integer
+        return f"{value:.0f}" if whole else f"{value:.4g}"
+    return str(value)
+
+
+def table_view(study, name, caption):
+    """One CSV as the template wants it; long ones are cut, and say so."""
+    frame = read_table(study.tables / f"{name}.csv")
+    rows = [[number(v) for v in row] for row in frame.head(LONG_TABLE).itertuples(index=False)]
+    columns = [c.replace("_", " ") for c in frame.columns]
+    return {"name": name, "caption": caption, "columns": columns, "rows": rows, "n": len(frame)}
+
+
+def figure_view(study, name, caption):
+    """A figure with its size, so that the page keeps its shape while pictures arrive."""
+    with Image.open(study.figures / f"{name}.png") as image:
+        width, height = image.size
+    return {"name": name, "caption": caption, "width": width, "height": height}
+
+
+def executed(path):
+    """Seconds a notebook ran and the parameters it was given, from papermill's own record."""
+    record = nbformat.read(path, as_version=4).metadata.get("papermill", {})
+    return {"seconds": record.get("duration"), "parameters": record.get("parameters", {})}
+
+
+def part_view(study, notebook, part):
+    """One notebook's section: its figures, tables, links and run time."""
+    source = Path(study.reports) / "notebooks" / f"{notebook}.ipynb"
+    html.export_notebook(source, source.with_suffix(".html"))
+    return {
+        "notebook": notebook,
+        "part": part,
+        "finding": summary.finding(study, notebook),
+        "figures": [figure_view(study, *item) for item in part.figures.items()],
+        "tables": [table_view(study, *item) for item in part.tables.items()],
+        **executed(source),
+    }
+
+
+def training_view(study, seeds):
+    """How many networks were trained with these seeds, and how long that took in all."""
+    records = [read_json(path) for path in study.runs.glob("*-seed*/model.json")]
+    spent = [r["seconds"] for r in records if r.get("finished") and r["seed"] in seeds]
+    return {"networks": len(spent), "minutes": sum(spent) / 60}
+
+
+def versions():
+    """The versions behind the numbers, as (name, version) pairs."""
+    pairs = [("camreader", importlib.metadata.version("camreader"))]
+    pairs += [("Python", platform.python_version()), ("system", platform.system())]
+    return pairs + [(name, importlib.metadata.version(name)) for name in SHOWN_PACKAGES]
+
+
+def write_report(study):
+    """Write reports/index.html from the executed notebooks, figures and tables of `study`."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
+    )
+    parts = [part_view(study, *item) for item in catalogue.PARTS.items()]
+    seeds = next((p["parameters"]["SEEDS"] for p in parts if "SEEDS" in p["parameters"]), [0])
+    page = environment.get_template("template.html").render(
+        card=study.card,
+        parts=parts,
+        claims=table_view(study, "claims", catalogue.CLAIMS),
+        headline=summary.headline(study),
+        counterparts=summary.counterparts(study),
+        policy=html.POLICY,
+        versions=versions(),
+        minutes=sum(p["seconds"] or 0 for p in parts) / 60,
+        training=training_view(study, seeds),
+        seeds=seeds,
+        long_table=LONG_TABLE,
+    )
+    with atomic_path(Path(study.reports) / "index.html") as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def add_arguments(parser):
+    """Arguments of `camreader page`."""
+    parser.add_argument("--data", default="data", help="folder of cohorts/, runs/ and readings/")
+    parser.add_argument("--cohort", default="phantom")
+    parser.add_argument("--reports", default="reports", help="where index.html goes")
+
+
+def run(options):
+    """Write reports/index.html from what the notebooks left."""
+    write_report(Study(options.data, options.cohort, options.reports))

@@ -1,0 +1,301 @@
+"""Do two raters, or several, agree? Statistics with intervals, and words where they fail.
+
+Raters are columns of answers to the same cases. Every result is an `Estimate` (value, interval,
+n, note): where a statistic is undefined or its interval degenerate the note says why. Input that
+cannot mean anything (unequal lengths, a missing answer, one reading twice) raises DataError.
+statsmodels, scipy and scikit-learn are used where they have the statistic.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats import contingency_tables, inter_rater
+
+from camreader.common.errors import DataError
+from camreader.statistics.intervals import (
+    Estimate,
+    cluster_bootstrap,
+    newcombe,
+    newcombe_paired,
+    wilson,
+)
+
+NAN = float("nan")
+
+
+def cross_table(first, second, categories=None):
+    """Counts (q, q) of cases: rows the answers of `first`, columns those of `second`.
+
+    `categories` lists the allowed answers; by default those that occur, sorted. DataError for
+    unequal lengths, no case, a missing answer or one outside `categories`.
+    """
+    first, second = _answers(first, "first"), _answers(second, "second")
+    if len(first) != len(second):
+        raise DataError("Raters judged different cases", found=(len(first), len(second)))
+    if not len(first):
+        raise DataError("No case to compare")
+    if categories is None:
+        categories = sorted({*first, *second})
+    for name, answers in (("first", first), ("second", second)):
+        unknown = ~answers.isin(list(categories))
+        if unknown.any():
+            row = unknown.idxmax()
+            raise DataError(
+                "Unknown answer", row=row, column=name, found=answers[row], expected=categories
+            )
+    table = pd.crosstab(first, second)
+    return table.reindex(index=categories, columns=categories, fill_value=0)
+
+
+def _answers(column, name):
+    column = pd.Series(column).reset_index(drop=True)
+    if column.isna().any():
+        raise DataError("An answer is missing", row=column.isna().idxmax(), column=name)
+    return column
+
+
+def raw_agreement(table):
+    """Share of cases on the diagonal, Wilson interval."""
+    share = wilson(np.trace(table), np.sum(table))
+    return Estimate(share.value, share.low, share.high, share.n)
+
+
+def cohen_kappa(table, level=0.95):
+    """Cohen's kappa with its asymptotic interval (Fleiss, Cohen & Everitt 1969), statsmodels.
+
+    Flagged: a rater who gives one answer only makes kappa 0 (or 0/0) whatever the agreement.
+    """
+    counts = np.asarray(table)
+    n = int(counts.sum())
+    used = [int((counts.sum(axis=axis) > 0).sum()) for axis in (1, 0)]
+    if used == [1, 1] and np.trace(counts):
+        return Estimate(NAN, NAN, NAN, n, "both raters gave one and the same answer: 0/0")
+    if 1 in used:
+        note = "degenerate: a rater gave one answer only, so kappa is 0 whatever the agreement"
+        return Estimate(0.0, NAN, NAN, n, note)
+    result = inter_rater.cohens_kappa(counts, return_results=True)
+    half = stats.norm.ppf((1 + level) / 2) * result.std_kappa
+    note = "" if half > 0 else "degenerate: the asymptotic interval has no width"
+    return Estimate(float(result.kappa), result.kappa - half, result.kappa + half, n, note)
+
+
+def gwet_ac1(table, level=0.95):
+    """Gwet's AC1 with its interval (t, n - 1 degrees of freedom).
+
+    Gwet 2008, Br J Math Stat Psychol 61:29, equations for two raters. The categories are those
+    of `table`, used or not.
+    """
+    shares = np.asarray(table, float)
+    n, q = int(shares.sum()), len(shares)
+    if q < 2:
+        return Estimate(NAN, NAN, NAN, n, "one category only: agreement by chance is undefined")
+    shares /= n
+    mean = (shares.sum(axis=0) + shares.sum(axis=1)) / 2
+    observed = np.trace(shares)
+    chance = np.sum(mean * (1 - mean)) / (q - 1)
+    value = (observed - chance) / (1 - chance)
+    if n < 2:
+        return Estimate(float(value), NAN, NAN, n, "one case: no interval")
+    error = np.sqrt(_ac1_variance(shares, mean, observed, chance, value) / n)
+    half = stats.t.ppf((1 + level) / 2, n - 1) * error
+    note = "" if half > 0 else "degenerate: the interval has no width"
+    low, high = max(-1.0, value - half), min(1.0, value + half)
+    return Estimate(float(value), float(low), float(high), n, note)
+
+
+def _ac1_variance(shares, mean, observed, chance, value):
+    """n times the variance of AC1 for two raters (Gwet 2008), never below 0."""
+    q = len(shares)
+    pair = 1 - (mean[:, None] + mean[None, :]) / 2
+    first = np.sum(np.diag(shares) * (1 - mean)) / (q - 1) - observed * chance
+    second = np.sum(shares * pair**2) / (q - 1) ** 2 - chance**2
+    total = observed * (1 - observed) - 4 * (1 - value) * first + 4 * (1 - value) ** 2 * second
+    return max(total, 0.0) / (1 - chance) ** 2
+
+
+def indices(table):
+    """Prevalence index, bias index and PABAK of a 2x2 table, as a dict of floats.
+
+    Byrt, Bishop & Carlin 1993, J Clin Epidemiol 46:423. The first category counts as positive;
+    the bias is positive when `first` says it more often.
+    """
+    counts = np.asarray(table)
+    if counts.shape != (2, 2):
+        raise DataError("Two answers are needed", found=counts.shape, expected=(2, 2))
+    (both, first_only), (second_only, neither) = counts / counts.sum()
+    return {
+        "prevalence": float(both - neither),
+        "bias": float(first_only - second_only),
+        "pabak": float(2 * (both + neither) - 1),
+    }
+
+
+def mcnemar(table):
+    """Exact McNemar test of a 2x2 table, with Newcombe's interval for the difference in shares.
+
+    Returns a dict: first_only, second_only (discordant cases), p (two-sided, binomial),
+    difference (Estimate, share of the first category by `first` minus by `second`), note.
+    """
+    (both, first_only), (second_only, neither) = np.asarray(table).tolist()
+    p = contingency_tables.mcnemar(np.asarray(table), exact=True).pvalue
+    return {
+        "first_only": first_only,
+        "second_only": second_only,
+        "p": min(float(p), 1.0),
+        "difference": newcombe_paired(both, first_only, second_only, neither),
+        "note": "" if first_only + second_only else "no discordant case: nothing to test",
+    }
+
+
+def compare_correct(first, second, truth):
+    """Is one rater right more often? McNemar on who is right about `truth`, as in `mcnemar`."""
+    first, second, truth = (_answers(x, "answer") for x in (first, second, truth))
+    return mcnemar(cross_table(first == truth, second == truth, (True, False)))
+
+
+def sensitivity_specificity(calls, truth, positive):
+    """(sensitivity, specificity) as Estimates with Wilson intervals; flagged where n = 0.
+
+    DataError for a missing answer: it is neither a yes nor a no.
+    """
+    calls, truth = _answers(calls, "calls"), _answers(truth, "truth")
+    table = cross_table(calls.eq(positive), truth.eq(positive), (True, False))
+    (hits, false_alarms), (misses, rejections) = table.to_numpy()
+    return tuple(
+        _estimate(k, k + rest, note)
+        for k, rest, note in (
+            (hits, misses, "no positive case"),
+            (rejections, false_alarms, "no negative case"),
+        )
+    )
+
+
+def _estimate(k, n, note):
+    share = wilson(k, n)
+    return Estimate(share.value, share.low, share.high, share.n, "" if n else note)
+
+
+def two_groups(outcome, group):
+    """Is `outcome` (bool) more frequent where `group` (bool) is true? Fisher's exact test.
+
+    Returns a dict: k1 of n1 inside the group, k2 of n2 outside, p (two-sided, scipy),
+    difference (Newcombe, unpaired), note.
+    """
+    (k1, rest1), (k2, rest2) = cross_table(group, outcome, (True, False)).to_numpy().tolist()
+    empty = "" if k1 + rest1 and k2 + rest2 else "one group is empty: nothing to compare"
+    return {
+        "k1": k1,
+        "n1": k1 + rest1,
+        "k2": k2,
+        "n2": k2 + rest2,
+        "p": float(stats.fisher_exact([[k1, rest1], [k2, rest2]]).pvalue),
+        "difference": newcombe(k1, k1 + rest1, k2, k2 + rest2),
+        "note": empty,
+    }
+
+
+def two_raters(first, second, categories=None):
+    """Frame of every two-rater statistic: statistic, value, low, high, n, note."""
+    table = cross_table(first, second, categories)
+    rows = {
+        "raw agreement": raw_agreement(table),
+        "Cohen's kappa": cohen_kappa(table),
+        "Gwet's AC1": gwet_ac1(table),
+    }
+    if table.shape == (2, 2):
+        n, plain = int(table.to_numpy().sum()), "no interval is defined for an index"
+        for name, value in indices(table).items():
+            label = {"pabak": "PABAK"}.get(name, f"{name} index")
+            rows[label] = Estimate(value, NAN, NAN, n, plain)
+    return pd.DataFrame([{"statistic": name, **vars(row)} for name, row in rows.items()])
+
+
+def fleiss_kappa(ratings):
+    """Fleiss's kappa of cases x readers (Fleiss 1971, Psychol Bull 76:378), by statsmodels.
+
+    Every reader must have read every case (DataError otherwise: use krippendorff_alpha). NaN
+    with a note where one answer only occurs. Interval: `case_bootstrap`.
+    """
+    if ratings.isna().to_numpy().any():
+        raise DataError("Fleiss's kappa needs every reading", expected="krippendorff_alpha")
+    counts, categories = inter_rater.aggregate_raters(ratings.to_numpy())
+    if len(categories) < 2:
+        return Estimate(NAN, NAN, NAN, len(ratings), "all answers equal: 0/0")
+    value = inter_rater.fleiss_kappa(counts)
+    return Estimate(float(value), NAN, NAN, len(ratings), "no interval: see case_bootstrap")
+
+
+def krippendorff_alpha(ratings, metric="nominal"):
+    """Krippendorff's alpha of cases x readers; missing readings (NaN) are allowed.
+
+    Krippendorff 2019, Content Analysis, 4th ed., section 12.3. `metric` is nominal, ordinal,
+    interval or ratio. NaN with a note where no case has two readings or all answers are equal.
+    """
+    ratings = _ratings_for(ratings, metric)
+    values = np.array(sorted(ratings.stack().dropna().unique()))
+    counts = np.stack([(ratings == value).sum(axis=1).to_numpy() for value in values], axis=1)
+    counts = counts[counts.sum(axis=1) > 1]  # a single reading pairs with nothing
+    n = len(counts)
+    if n == 0:
+        return Estimate(NAN, NAN, NAN, 0, "no case has two readings")
+    weight = 1 / (counts.sum(axis=1) - 1)
+    coincidences = (counts * weight[:, None]).T @ counts - np.diag(counts.T @ weight)
+    totals = coincidences.sum(axis=1)
+    distance = _distances(values, totals, metric)
+    expected = np.sum(np.outer(totals, totals) * distance) / (totals.sum() - 1)
+    if expected == 0:
+        return Estimate(NAN, NAN, NAN, n, "all answers equal: 0/0")
+    value = 1 - np.sum(coincidences * distance) / expected
+    return Estimate(float(value), NAN, NAN, n, "no interval: see case_bootstrap")
+
+
+def _ratings_for(ratings, metric):
+    """The ratings, as numbers where the metric needs an order: as text "10" sorts before "2"."""
+    if metric not in ("nominal", "ordinal", "interval", "ratio"):
+        raise DataError(
+            "Unknown metric", found=metric, expected="nominal, ordinal, interval, ratio"
+        )
+    if metric == "nominal":
+        return ratings
+    numbers = ratings.apply(pd.to_numeric, errors="coerce")
+    text = (numbers.isna() & ratings.notna()).stack()
+    if text.any():
+        row, column = text.idxmax()
+        found = ratings.loc[row, column]
+        raise DataError("Not a number", row=row, column=column, found=found, expected=metric)
+    return numbers
+
+
+def _distances(values, totals, metric):
+    """Squared differences (v, v) between answers (Krippendorff 2019, section 12.3.3)."""
+    if metric == "nominal":
+        return 1.0 - np.eye(len(values))
+    if metric == "ordinal":
+        upto = np.cumsum(totals) - totals / 2  # mid-ranks: half of one's own, all below
+        return np.subtract.outer(upto, upto) ** 2
+    difference = np.subtract.outer(values.astype(float), values.astype(float))
+    if metric == "interval":
+        return difference**2
+    total = np.add.outer(values.astype(float), values.astype(float))
+    return np.divide(difference, total, out=np.zeros_like(difference), where=total != 0) ** 2
+
+
+def case_bootstrap(ratings, statistic=krippendorff_alpha, draws=1000, seed=0, level=0.95):
+    """`statistic(ratings)` with a percentile interval from resampled cases (all their readings).
+
+    Draws in which the statistic is undefined are left out and counted in the note.
+    """
+    whole = statistic(ratings)
+    if np.isnan(whole.value):
+        return whole
+    undefined = []
+
+    def draw(rows):
+        value = statistic(ratings.iloc[rows].reset_index(drop=True)).value
+        undefined.extend([1] if np.isnan(value) else [])
+        return value
+
+    low, high = cluster_bootstrap(draw, np.arange(len(ratings)), draws, seed, level)
+    note = f"undefined in {len(undefined)} of {draws} draws" if undefined else ""
+    note = note if not np.isnan(low) else "too few cases to resample"
+    return Estimate(whole.value, low, high, whole.n, note)

@@ -1,0 +1,71 @@
+"""Two separate proportions: Fisher's exact test, Newcombe's interval, the cases the test needs."""
+
+import numpy as np
+from scipy import stats
+from scipy.special import gammaln
+
+from camreader.statistics.intervals import newcombe
+
+ALPHA = 0.05  # two-sided
+MOST = 5000  # per group: beyond this no number is searched for
+RARE = 1e-12  # totals less likely than this cannot move a power
+
+
+def compare(k1, n1, k2, n2, wanted=0.8):
+    """k1/n1 against k2/n2: difference, Newcombe's low and high, Fisher's p, n_needed.
+
+    n_needed: cases per group, each independent of the others, for a power of `wanted` if the
+    observed difference were true; NaN where the proportions are equal, more than 5,000 would be
+    needed, or a group is empty (then everything is NaN).
+    """
+    if not n1 or not n2:
+        return dict.fromkeys(("difference", "low", "high", "p", "n_needed"), np.nan)
+    found = newcombe(k1, n1, k2, n2)
+    return {
+        "difference": found.value,
+        "low": found.low,
+        "high": found.high,
+        "p": float(stats.fisher_exact([[k1, n1 - k1], [k2, n2 - k2]]).pvalue),
+        "n_needed": cases_needed(k1 / n1, k2 / n2, wanted),
+    }
+
+
+def cases_needed(p1, p2, wanted=0.8):
+    """Cases per group with which Fisher's test reaches the power `wanted` and with one fewer not.
+
+    Exact power rises in a saw-tooth, so a slightly smaller number can reach it by luck of
+    rounding. NaN where p1 = p2 or more than 5,000 are needed.
+    """
+    if p1 == p2 or power(p1, p2, MOST) < wanted:
+        return np.nan
+    low, high = 0, MOST
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(p1, p2, middle) >= wanted else (middle, high)
+    return float(high)
+
+
+def power(p1, p2, n):
+    """Chance that Fisher's test tells p1 from p2 (two-sided 5 %) with n cases in each group.
+
+    Exact: the probabilities of all pairs of counts for which it rejects, summed (Fisher's test
+    conditions on the total, so total by total).
+    """
+    first, second = (stats.binom.pmf(np.arange(n + 1), n, p) for p in (p1, p2))
+    totals = np.flatnonzero(np.convolve(first, second) > RARE)
+    logs = gammaln(np.arange(2 * n + 1) + 1)  # logarithms of the factorials
+    return float(sum(_rejected(total, first, second, logs) for total in totals))
+
+
+def _rejected(total, first, second, logs):
+    """Probability of the pairs of counts with this sum for which the test rejects."""
+    n = len(first) - 1
+    k = np.arange(max(0, total - n), min(n, total) + 1)
+    ways = -logs[k] - logs[n - k] - logs[total - k] - logs[n - total + k]
+    chance = np.exp(ways - ways.max())
+    chance /= chance.sum()  # hypergeometric: the counts of the first group, given the total
+    order = np.argsort(chance)
+    upto = np.cumsum(chance[order])
+    # p: all counts at most as likely as this one; 1e-7 keeps equals together, as scipy does
+    place = np.searchsorted(chance[order], chance * (1 + 1e-7), side="right")
+    return (first[k] * second[total - k])[upto[place - 1] <= ALPHA].sum()

@@ -1,0 +1,17 @@
+"""Networks and their training under both protocols (notebook 02).
+
+networks: the paper's generic CNN, and ResNet-18
+experiments: the study's runs: which slices, which labels, when each stops
+patches: pieces of slices round annotated lesions
+steps: batch size, learning rate, augmentation, progress
+compute: precision, processes, repeatable numbers, memory
+trainer: one network fitted to one set of slices
+train: the runs of the study: loading, resuming, recording
+runs: one run on disk: what it was made from, how far it came, what came out
+network_plots: Figures 1 and 4: the blocks of the network
+plots: how every run learned
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

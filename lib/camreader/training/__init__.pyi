@@ -1,0 +1,13 @@
+from . import compute as compute
+from . import experiments as experiments
+from . import network_plots as network_plots
+from . import networks as networks
+from . import patches as patches
+from . import plots as plots
+from . import runs as runs
+from . import steps as steps
+from . import train as train
+from . import trainer as trainer
+from .experiments import Settings as Settings
+from .runs import load_model as load_model
+from .train import train_all as train_all

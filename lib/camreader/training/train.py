@@ -1,0 +1,198 @@
+"""Training the runs of the study: loading, refusing, resuming, recording.
+
+On several GPUs: torchrun --nproc-per-node=4 -m camreader train ... (the same arguments).
+Every run of the study (plans.PLANS) is reached this way, so a scheduler can train them side by
+side; the notebooks then find them finished and only collect them.
+"""
+
+from dataclasses import asdict, fields
+
+import pandas as pd
+import torch
+
+from camreader.cohorts import pixels, windows
+from camreader.common.errors import DataError
+from camreader.common.storage import read_table
+from camreader.common.study import Study
+from camreader.common.tables import Cohort
+from camreader.training import experiments, runs
+from camreader.training.compute import keep_buffers, repeatable, several_processes
+from camreader.training.experiments import PLANS, Plan, Settings
+from camreader.training.runs import load_model
+from camreader.training.steps import progress
+from camreader.training.trainer import Fit
+
+__all__ = ["PLANS", "Plan", "Settings", "fit", "load_model", "load_slices", "train", "train_all"]
+
+
+def train(study, name, seed=0, settings=None):
+    """Train the run `name` (a key of PLANS) unless it is finished; return its record, a dict.
+
+    Raises DataError in words where the cohort cannot carry the run's protocol.
+    """
+    settings, plan = settings or Settings(), PLANS[name]
+    frame, images = load_slices(study, plan)
+    check_trainable(frame, plan, study.card["refusals"])
+    identity = {"name": name, "seed": seed}
+    weights = None
+    if plan.start:
+        identity["start"] = train(study, plan.start, seed, settings)["fingerprint"]
+        weights = load_model(runs.folder(study, plan.start, seed))[0].state_dict()
+    where = runs.folder(study, name, seed)
+    return fit(frame, images, plan, settings, where, identity, weights)
+
+
+def train_all(study, names, seeds=(0,), settings=None):
+    """Train every run; return one row per run, the refused ones with the reason in words."""
+    rows = []
+    for seed in seeds:
+        for name in names:
+            try:
+                row = train(study, name, seed, settings) | {"status": "finished", "reason": ""}
+            except DataError as error:
+                protocol, run = experiments.part_of_study(name)
+                row = {"protocol": protocol, "run": run, "seed": seed}
+                row |= {"status": "refused", "reason": str(error)}
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def load_slices(study, plan):
+    """(cohort rows the plan is about, float32 tensor (n, 1, S, S) in 0..1 through its window).
+
+    All slices are held in memory (64 KiB each at 128x128), so training never waits for a disk.
+    """
+    frame = read_table(study.cohort_table, Cohort)
+    rows = experiments.chosen(frame, plan)
+    hu = pixels.load(study.pixels, frame)[rows]
+    frame = experiments.labelled(frame.iloc[rows].reset_index(drop=True), plan)
+    window = windows.window_for(study.card, plan.window)
+    return frame, torch.from_numpy(windows.model_input(hu, *window))
+
+
+def check_trainable(frame, plan, refusals=None):
+    """DataError saying what is needed, where the slices cannot be trained and tested on."""
+    protocol = "sound" if plan.split == "split_patient" else "paper"
+    what = f"Cannot train on the {plan.region or 'whole'} cohort under the {protocol} protocol"
+    words = (refusals or {}).get(protocol)
+    if words or frame[plan.split].isna().any():
+        raise DataError(f"{what}: {words or 'some slices are in no part of the split'}")
+    parts = {"train": 4, "test": 1} | ({"validation": 1} if plan.stop == "validation" else {})
+    for part, needed in parts.items():
+        labels = frame.loc[frame[plan.split] == part, "label"]
+        tumor, free = int((labels == 1).sum()), int((labels == 0).sum())
+        if min(tumor, free) < needed:
+            raise DataError(
+                f"{what}: too few slices in its {part} part",
+                found=f"{tumor} tumor and {free} no tumor",
+                expected=f"at least {needed} of each",
+            )
+
+
+def fit(frame, images, plan, settings, where, identity, weights=None):
+    """Train on `frame` (slice_id, label, the plan's split) and `images`; return the run's record.
+
+    where: the run's folder; identity: a dict with name ("<protocol>-<run>"), seed and whatever
+    else tells this run from others. A finished run with the same fingerprint is returned as it
+    is, a started one is resumed, and anything else in the folder is trained anew.
+    """
+    identity = identity | {"settings": asdict(settings), "plan": asdict(plan)}
+    mark = runs.fingerprint(identity, frame[["slice_id", "label", "boxes", plan.split]], images)
+    if record := runs.finished(where, mark):
+        return record
+    keep_buffers()
+    with several_processes() as (rank, world), repeatable():
+        state = Fit(frame, images, plan, settings, identity["seed"], rank, world, weights)
+        tensors, facts = runs.load_checkpoint(where, mark)
+        if facts:
+            state.resume(tensors, facts)
+        run_epochs(state, where, mark)
+        if rank == 0:
+            runs.finish(where, *results(state, identity, mark))
+    return runs.finished(where, mark)
+
+
+def run_epochs(state, where, mark):
+    """Train until the state says it is done, with a checkpoint after every epoch."""
+    with progress(state) as bar:
+        while not state.stopped:
+            state.run_epoch(bar)
+            if state.rank == 0:
+                tensors, facts = state.checkpoint()
+                runs.save_checkpoint(where, tensors, facts | {"fingerprint": mark})
+
+
+def results(state, identity, mark):
+    """(weights, history, predictions, record) of a finished training."""
+    protocol, run = experiments.part_of_study(identity["name"])
+    who = {"protocol": protocol, "run": run, "seed": identity["seed"]}
+    predictions = state.predictions().assign(**who)
+    wrong = predictions["predicted"].to_numpy() != state.labels.numpy()
+    counts = {
+        f"{kind}_{part}": int(rows.sum())
+        for part in ("train", "validation", "test")
+        for kind, rows in (
+            ("n", predictions["split"] == part),
+            ("wrong", wrong & (predictions["split"] == part)),
+        )
+    }
+    record = who | counts | facts_of(state) | identity | {"fingerprint": mark}
+    return state.best, pd.DataFrame(state.history).assign(**who), predictions, record
+
+
+def facts_of(state):
+    """How the run went, for model.json: network, stopping, speed, machine."""
+    cpu = f"CPU, {torch.get_num_threads()} threads"
+    place = (state.kept["draw"], state.kept["epoch"])
+    whole = [row for row in state.history if row["stage"] == "slices"]
+    kept = next(row for row in whole if (row["draw"], row["epoch"]) == place)
+    return {
+        "architecture": state.settings.architecture,
+        "image_size": state.images.shape[-1],
+        "window": state.plan.window,
+        "parameters": sum(p.numel() for p in state.network.parameters()),
+        "draws": state.draw + 1,
+        "kept_draw": state.kept["draw"],
+        "kept_epoch": state.kept["epoch"],
+        "epochs": len(whole),
+        "stopped": state.stopped,
+        "train_error": kept["train_error"],
+        "seconds": state.seconds,
+        "device": cpu if state.device.type == "cpu" else torch.cuda.get_device_name(),
+        "torch": torch.__version__,
+    }
+
+
+def add_arguments(parser):
+    """Arguments of `camreader train`."""
+    parser.add_argument("--data", default="data", help="folder of cohorts/ and runs/")
+    parser.add_argument("--cohort", default="phantom")
+    parser.add_argument("--protocol", default="paper", help="paper, sound, lung, liver, leakage")
+    parser.add_argument("--run", default="final", help=f"known runs: {', '.join(PLANS)}")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--may-refuse",
+        action="store_true",
+        help="a run the cohort cannot support is recorded in model.json and is no failure",
+    )
+    for field in fields(Settings):
+        flag = "--" + field.name.replace("_", "-")
+        parser.add_argument(flag, type=type(field.default), default=field.default)
+
+
+def run(options):
+    """Train one run of the study."""
+    name = f"{options.protocol}-{options.run}"
+    if name not in PLANS:
+        raise DataError("Unknown run", found=name, expected=", ".join(PLANS))
+    settings = Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
+    study = Study(options.data, options.cohort)
+    try:
+        record = train(study, name, options.seed, settings)
+    except DataError as error:
+        if not options.may_refuse:
+            raise
+        runs.refuse(runs.folder(study, name, options.seed), name, options.seed, str(error))
+        print(error)
+        return
+    print(f"{name}: {record['stopped']}; {record['wrong_test']} of {record['n_test']} wrong")

@@ -1,0 +1,244 @@
+"""A department's own images: labels.csv or class folders, and what is refused in which words."""
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from camreader.cohorts import cohort, images, pixels, windows
+from camreader.common import storage
+from camreader.common.errors import DataError
+from camreader.common.study import Study
+from camreader.common.tables import Cohort, parse_boxes
+
+
+def image(path, grey=100, kind=np.uint8, shape=(40, 60)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(grey)
+    array = np.clip(grey + rng.normal(0, 9, shape), 0, np.iinfo(kind).max).astype(kind)
+    path.write_bytes(cv2.imencode(path.suffix, array)[1].tobytes())
+
+
+HEADER = "image,label,patient,region,box,hu_offset"
+GOOD = [
+    "a.png,1,smith,lung,3 4 20 21; 30 5 40 9,",
+    "sub/b.png,no tumor,smith,,,",
+    "c.png,0,jones,liver,,",
+    "d.png,TUMOUR,miller,,,",
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for index, row in enumerate(GOOD):
+        image(tmp_path / row.split(",")[0], 60 + 30 * index)
+    return labels(tmp_path, GOOD)
+
+
+def labels(folder, rows, header=HEADER):
+    (folder / "labels.csv").write_text("\n".join([header, *rows]) + "\n")
+    return folder
+
+
+def test_labels_csv_with_everything(folder):
+    frame, card = cohort.load(folder)
+    assert frame["slice_id"].tolist() == [f"own_{n:06d}" for n in (1, 2, 3, 4)]
+    assert frame["image_path"].tolist() == ["a.png", "sub/b.png", "c.png", "d.png"]
+    assert frame["label"].tolist() == [1, 0, 0, 1]
+    assert frame["region"].tolist() == ["lung", "unknown", "liver", "unknown"]
+    assert parse_boxes(frame["boxes"][0]) == [[3, 4, 20, 21], [30, 5, 40, 9]]
+    assert frame["patient_id"].tolist() == ["smith", "smith", "jones", "miller"]
+    assert frame[["width", "height"]].to_numpy().tolist() == [[60, 40]] * 4
+    assert set(frame["label_source"]) == {"folder"} and not card["hu"]
+    assert card["contamination"]["share"] is None and "8-bit" in card["title"]
+
+
+def test_only_image_and_label_are_needed(folder):
+    rows = [",".join(row.split(",")[:2]) for row in GOOD]
+    frame, card = cohort.load(labels(folder, rows, "image,label"))
+    assert (
+        frame["split_patient"].isna().all() and (frame["split_image"].isin(["train", "test"])).all()
+    )
+    assert card["refusals"]["sound"] == "patient unknown for 4 of 4 slices"
+
+
+BAD = {
+    "label": ("a.png,perhaps,smith,,,", "1 or 0, or tumor / no tumor"),
+    "image": ("missing.png,1,smith,,,", "a file inside the folder"),
+    "image ": ("../a.png,1,smith,,,", "a file inside the folder"),
+    "image  ": ("/etc/passwd,1,smith,,,", "a file inside the folder"),
+    "image   ": ("c.png,1,smith,,,", "each image once"),
+    "region": ("a.png,1,smith,toe,,", "one of bone"),
+    "box": ("a.png,1,smith,,20 4 3 21,", "x1 < x2"),
+    "box ": ("a.png,1,smith,,3 4 20,", "4 number"),
+    "box  ": ("a.png,1,smith,,3 4 20 21; 30 5 61 9,", "x from 0 to 60, y from 0 to 40"),
+    "box   ": ("a.png,1,smith,,3 4 20 41,", "x from 0 to 60, y from 0 to 40"),
+    "box    ": ("a.png,0,smith,,3 4 20 21,", "no box where the label is 'no tumor'"),
+    "hu_offset": ("a.png,1,smith,,,minus", "1 number"),
+    "hu_offset ": ("a.png,1,smith,,,-1024", "a value in every row or in none"),
+    "patient": ("a.png,1,,,,", "a patient in every row or in none"),
+}
+
+
+@pytest.mark.parametrize("column", BAD)
+def test_a_bad_cell_is_named(folder, column):
+    row, words = BAD[column]
+    labels(folder, [GOOD[2], row, *GOOD[3:]])
+    with pytest.raises(DataError, match=words) as raised:
+        images.read(folder)
+    places = raised.value.places
+    assert places["file"] == folder / "labels.csv" and places["column"] == column.strip()
+    assert places["row"] == (2 if column == "hu_offset " else 3)
+
+
+def test_one_folder_per_class(tmp_path):
+    for name in ("Tumor", "no_tumor"):
+        for index in range(6):
+            image(tmp_path / name / "deep" / f"{index}.jpg", 80 + index)
+    (tmp_path / "no_tumor" / "notes.txt").write_text("not an image")
+    frame, card = cohort.load(tmp_path)
+    assert frame["label"].tolist() == [1] * 6 + [0] * 6
+    assert card["refusals"]["sound"] == "patient unknown for 12 of 12 slices"
+    image(tmp_path / "unsorted" / "x.jpg")
+    with pytest.raises(DataError, match="does not say the label"):
+        cohort.load(tmp_path)
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_files_that_are_not_read_are_counted_by_kind_without_their_names(tmp_path, table):
+    for name in ("tumor/a.png", "normal/b.png", "loose.png"):
+        image(tmp_path / name)
+    others = ("tumor/c.dcm", "d.TIF", "notes.txt", "scan.doe_jane", "tumor/._a.png", ".git/x.png")
+    for name in others:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    if table:
+        labels(tmp_path, ["tumor/a.png,1", "normal/b.png,0"], "image,label")
+    _frame, card = cohort.load(tmp_path)
+    kinds = "1 .dcm, 1 .png, 1 .tif, 1 .txt, 1 of another kind"
+    assert card["doubts"] == [f"5 file(s) in the folder are not read: {kinds}"]
+
+
+@pytest.mark.parametrize("table", [True, False])
+def test_no_file_name_travels_on(tmp_path, table):
+    names = [f"{kind}/Doe_Jane/MRN99-{i}.png" for kind in ("tumor", "normal") for i in range(3)]
+    for index, name in enumerate(names):
+        image(tmp_path / "in" / name, 60 + 20 * index)
+    if table:
+        labels(tmp_path / "in", [f"{name},{name[0] == 't':d}" for name in names], "image,label")
+    study = Study(str(tmp_path / "data"), "own")
+    frame, card = cohort.load(tmp_path / "in")
+    frame, card = pixels.bring_in(frame, card, study.cohort_folder / "source")
+    pixels.ingest(frame, card["source"], study.pixels, 16, progress=False)
+    storage.write_table(frame, study.cohort_table, Cohort)
+    study.save_card(card)
+    written = [path for path in study.cohort_folder.rglob("*") if path.is_file()]
+    assert len(written) == len(names) + 4
+    for content in [frame.to_csv().encode(), *(path.read_bytes() for path in written)]:
+        assert not [word for word in (b"Doe", b"Jane", b"MRN99") if word in content]
+    for slice_id, path in zip(frame["slice_id"], frame["image_path"], strict=True):
+        assert path.endswith(f"/{slice_id}.png")  # table and copies count alike
+
+
+def test_8_and_16_bit_do_not_mix(tmp_path):
+    image(tmp_path / "tumor" / "a.png")
+    image(tmp_path / "no_tumor" / "b.png", 30000, np.uint16)
+    with pytest.raises(DataError, match="mixed"):
+        cohort.load(tmp_path)
+
+
+def test_a_full_offset_makes_hu(folder):
+    _frame, card = cohort.load(labels(folder, [f"{row}-1024" for row in GOOD]))
+    assert card["hu"] and card["window"] == [50, 400]
+
+
+def test_the_window_of_16_bit_greys_covers_them(tmp_path):
+    for index in range(4):
+        image(tmp_path / "tumor" / f"{index}.png", 20000 + 1000 * index, np.uint16)
+        image(tmp_path / "no_tumor" / f"{index}.png", 22000, np.uint16)
+    frame, card = cohort.load(tmp_path)
+    copied, card = pixels.bring_in(frame, card, tmp_path / "in")
+    values = pixels.read_hu(tmp_path / "in" / copied["image_path"][0])
+    shown = windows.window(values, *card["window"])
+    assert 0 <= shown.min() < shown.max() <= 1 and shown.std() > 0
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xd8\xff broken", b"GIF89a" + bytes(50)])
+def test_a_broken_or_foreign_image_is_named(tmp_path, content):
+    image(tmp_path / "tumor" / "a.jpg")
+    broken = tmp_path / "no_tumor" / "b.jpg"
+    broken.parent.mkdir()
+    broken.write_bytes(content)
+    with pytest.raises(DataError, match=r"image|Image") as raised:
+        cohort.load(tmp_path)
+    assert raised.value.places["file"] == broken
+
+
+def test_a_jpeg_that_breaks_off_is_named_when_it_is_read(tmp_path):
+    image(tmp_path / "tumor" / "a.jpg")
+    image(tmp_path / "no_tumor" / "b.jpg", shape=(400, 400))
+    broken = tmp_path / "no_tumor" / "b.jpg"
+    broken.write_bytes(broken.read_bytes()[:-500])
+    frame, card = cohort.load(tmp_path)
+    with pytest.raises(DataError, match="JPEG cannot be decoded") as raised:
+        pixels.bring_in(frame, card, tmp_path / "in")
+    assert raised.value.places["file"] == broken
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n\r\n", ",,,,,\n", "  ,,,,,\n"])
+def test_blank_lines_at_the_end_are_no_rows(folder, end):
+    with open(folder / "labels.csv", "a", newline="") as handle:
+        handle.write(end)
+    assert len(images.read(folder)[0]) == len(GOOD)
+    with open(folder / "labels.csv", "a") as handle:
+        handle.write(GOOD[0] + "\n")  # now one of them stands in the middle
+    with pytest.raises(DataError) as raised:
+        images.read(folder)
+    assert raised.value.places["row"] == 6
+
+
+def test_a_16_bit_image_that_breaks_off_is_named(tmp_path):
+    for name in ("tumor/a.png", "no_tumor/b.png"):
+        image(tmp_path / name, 30000, np.uint16, (300, 300))
+    broken = tmp_path / "tumor" / "a.png"
+    broken.write_bytes(broken.read_bytes()[:-9000])
+    with pytest.raises(DataError, match="PNG cannot be decoded") as raised:
+        cohort.load(tmp_path)
+    assert raised.value.places["file"] == broken
+
+
+@pytest.mark.parametrize("content", ["", "image\na.png\n", "image,label\n", "image,label\na.png\n"])
+def test_an_empty_or_short_table(tmp_path, content):
+    image(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text(content)
+    with pytest.raises(DataError):
+        cohort.load(tmp_path)
+
+
+def test_an_empty_folder_says_what_is_expected(tmp_path):
+    with pytest.raises(DataError, match="one folder per class"):
+        cohort.load(tmp_path)
+    with pytest.raises(DataError, match="Folder of slices not found"):
+        cohort.load(tmp_path / "nowhere")
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_damage_to_labels_csv_gives_a_data_error_or_the_rows_it_says(folder, data):
+    text = "\n".join([HEADER, *GOOD]) + "\n"
+    content = bytearray(text.encode())
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place : place + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=4))
+    (folder / "labels.csv").write_bytes(content)
+    try:
+        frame, _facts = images.read(folder)
+    except DataError:
+        return
+    lines = content.decode("utf-8-sig").splitlines()[1:]
+    while not lines[-1].strip(' ,"\t'):  # blank lines at the end
+        lines.pop()
+    for row, line in zip(frame.itertuples(), lines, strict=True):
+        cells = line.split(",")
+        assert row.image_path in line and (folder / row.image_path).exists()
+        assert row.label == images.label_of(cells[1].strip('"'))

@@ -1,0 +1,182 @@
+"""The rival methods against independent implementations: torchcam, captum, and by hand."""
+
+import numpy as np
+import pytest
+import torch
+from small_networks import Small, images_of, rescaled
+from torch import nn
+
+from camreader.common.errors import DataError
+from camreader.heatmaps import gradcam, methods
+from camreader.training.networks import GenericCNN
+
+torch.set_num_threads(1)
+
+
+class Pooled(nn.Module):
+    """A network CAM was made for: global average pooling, then one linear layer."""
+
+    def __init__(self, outputs=1, seed=0):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.body = nn.Sequential(nn.Conv2d(1, 5, 3, padding=1), nn.ReLU())
+        self.head = nn.Linear(5, outputs)
+        self.target_layer = self.body
+
+    def forward(self, x):
+        return self.head(self.body(x).mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def generic():
+    torch.manual_seed(1)
+    return GenericCNN(64).eval()
+
+
+def torchcam_raw(kind, model, images, wanted):
+    """torchcam 0.5's raw map (N, h, w) of class `wanted` of several logits."""
+    with kind(model, target_layer=model.target_layer) as extractor:
+        scores = model(images)
+        return extractor(wanted, scores, normalized=False)[0].detach().numpy()
+
+
+def test_cam_is_torchcams_and_of_one_logit_its_signed_weights():
+    from torchcam.methods import CAM
+
+    model, images = Pooled(2).eval(), images_of(0)
+    with CAM(model, target_layer=model.body, fc_layer=model.head) as extractor:
+        model(images)
+        theirs = extractor(1, normalized=False)[0].detach().numpy()
+    ours = methods.cam(model, images, torch.ones(5, dtype=torch.long))
+    np.testing.assert_allclose(ours, rescaled(theirs, (16, 16)), atol=1e-5)
+    one, maps = Pooled(1).eval(), None
+    with torch.no_grad():
+        maps = torch.einsum("nkhw,k->nhw", one.body(images), one.head.weight[0])
+    for wanted, sign in ((1, 1), (0, -1)):
+        found = methods.compute("cam", one, images, wanted)
+        np.testing.assert_allclose(found, rescaled(sign * maps, (16, 16)), atol=1e-5)
+
+
+def test_cam_is_grad_cam_where_it_applies():
+    """Selvaraju et al. 2017, section 3.1: Grad-CAM generalises CAM."""
+    model, images = Pooled(1, seed=3).eval(), images_of(3)
+    grad = gradcam.grad_cam(model, images, 1)
+    np.testing.assert_allclose(methods.compute("cam", model, images, 1), grad, atol=1e-5)
+
+
+def test_cam_is_refused_where_it_does_not_apply(generic):
+    with pytest.raises(DataError, match="does not apply"):
+        methods.compute("cam", generic, images_of(0, 2, 64), 1)
+
+
+def test_hirescam_is_gradient_times_activation_by_hand():
+    model, images = Small(4).eval(), images_of(4)
+    activations, logits = gradcam.activations_and_logits(model, model.after, images)
+    gradient = torch.autograd.grad(logits.sum(), activations)[0]
+    expected = rescaled((activations * gradient).sum(1).detach(), (16, 16))
+    found = methods.compute("hirescam", model, images, 1)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_grad_cam_pp_is_the_grad_cam_packages():
+    from pytorch_grad_cam import GradCAMPlusPlus
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    model, images = Small(5, outputs=2).eval(), images_of(5)
+    with torch.no_grad():
+        model.head.weight.mul_(1000)  # the package adds 1e-6 below, which small slopes would feel
+    with GradCAMPlusPlus(model, [model.after]) as package:
+        package(images, targets=[ClassifierOutputTarget(1)] * len(images))
+        kept = package.activations_and_grads
+        activations, gradients = kept.activations[0].numpy(), kept.gradients[0].numpy()
+        weights = package.get_cam_weights(images, model.after, None, activations, gradients)
+    theirs = np.einsum("nk,nkhw->nhw", weights, activations)
+    ours = methods.compute("gradcam_pp", model, images, 1)
+    np.testing.assert_allclose(ours, rescaled(theirs, (16, 16)), atol=1e-4)
+
+
+@pytest.mark.parametrize("wanted", [0, 1])
+def test_saliency_is_the_absolute_gradient(generic, wanted):
+    images = images_of(6, 3, 64).requires_grad_()
+    gradient = torch.autograd.grad(generic(images).sum(), images)[0].abs().amax(1)
+    expected = methods.unit(gradient.numpy())
+    found = methods.compute("saliency", generic, images.detach(), wanted)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_integrated_gradients_add_up_to_the_score(generic):
+    """Completeness (Sundararajan et al. 2017, proposition 1), before the sign is cut off."""
+    from captum.attr import IntegratedGradients
+
+    images = images_of(7, 2, 64)
+    method = IntegratedGradients(methods.ClassScore(generic))
+    ones = torch.ones(2, dtype=torch.long)
+    parts = method.attribute(images, additional_forward_args=ones, n_steps=200)
+    with torch.no_grad():
+        gain = generic(images) - generic(torch.zeros_like(images))
+    np.testing.assert_allclose(parts.sum((1, 2, 3)).detach(), gain, atol=0.02)
+    found = methods.compute("integrated_gradients", generic, images, 1, steps=200)
+    np.testing.assert_allclose(found, methods.unit(parts.detach()[:, 0].numpy()), atol=0.02)
+
+
+def test_occlusion_finds_the_only_place_the_score_depends_on():
+    class Corner(nn.Module):
+        def forward(self, x):
+            return x[:, 0, 4:12, 4:12].mean((1, 2))
+
+    images = torch.zeros(2, 1, 48, 48)
+    images[:, :, 4:12, 4:12] = 1
+    found = methods.compute("occlusion", Corner(), images, 1, window=8, stride=4)
+    assert (found[:, 4:12, 4:12] > 0.5).all() and (found[:, 24:] == 0).all()
+
+
+def test_guided_grad_cam_is_grad_cam_times_guided_backpropagation(generic):
+    from captum.attr import GuidedBackprop
+
+    images, ones = images_of(8, 3, 64), torch.ones(3, dtype=torch.long)
+    guided = GuidedBackprop(methods.ClassScore(generic)).attribute(
+        images.requires_grad_(), additional_forward_args=ones
+    )
+    coarse = gradcam.explain(generic, images.detach(), 1).raw
+    large = nn.functional.interpolate(
+        torch.tensor(coarse).relu()[:, None], (64, 64), mode="bilinear"
+    )
+    expected = methods.unit((large * guided).detach()[:, 0].numpy())
+    found = methods.compute("guided_gradcam", generic, images.detach(), 1)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_baselines_know_nothing_of_the_network(generic):
+    images = images_of(9, 4, 64)
+    for method in methods.BASELINES:
+        ones = methods.compute(method, generic, images, 1)
+        np.testing.assert_array_equal(ones, methods.compute(method, None, images, 0))
+    centre = methods.compute("centre", None, images, 1)
+    assert np.unravel_index(centre[0].argmax(), (64, 64)) == (31, 31)
+    assert not np.allclose(*methods.compute("random", None, images, 1)[:2])
+
+
+@pytest.mark.parametrize("method", [name for name in methods.METHODS if name != "cam"])
+def test_every_method_gives_maps_in_0_to_1_and_leaves_the_network_alone(generic, method):
+    images = images_of(10, 3, 64)
+    before = {name: value.clone() for name, value in generic.state_dict().items()}
+    generic.train()
+    with torch.no_grad():
+        maps = methods.compute(method, generic, images, [0, 1, 1])
+    assert maps.shape == (3, 64, 64) and maps.dtype == np.float32
+    assert maps.min() >= 0 and set(maps.max((1, 2)).round(5)) <= {0, 1}
+    assert generic.training and all(p.grad is None for p in generic.parameters())
+    assert not any(m._forward_hooks or m._backward_hooks for m in generic.modules())
+    assert all(value.equal(before[name]) for name, value in generic.state_dict().items())
+    assert methods.compute(method, generic, images[:0], 1).shape == (0, 64, 64)
+    generic.eval()
+
+
+def test_an_unknown_method_is_named():
+    with pytest.raises(DataError, match="Unknown heat-map method"):
+        methods.compute("eigencam", None, images_of(0), 1)
+
+
+def test_what_is_not_finite_becomes_blank():
+    maps = methods.unit(np.array([[[np.nan, 1.0]], [[-1.0, 2.0]], [[-1.0, -2.0]]]))
+    np.testing.assert_array_equal(maps, [[[0, 0]], [[0, 1]], [[0, 0]]])

@@ -1,0 +1,140 @@
+"""The reader study's sentences and checklist, and its figures for every kind of input."""
+
+import matplotlib.pyplot as plt
+import pytest
+from places import ROOT
+from readings_fixture import readings as tidy
+
+from camreader.common.study import Study
+from camreader.reader_study import findings, planning, tables
+from camreader.reader_study import plots as draw
+from camreader.reader_study import study as study_readings
+from camreader.reader_study.study import ReaderStudy
+
+CHECKLISTS = ROOT / "data" / "published" / "checklists.csv"
+
+
+@pytest.fixture(scope="module")
+def study():
+    return study_readings._from_log(tidy(), "by hand", None)
+
+
+@pytest.fixture(scope="module")
+def plan(study):
+    return planning.planning_table(study, readers=(5, 10))
+
+
+def analysed(study, plan):
+    names = ("comparison", "benefit_harm", "helpfulness", "time")
+    return [*(getattr(tables, f"{name}_table")(study) for name in names), plan]
+
+
+def test_the_sentences_say_what_the_tables_hold(study, plan):
+    words = " ".join(findings.findings(study, *analysed(study, plan)))
+    for piece in (
+        "Recorded readings: 2 readers × 8 cases",
+        "Where the CNN was right, 5 of 6 wrong answers turned right and 0 of 4 right answers",
+        "Where the CNN was wrong, 0 of 1 wrong answers turned right and 2 of 5 right answers",
+        "helpful in 5 of 5 readings where the CNN agreed",
+        "and in 0 of 11 where it disagreed",
+        "14 s unaided, another 14 s aided",
+        "15 points: no room above the pilot's AUC",
+    ):
+        assert piece in words, piece
+    assert "nan" not in words.lower()
+
+
+def test_a_simulation_says_first_that_nobody_read(plan):
+    study = study_readings.load("", Study("nowhere", "none", "nowhere"), readers=3, cases=16)
+    sentences = findings.findings(study, *analysed(study, plan))
+    assert sentences[0].startswith("SIMULATED") and sentences[1].startswith("Nobody read")
+
+
+def test_scores_alone_say_what_is_missing(study, plan):
+    alone = ReaderStudy(study.scores, None, "scores", False, ["a flag"])
+    words = findings.findings(alone, *analysed(alone, plan))
+    assert f"Benefit and harm: {tables.NO_LOG}." in words and words[-1] == "Note: a flag."
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t, "AUC for"),
+        (lambda t: t[t["reader"] == "Ann"], "AUC for these readers only"),
+        (lambda t: t.assign(truth="1"), "AUC: no comparison (refused: Fewer than two cases"),
+        (lambda t: t[t["case"] == "c1"], "AUC: no comparison (refused: Fewer than two cases"),
+        (lambda t: t[t["modality"] == "unaided"], "AUC: no comparison (one treatment"),
+    ],
+    ids=["whole", "one reader", "one class", "one case", "unaided only"],
+)
+def test_no_sentence_stands_twice_and_the_auc_is_never_passed_over(plan, change, words):
+    study = study_readings._from_log(change(tidy()), "by hand", None)
+    sentences = findings.findings(study, *analysed(study, plan))
+    assert len(set(sentences)) == len(sentences)
+    assert any(sentence.startswith(words) for sentence in sentences)
+
+
+def test_nothing_about_readings_is_met_by_a_simulation(study):
+    """What the items say of readers and readings needs some; the report's own items do not."""
+    simulated = study_readings.load("", Study("nowhere", "none", "nowhere"), readers=2, cases=12)
+    table = findings.checklist(CHECKLISTS, simulated).set_index(["guideline", "item"])
+    mrmc = table.loc[findings.GUIDELINES["MRMC"]]
+    for item in ("readers", "analysis", "per reader", "missing", "time", "automation bias"):
+        assert mrmc.loc[item, "status"] == "missing" and "no readings" in mrmc.loc[item, "missing"]
+    assert not mrmc["status"].eq("met").any()
+    alone = ReaderStudy(study.scores, None, "", False)
+    scores = findings.checklist(CHECKLISTS, alone).set_index("item")
+    assert scores.loc[["analysis", "per reader"], "status"].eq("met").all()
+    assert scores.loc["time", "status"] == "missing"
+
+
+def test_the_checklist_waits_for_real_readings(study):
+    real = findings.checklist(CHECKLISTS, study)
+    alone = findings.checklist(CHECKLISTS, ReaderStudy(study.scores, None, "", False))
+    assert set(real["status"]) == {"met", "partly", "missing"}
+    assert (real["status"] != "met").eq(real["missing"] != "").all()
+    waiting = alone["status"].eq("missing") & real["status"].ne("missing")
+    assert waiting.any() and alone.loc[waiting, "missing"].str.contains("scores").all()
+    counts = findings.checklist_counts(real)
+    assert counts[["met", "partly", "missing"]].to_numpy().sum() == len(real)
+    assert len(counts) == 3
+
+
+def figures(study, plan):
+    compared, change = tables.readers_table(study), tables.benefit_harm_table(study)
+    yield draw.draw_auc_dots(study, compared)
+    yield draw.draw_roc(study)
+    yield draw.draw_flow(study, tables.flow_table(study))
+    yield draw.draw_benefit_harm(study, change)
+    yield draw.draw_time(study, tables.time_table(study))
+    yield draw.draw_planning(study, plan)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t,
+        lambda t: t[t["reader"] == "Ann"],
+        lambda t: t.assign(truth="1"),
+        lambda t: t.assign(score="8", diagnosis="1"),
+        lambda t: t[t["modality"] == "unaided"],
+        lambda t: t.assign(cnn_prediction="", seconds="", helpfulness=""),
+    ],
+    ids=["whole", "one reader", "one class", "all equal", "unaided only", "bare"],
+)
+def test_every_figure_is_drawn_or_refused_with_its_source(tmp_path, plan, change):
+    study = study_readings._from_log(change(tidy()), "by hand", None)
+    for k, figure in enumerate(figures(study, plan)):
+        draw.save_readers(figure, Study(reports=tmp_path), study, f"f{k}")
+        assert figure.get_supxlabel() == study.source
+        assert (tmp_path / "figures" / f"f{k}.png").stat().st_size > 3000
+    plt.close("all")
+
+
+def test_a_simulated_figure_is_marked_in_red(plan):
+    study = study_readings.load("", Study("nowhere", "none", "nowhere"), readers=2, cases=12)
+    for figure in figures(study, plan):
+        draw.label_source(figure, study)
+        assert figure.get_supxlabel().startswith("SIMULATED")
+        assert figure._supxlabel.get_color() == draw.HARM
+    plt.close("all")

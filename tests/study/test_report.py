@@ -1,0 +1,133 @@
+"""The whole study, end to end, on a tiny phantom: killed, resumed, repeated, edited.
+
+The tests here share one finished copy of the checkout, in the order of this file; each leaves it
+complete.
+"""
+
+import subprocess
+import sys
+
+import nbformat
+import pandas as pd
+import yaml
+from places import ROOT
+from study_run import QUICK, checkout_environment, run
+
+from camreader.common.storage import read_table
+from camreader.common.study import Study
+from camreader.common.tables import Cohort, Predictions
+from camreader.report import catalogue
+
+
+def test_after_a_kill_the_next_run_completes_everything(finished):
+    reports = finished / "reports"
+    assert (reports / "index.html").stat().st_size > 10_000
+    for notebook, part in catalogue.PARTS.items():
+        assert (reports / "notebooks" / f"{notebook}.ipynb").exists()
+        assert (reports / "notebooks" / f"{notebook}.html").exists()
+        for name in part.figures:
+            assert (reports / "figures" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+        for name in part.tables:
+            assert len(read_table(reports / "tables" / f"{name}.csv")) > 0, name
+    assert not list(reports.rglob("*.part.ipynb")) and not list(finished.rglob("*.tmp.*"))
+
+
+def test_its_tables_keep_their_contracts(finished):
+    study = Study(str(finished / "data"), "phantom", str(finished / "reports"))
+    cohort = read_table(study.cohort_table, Cohort)
+    assert len(cohort) == QUICK["parameters"]["01_ingest"]["SLICES"]
+    predictions = read_table(study.runs / "predictions.parquet", Predictions)
+    assert {"paper", "sound"} <= set(predictions["protocol"])
+    assert set(predictions["slice_id"]) <= set(cohort["slice_id"])
+
+
+def test_the_claims_ledger_stands_beside_the_report(finished):
+    claims = pd.read_csv(finished / "reports" / "tables" / "claims.csv")
+    assert len(claims) >= 25 and claims["verdict"].notna().all()
+
+
+def test_no_path_of_this_machine_is_in_the_report(finished):
+    for path in (finished / "reports").rglob("*.html"):
+        assert str(ROOT) not in path.read_text(), path
+    for path in (finished / "reports" / "tables").glob("*.csv"):
+        assert str(finished) not in path.read_text(), path
+
+
+def test_every_executed_notebook_ran_without_a_warning_of_its_own(finished):
+    for path in (finished / "reports" / "notebooks").glob("*.ipynb"):
+        for cell in nbformat.read(path, as_version=4).cells:
+            for output in cell.get("outputs", []):
+                text = output.get("text", "")
+                assert "Traceback" not in text and "Warning:" not in text, (path.stem, text[:500])
+
+
+def test_a_second_run_does_nothing_and_says_so(finished):
+    page = (finished / "reports" / "index.html").stat().st_mtime_ns
+    status, words = run(finished)
+    assert status == 0 and "Nothing to be done" in words
+    assert (finished / "reports" / "index.html").stat().st_mtime_ns == page
+
+
+def test_editing_05_repeats_only_05_and_the_report(finished):
+    path = finished / "notebooks" / "05_reader_results.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(nbformat.v4.new_markdown_cell("An edit."))
+    nbformat.write(notebook, path)
+    executed = sorted((finished / "reports" / "notebooks").glob("*.ipynb"))
+    before = {p.stem: p.stat().st_mtime_ns for p in executed}
+    page = (finished / "reports" / "index.html").stat().st_mtime_ns
+    status, words = run(finished)
+    assert status == 0, words[-4000:]
+    again = {p.stem for p in executed if p.stat().st_mtime_ns != before[p.stem]}
+    assert again == {"05_reader_results"}
+    assert (finished / "reports" / "index.html").stat().st_mtime_ns != page
+
+
+def test_a_misspelt_parameter_stops_before_anything_runs(finished):
+    config = yaml.safe_load((finished / "config.yaml").read_text())
+    config["parameters"]["02_train"]["EPOHCS"] = 3
+    (finished / "misspelt.yaml").write_text(yaml.safe_dump(config))
+    status, words = run(finished, "--config", "misspelt.yaml")
+    assert status != 0 and "02_train: no parameter 'EPOHCS'" in words
+
+
+def test_the_notebooks_run_cell_by_cell_from_their_own_folder(finished):
+    """nbval opens a kernel in notebooks/ and runs every cell, with the quick parameters."""
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
+    targets = []
+    for name in catalogue.PARTS:
+        executed = nbformat.read(finished / "reports" / "notebooks" / f"{name}.ipynb", 4)
+        source = load_notebook_node(str(finished / "notebooks" / f"{name}.ipynb"))
+        values = executed.metadata["papermill"]["parameters"]
+        target = finished / "notebooks" / f"quick_{name}.ipynb"
+        nbformat.write(parameterize_notebook(source, values), target)
+        targets.append(target.name)
+    options = ["-q", "--nbval-lax", "--nbval-cell-timeout=300", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *targets],
+        cwd=finished / "notebooks",
+        env=checkout_environment(finished),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_the_real_sample_goes_through_the_same_notebooks(finished_copy, sample):
+    """One patient: the sound protocol is refused in words, the paper's runs."""
+    status, words = run(finished_copy, "--data", str(sample))
+    assert status == 0, words[-4000:]
+    study = Study(str(finished_copy / "data"), "deeplesion-sample", str(finished_copy / "reports"))
+    assert "3 patients needed, 1 found" in study.card["refusals"]["sound"]
+    assert not study.card["synthetic"]
+    page = (finished_copy / "reports" / "index.html").read_text()
+    assert "3 patients needed, 1 found" in page and study.card["title"] in page
+
+
+def test_05_says_the_same_on_every_machine():
+    command = [sys.executable, "-m", "pytest", "-q", "--nbval", "-p", "no:cacheprovider"]
+    notebook = ROOT / "notebooks" / "05_reader_results.ipynb"
+    done = subprocess.run([*command, notebook], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-4000:]

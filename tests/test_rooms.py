@@ -1,0 +1,61 @@
+"""The house: twelve rooms, each with its map, each module with a test of its name."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+from places import ROOT
+
+PACKAGE = ROOT / "lib" / "camreader"
+ROOMS = sorted(path.parent for path in PACKAGE.rglob("__init__.py") if path.parent != PACKAGE)
+NAMES = [room.relative_to(PACKAGE).as_posix() for room in ROOMS]
+
+
+def modules(room):
+    """Names of what lies in a room: its modules, and rooms inside it."""
+    files = {path.stem for path in room.glob("*.py")} - {"__init__"}
+    return files | {path.parent.name for path in room.glob("*/__init__.py")}
+
+
+def docstring(path):
+    return ast.get_docstring(ast.parse(path.read_text())) or ""
+
+
+def test_there_are_twelve_rooms_and_no_loose_module():
+    assert len([name for name in NAMES if "/" not in name]) == 12
+    assert {path.name for path in PACKAGE.glob("*.py")} == {"__init__.py", "__main__.py"}
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=NAMES)
+def test_a_rooms_docstring_names_each_of_its_modules_and_no_other(room):
+    named = re.findall(r"^(\w+): ", docstring(room / "__init__.py"), re.M)
+    assert sorted(named) == sorted(modules(room))
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=NAMES)
+def test_a_module_has_a_test_of_its_name_or_says_where_it_is_tested(room):
+    tests = ROOT / "tests" / room.relative_to(PACKAGE)
+    for path in sorted(room.glob("*.py")):
+        if path.stem != "__init__" and not (tests / f"test_{path.stem}.py").exists():
+            found = re.search(r"Tested (?:in|by) (tests/[\w/.]+)", docstring(path))
+            assert found, f"{path}: no {tests / f'test_{path.stem}.py'}, and no reason"
+            assert (ROOT / found[1]).exists(), f"{path}: {found[1]} is not there"
+
+
+def loaded(statement):
+    """Which heavy packages one statement loads, in a process of its own."""
+    heavy = ("torch", "matplotlib", "pandas", "numpy")
+    code = f"{statement}\nimport sys; print([m for m in {heavy} if m in sys.modules])"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+
+def test_the_package_and_its_rooms_load_nothing_heavy_by_themselves():
+    rooms = ", ".join(f"camreader.{name}" for name in NAMES if "/" not in name)
+    assert loaded(f"import camreader, {rooms}").stdout.strip() == "[]"
+
+
+def test_a_reading_session_loads_neither_torch_nor_a_plot():
+    assert not {"torch", "matplotlib"} & set(loaded("from camreader.session import widget").stdout)
+    assert "torch" not in loaded("from camreader.session import widget, server").stdout
