@@ -12,8 +12,8 @@ from pathlib import Path
 from results import finish
 
 from camreader.statistics.intervals import wilson
-from camreader.statistics.mrmc import obuchowski_rockette, roe_metz
-from camreader.statistics.mrmc.u_statistics import u_statistics
+from camreader.statistics.mrmc import analysis, roe_metz
+from camreader.statistics.mrmc.ustatistics import u_statistics
 
 ROOT = Path(__file__).parents[2]
 VIPER = ROOT.parent / "shared" / "reader-data" / "viper_mrmc.imrmc"
@@ -37,9 +37,7 @@ def analyses(frame):
     """{name: function that analyses the tidy table}."""
     found = {"U-statistics": lambda: u_statistics(frame)}
     for covariance in ("jackknife", "delong", "unbiased"):
-        found[covariance] = lambda c=covariance: obuchowski_rockette.obuchowski_rockette(
-            frame, covariance=c
-        )
+        found[covariance] = lambda c=covariance: analysis.obuchowski_rockette(frame, covariance=c)
     return found
 
 
@@ -58,8 +56,8 @@ def viper():
     """Seconds from the file to every analysis of the 20-reader study; None where it is absent."""
     if not VIPER.exists():
         return None
-    frame = obuchowski_rockette.read_imrmc(VIPER)
-    found = {"reading the file seconds": seconds(lambda: obuchowski_rockette.read_imrmc(VIPER))}
+    frame = analysis.read_imrmc(VIPER)
+    found = {"reading the file seconds": seconds(lambda: analysis.read_imrmc(VIPER))}
     found |= {f"{name} seconds": seconds(work) for name, work in analyses(frame).items()}
     return found | {"all seconds": round(sum(found.values()), 3), "limit seconds": LIMIT_S}
 

@@ -38,7 +38,7 @@ def test_a_relative_log_is_the_projects_and_not_the_kernels(project, tmp_path, a
     """The kernel runs in a temporary folder, which goes with the server."""
     study = Study("data", "tiny", "reports")
     page = server.page(study, {"DATABASE": address}, NOTEBOOK)
-    page.cells[-1].source = "session.open_session(study, DATABASE, reader='Ann')"
+    page.cells[-1].source = page.cells[-1].source.replace("DATABASE,", "DATABASE, 'Ann',")
     (tmp_path / "served").mkdir()
     where = {"metadata": {"path": str(tmp_path / "served")}}
     NotebookClient(nbformat.from_dict(page), kernel_name="python3", resources=where).execute()

@@ -23,7 +23,7 @@ from camreader.session.questions import score
 from camreader.session.sealed import open_all, release
 from camreader.session.simulate import simulate_readings
 from camreader.session.tidy import load_tidy
-from camreader.statistics.mrmc.obuchowski_rockette import read_imrmc
+from camreader.statistics.mrmc.analysis import read_imrmc
 
 NASTY = "=cmd|' /C calc'!A0 <script>alert(1)</script>, \"quoted\"\nnext"
 NAME = "=Ann <b>O'Neil</b>, MD"

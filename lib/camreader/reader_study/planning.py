@@ -4,7 +4,7 @@ import pandas as pd
 
 from camreader.common.errors import DataError
 from camreader.statistics.mrmc import power, roe_metz
-from camreader.statistics.mrmc.obuchowski_rockette import obuchowski_rockette
+from camreader.statistics.mrmc.analysis import obuchowski_rockette
 
 POINTS = (0.05, 0.10, 0.15)
 STRUCTURES = {

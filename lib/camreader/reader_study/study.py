@@ -16,7 +16,7 @@ from camreader.session.database import LOG, sqlite_file
 from camreader.session.questions import CODES, DIAGNOSES, HELPFULNESS
 from camreader.session.simulate import simulate_readings
 from camreader.session.tidy import load_tidy
-from camreader.statistics.mrmc.obuchowski_rockette import read_scores, tidy
+from camreader.statistics.mrmc.analysis import read_scores, tidy
 
 NEEDED = ["reader", "case", "modality", "truth", "score", "diagnosis"]
 OPTIONAL = ["confidence", "helpfulness", "seconds", "order", "cnn_prediction", "simulated"]

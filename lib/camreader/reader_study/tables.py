@@ -12,8 +12,8 @@ from camreader.common.errors import DataError
 from camreader.reader_study.study import HELPFULNESS, MODALITIES
 from camreader.statistics.agreement import mcnemar
 from camreader.statistics.intervals import cluster_bootstrap, clustered, wilson
-from camreader.statistics.mrmc.obuchowski_rockette import obuchowski_rockette
-from camreader.statistics.mrmc.u_statistics import u_statistics
+from camreader.statistics.mrmc.analysis import obuchowski_rockette
+from camreader.statistics.mrmc.ustatistics import u_statistics
 
 COMPARISON = ["compared", "metric", "covariance", "random", "first", "second", "difference"]
 COMPARISON += ["low", "high", "f", "ddf", "p", "flags"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from places import SHARED
 
-from camreader.statistics.mrmc import obuchowski_rockette, power, roe_metz
+from camreader.statistics.mrmc import analysis, power, roe_metz
 from camreader.statistics.mrmc.anova import Components
 
 VANDYKE = SHARED / "reader-data" / "vandyke.csv"
@@ -34,7 +34,7 @@ def test_power_is_the_published_one(readers, cases, random, ddf, published):
 
 @pytest.mark.skipif(not VANDYKE.exists(), reason="the Van Dyke readings are not here (../shared)")
 def test_from_readings_to_a_plan():
-    part = obuchowski_rockette.obuchowski_rockette(obuchowski_rockette.read_csv(VANDYKE)).components
+    part = analysis.obuchowski_rockette(analysis.read_csv(VANDYKE)).components
     assert power.cases_needed(part, 114, DIFFERENCE, 6) == 251
     table = power.plan(part, 114, readers=range(4, 8))
     needed = table.pivot(index="difference", columns="readers", values="cases")

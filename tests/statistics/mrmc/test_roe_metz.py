@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from camreader.statistics.mrmc import obuchowski_rockette, roe_metz
+from camreader.statistics.mrmc import analysis, roe_metz
 from camreader.statistics.mrmc.figures_of_merit import estimate, kernel
 
 STUDIES = 2000
@@ -36,7 +36,7 @@ def test_one_study_of_the_batch_is_the_analysis_of_its_table():
     rejected = roe_metz.rejections(*blocks, "jackknife", block=7)
     for k in range(20):
         frame = roe_metz.study_frame(*(x[k] for x in blocks))
-        assert (obuchowski_rockette.obuchowski_rockette(frame).p < 0.05) == rejected[k]
+        assert (analysis.obuchowski_rockette(frame).p < 0.05) == rejected[k]
     assert 0 < rejected.sum() < 20
 
 

@@ -7,9 +7,9 @@ import pytest
 from places import SHARED
 
 from camreader.common.errors import DataError
-from camreader.statistics.mrmc import obuchowski_rockette, roe_metz
+from camreader.statistics.mrmc import analysis, roe_metz
 from camreader.statistics.mrmc.figures_of_merit import kernel
-from camreader.statistics.mrmc.u_statistics import u_statistics
+from camreader.statistics.mrmc.ustatistics import u_statistics
 
 VIPER = SHARED / "reader-data" / "viper_mrmc.imrmc"
 
@@ -59,7 +59,7 @@ def test_crossed_studies_give_the_unbiased_analysis_of_variance():
     # Gallas 2006 and Obuchowski-Rockette with unbiased covariances are one where Cov2 > Cov3
     positives, negatives = roe_metz.simulate(1, 6, 30, 30, (1, 1.5), roe_metz.structure("HL"), 4)
     frame = roe_metz.study_frame(positives[0], negatives[0])
-    ours, other = u_statistics(frame), obuchowski_rockette.obuchowski_rockette(frame, "unbiased")
+    ours, other = u_statistics(frame), analysis.obuchowski_rockette(frame, "unbiased")
     row = ours.differences.iloc[0]
     assert (row["low"], row["high"]) == pytest.approx(other.ci)
     assert row["df"] == pytest.approx(other.ddf)
@@ -87,7 +87,7 @@ def test_split_plot_variance_is_right_on_average():
 
 @pytest.mark.skipif(not VIPER.exists(), reason="the VIPER readings are not beside this repository")
 def test_a_real_study_that_is_not_crossed():
-    result = u_statistics(obuchowski_rockette.read_imrmc(VIPER))
+    result = u_statistics(analysis.read_imrmc(VIPER))
     assert "not every reader read every case" in result.flags
     row = result.differences.iloc[0]
     assert row["low"] < row["value"] < row["high"]

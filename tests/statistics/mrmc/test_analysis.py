@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from places import SHARED
 
 from camreader.common.errors import DataError
-from camreader.statistics.mrmc import obuchowski_rockette, roe_metz
+from camreader.statistics.mrmc import analysis, roe_metz
 from camreader.statistics.mrmc.io import COLUMNS
 
 READERS = SHARED / "reader-data"
@@ -20,7 +20,7 @@ needs_data = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def vandyke():
-    return obuchowski_rockette.read_csv(READERS / "vandyke.csv")
+    return analysis.read_csv(READERS / "vandyke.csv")
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def study():
 @needs_data
 def test_vandyke_accuracies_are_the_published_ones(vandyke):
     # MRMCaov user guide (Smith & Hillis), Van Dyke example, empirical (Wilcoxon) AUC
-    result = obuchowski_rockette.obuchowski_rockette(vandyke)
+    result = analysis.obuchowski_rockette(vandyke)
     first = [0.91964573, 0.85877617, 0.90386473, 0.97310789, 0.82979066]
     second = [0.94782609, 0.90531401, 0.92173913, 0.99935588, 0.92995169]
     np.testing.assert_allclose(result.auc.to_numpy(), [first, second], atol=5e-9)
@@ -54,7 +54,7 @@ def test_vandyke_accuracies_are_the_published_ones(vandyke):
     ],
 )
 def test_vandyke_random_readers_and_cases(vandyke, covariance, f, ddf, p, low, high):
-    result = obuchowski_rockette.obuchowski_rockette(vandyke, covariance=covariance)
+    result = analysis.obuchowski_rockette(vandyke, covariance=covariance)
     for value, (published, digits) in ((result.f, f), (result.ddf, ddf), (result.p, p)):
         assert round(value, digits) == published
     assert tuple(round(x, 5) for x in result.ci) == (low, high)
@@ -63,18 +63,18 @@ def test_vandyke_random_readers_and_cases(vandyke, covariance, f, ddf, p, low, h
 @needs_data
 def test_vandyke_components_fixed_readers_and_fixed_cases(vandyke):
     # RJafroc, dataset02, Wilcoxon: variance components and the two restricted analyses
-    part = obuchowski_rockette.obuchowski_rockette(vandyke).components
+    part = analysis.obuchowski_rockette(vandyke).components
     found = [round(x, 8) for x in (part.var, part.cov1, part.cov2, part.cov3)]
     assert found == [0.00080229, 0.00034661, 0.00034407, 0.00023903]
-    readers = obuchowski_rockette.obuchowski_rockette(vandyke, readers="fixed")
+    readers = analysis.obuchowski_rockette(vandyke, readers="fixed")
     assert (round(readers.f, 5), readers.ddf, round(readers.p, 4)) == (5.47595, np.inf, 0.0193)
-    cases = obuchowski_rockette.obuchowski_rockette(vandyke, cases="fixed")
+    cases = analysis.obuchowski_rockette(vandyke, cases="fixed")
     assert (round(cases.f, 2), cases.ddf, round(cases.p, 4)) == (8.70, 4, 0.0420)
 
 
 @needs_data
 def test_imrmc_and_csv_hold_the_same_study(vandyke):
-    other = obuchowski_rockette.read_imrmc(READERS / "vandyke.imrmc")
+    other = analysis.read_imrmc(READERS / "vandyke.imrmc")
     pd.testing.assert_frame_equal(
         vandyke.sort_values(COLUMNS[:3], ignore_index=True),
         other.sort_values(COLUMNS[:3], ignore_index=True),
@@ -83,9 +83,9 @@ def test_imrmc_and_csv_hold_the_same_study(vandyke):
 
 @needs_data
 def test_viper_says_what_kind_of_data_it_is():
-    frame = obuchowski_rockette.read_imrmc(READERS / "viper_mrmc.imrmc")
+    frame = analysis.read_imrmc(READERS / "viper_mrmc.imrmc")
     assert frame.groupby("truth")["case"].nunique().to_dict() == {0: 347, 1: 72}
-    result = obuchowski_rockette.obuchowski_rockette(frame)
+    result = analysis.obuchowski_rockette(frame)
     assert result.auc.shape == (2, 20)
     assert any("not every reader read every case" in flag for flag in result.flags)
     assert any("without disease has the same score" in flag for flag in result.flags)
@@ -95,19 +95,19 @@ def test_viper_says_what_kind_of_data_it_is():
 def test_one_reader_is_the_paired_z_test(study, covariance):
     # with one reader the analysis is DeLong's test (1988) of two correlated AUCs
     one = study[study["reader"] == 0]
-    result = obuchowski_rockette.obuchowski_rockette(one, covariance=covariance)
+    result = analysis.obuchowski_rockette(one, covariance=covariance)
     part = result.components
     z = result.difference / np.sqrt(2 * (part.var - part.cov1))
     assert result.f == pytest.approx(z**2)
     assert any("one reader" in flag for flag in result.flags)
     with pytest.raises(DataError, match="Nothing varies"):
-        obuchowski_rockette.obuchowski_rockette(one, cases="fixed")
+        analysis.obuchowski_rockette(one, cases="fixed")
 
 
 def test_proportions_are_the_paired_analysis_of_marks(study):
     # sensitivity of one reader: variance of the mean difference of 0/1 marks
     one = study[(study["reader"] == 0) & (study["truth"] == 1)]
-    result = obuchowski_rockette.obuchowski_rockette(
+    result = analysis.obuchowski_rockette(
         study[study["reader"] == 0], metric="sensitivity", threshold=1
     )
     marks = (one.pivot(index="case", columns="treatment", values="score") >= 1).astype(float)
@@ -119,12 +119,8 @@ def test_proportions_are_the_paired_analysis_of_marks(study):
 
 def test_specificity_is_sensitivity_with_the_classes_exchanged(study):
     mirrored = study.assign(truth=1 - study["truth"], score=-study["score"])
-    specificity = obuchowski_rockette.obuchowski_rockette(
-        study, metric="specificity", threshold=0.25
-    )
-    sensitivity = obuchowski_rockette.obuchowski_rockette(
-        mirrored, metric="sensitivity", threshold=-0.25
-    )
+    specificity = analysis.obuchowski_rockette(study, metric="specificity", threshold=0.25)
+    sensitivity = analysis.obuchowski_rockette(mirrored, metric="sensitivity", threshold=-0.25)
     assert specificity.f == pytest.approx(sensitivity.f)
     assert specificity.ci == pytest.approx(sensitivity.ci)
 
@@ -134,11 +130,11 @@ def test_specificity_is_sensitivity_with_the_classes_exchanged(study):
 def test_order_and_monotone_scores_change_nothing(seed, order):
     positives, negatives = roe_metz.simulate(1, 4, 8, 9, seed=seed)
     frame = roe_metz.study_frame(positives[0], negatives[0])
-    plain = obuchowski_rockette.obuchowski_rockette(frame)
+    plain = analysis.obuchowski_rockette(frame)
     shuffled = frame.sample(frac=1, random_state=seed).sort_values("treatment", kind="stable")
     shuffled["reader"] = shuffled["reader"].map(dict(enumerate(order)))
     shuffled["score"] = np.exp(shuffled["score"])
-    other = obuchowski_rockette.obuchowski_rockette(shuffled)
+    other = analysis.obuchowski_rockette(shuffled)
     assert other.f == pytest.approx(plain.f)
     assert other.ci == pytest.approx(plain.ci)
 
@@ -146,8 +142,8 @@ def test_order_and_monotone_scores_change_nothing(seed, order):
 def test_three_treatments_give_every_pair_and_one_gives_words():
     positives, negatives = roe_metz.simulate(1, 4, 10, 10, (1, 1.5, 2), seed=1)
     frame = roe_metz.study_frame(positives[0], negatives[0])
-    assert len(obuchowski_rockette.obuchowski_rockette(frame).differences) == 3
-    single = obuchowski_rockette.obuchowski_rockette(frame[frame["treatment"] == 0])
+    assert len(analysis.obuchowski_rockette(frame).differences) == 3
+    single = analysis.obuchowski_rockette(frame[frame["treatment"] == 0])
     assert np.isnan(single.p)
     assert any("one treatment" in flag for flag in single.flags)
     assert single.treatments["low"].notna().all()
@@ -156,9 +152,7 @@ def test_three_treatments_give_every_pair_and_one_gives_words():
 def test_three_treatments_in_a_row_of_a_table_are_the_first_pair():
     """The third treatment is far off: its p must not stand beside the first pair's difference."""
     positives, negatives = roe_metz.simulate(1, 5, 40, 40, (1.5, 1.4, 0.5), seed=2)
-    result = obuchowski_rockette.obuchowski_rockette(
-        roe_metz.study_frame(positives[0], negatives[0])
-    )
+    result = analysis.obuchowski_rockette(roe_metz.study_frame(positives[0], negatives[0]))
     row, pair = result.summary().iloc[0], result.differences.iloc[0]
     assert result.p < 0.001 < 0.5 < row["p"]
     assert (row["p"], row["low"], row["ddf"]) == (pair["p"], pair["low"], pair["ddf"])
@@ -171,24 +165,24 @@ def test_readers_who_change_alike_leave_no_test_of_these_cases(study):
     """Three copies of one reader: MS(TR) is 0 but for rounding, which gave F = 1e30, p = 7e-31."""
     one = study[study["reader"] == 0]
     copies = pd.concat([one.assign(reader=k) for k in range(3)], ignore_index=True)
-    result = obuchowski_rockette.obuchowski_rockette(copies, cases="fixed")
+    result = analysis.obuchowski_rockette(copies, cases="fixed")
     assert result.components.ms_tr == 0 and np.isnan(result.p) and np.isnan(result.ci[0])
     assert any("no variance above 0" in flag for flag in result.flags)
-    assert obuchowski_rockette.obuchowski_rockette(copies).ddf == np.inf
+    assert analysis.obuchowski_rockette(copies).ddf == np.inf
 
 
 def test_equal_means_with_readers_who_differ_are_no_difference(study):
     """F = 0 and p = 1: half of the readers gain what the other half loses."""
     even = study[study["reader"] % 2 == 0]
     odd = even.assign(reader=even["reader"] + 1, treatment=1 - even["treatment"])
-    result = obuchowski_rockette.obuchowski_rockette(pd.concat([even, odd], ignore_index=True))
+    result = analysis.obuchowski_rockette(pd.concat([even, odd], ignore_index=True))
     assert result.components.ms_tr > 0 and result.difference == pytest.approx(0)
     assert result.f == 0 and result.p == 1
     assert "the treatments' means are equal" in result.flags
 
 
 def test_equal_answers_are_flagged_not_silent(study):
-    result = obuchowski_rockette.obuchowski_rockette(study.assign(score=1.0))
+    result = analysis.obuchowski_rockette(study.assign(score=1.0))
     assert np.isnan(result.p)
     assert any("all answers equal" in flag for flag in result.flags)
     assert any("no variance at all" in flag for flag in result.flags)
@@ -196,7 +190,7 @@ def test_equal_answers_are_flagged_not_silent(study):
 
 def test_missing_readings_are_flagged(study):
     study.loc[5, "score"] = np.nan
-    result = obuchowski_rockette.obuchowski_rockette(study)
+    result = analysis.obuchowski_rockette(study)
     assert any("1 readings without a score left out (first: row 5)" in f for f in result.flags)
     assert any("not every reader read every case" in f for f in result.flags)
     assert np.isfinite(result.p)
@@ -204,7 +198,7 @@ def test_missing_readings_are_flagged(study):
 
 def test_a_reader_without_a_treatment_is_left_out_in_words(study):
     partial = study[~((study["reader"] == 2) & (study["treatment"] == 1))]
-    result = obuchowski_rockette.obuchowski_rockette(partial)
+    result = analysis.obuchowski_rockette(partial)
     assert list(result.auc.columns) == [0, 1, 3]
     assert any("left out" in flag and "2" in flag for flag in result.flags)
 
@@ -220,7 +214,7 @@ def test_a_reader_without_a_treatment_is_left_out_in_words(study):
 )
 def test_broken_studies_are_refused(study, change, words):
     with pytest.raises(DataError, match=words):
-        obuchowski_rockette.obuchowski_rockette(change(study))
+        analysis.obuchowski_rockette(change(study))
 
 
 @pytest.mark.parametrize(
@@ -234,4 +228,4 @@ def test_broken_studies_are_refused(study, change, words):
 )
 def test_unknown_options_are_refused(study, options):
     with pytest.raises(ValueError, match=r"one of|random or fixed|nothing varies"):
-        obuchowski_rockette.obuchowski_rockette(study, **options)
+        analysis.obuchowski_rockette(study, **options)
