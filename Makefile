@@ -20,6 +20,26 @@ BASE_PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.camreader-installed
 
+# Reads what pip says and shows a counter instead; fails as pip does, with pip's own last words.
+define COUNT
+import collections, sys
+total, seen, last, live = int(sys.argv[1]), 0, collections.deque(maxlen=20), sys.stdout.isatty()
+for line in sys.stdin:
+    last.append(line)
+    seen += line.startswith(("Collecting", "Requirement already"))
+    if live and seen and line.startswith(("Collecting", "  Downloading", "Requirement already")):
+        print("\r\033[2K  %d of about %d packages: %s" % (min(seen, total), total, line.split()[-1][-50:]), end="", flush=True)
+    elif not live and line.startswith("Collecting") and seen % 25 == 0:
+        print("  %d of about %d packages" % (min(seen, total), total), flush=True)
+    elif line.startswith("Installing collected"):
+        print(("\r\033[2K" if live else "") + "  all fetched; unpacking them (a minute or two) ...", flush=True)
+if last and last[-1].strip() == "pip is done":
+    sys.exit(0)
+sys.exit("".join(last))
+endef
+export COUNT
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
+
 .PHONY: help env report test lab read bench gallery deeplesion pins lint clean
 
 help:
@@ -39,11 +59,11 @@ $(STAMP): requirements.txt pyproject.toml
 	@$(BASE_PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v != (3, 11) and \
 	  "Python 3.11 is needed, found %d.%d; set BASE_PYTHON=/path/to/python3.11" % v)'
 	@if [ "$(VENV)" != "$(CONDA_PREFIX)" ]; then $(BASE_PYTHON) -m venv $(VENV); fi
-	@echo "Installing the pinned packages into $(VENV) (once; torch is large) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),\
-	  --index-url $(TORCH_INDEX) torch==2.15.0 torchvision==0.29.2 && \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check) -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "Installing the pinned packages into $(VENV) (once; torch is large: some minutes) ..."
+	@{ $(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch==2.15.0 torchvision==0.29.2 && )\
+	  $(PIP) -r requirements.txt 2>&1 && echo "pip is done"; } | \
+	  $(BASE_PYTHON) -c "$$COUNT" $$(grep -c == requirements.txt)
+	@$(PIP) --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 report: $(STAMP)
@@ -54,7 +74,8 @@ test: $(STAMP) lint
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: $(STAMP)
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo && \
+	  $(BIN)/mypy
 
 lab: $(STAMP)
 	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks $(ARGS)

@@ -1,12 +1,13 @@
-# One rule per notebook, and one per network to be trained: what each reads, what it writes, its
-# threads and memory. On a cluster each is a job; profiles/slurm says how long it may take.
-# `make report` runs it; `snakemake -n` shows what would run and why.
+# What depends on what: a rule per notebook, made from the list in camreader/report/catalogue.py,
+# one for the networks to be trained, one for the maps to be compared, the claims and the report.
+# On a cluster each is a job. `make report` runs it; `make report ARGS=-n` shows what would run.
 
 import json
 import os
 
 from camreader.common import configuration
 from camreader.common.source import modules_behind
+from camreader.heatmaps import methods
 from camreader.report import catalogue
 from camreader.report import workflow as study  # Snakemake has a `workflow` of its own
 from camreader.session.database import sqlite_file
@@ -16,14 +17,23 @@ from camreader.training import experiments as plans
 configfile: "config.yaml"
 
 
-study.check_parameters(config)
+configuration.check_configuration(config)
 COHORT = configuration.cohort_name(config)
 DATA, REPORTS = config["data"], config["reports"]
 STUDY = f"{DATA}/cohorts/{COHORT}"
 RUNS = f"{DATA}/runs/{COHORT}"
-COHORT_FILES = [f"{STUDY}/{name}" for name in ("cohort.parquet", "cohort.json", "pixels.npy")]
 # What readers answered since the last run; SQLite keeps the newest answers in the second file.
-ANSWERS = [f"{DATA}/readings/{COHORT}/readings.sqlite{part}" for part in ("", "-wal")]
+ANSWERS = [f"{DATA}/readings/{COHORT}/readings.sqlite{end}" for end in ("", "-wal")]
+FILES = {  # what a notebook may read or write, by its name in the list
+    catalogue.COHORT: [f"{STUDY}/{name}" for name in ("cohort.parquet", "cohort.json", "pixels.npy")],
+    catalogue.PREDICTIONS: [f"{RUNS}/predictions.parquet"],
+    catalogue.MAPS: expand(f"{RUNS}/heatmaps/{{method}}.made", method=methods.own_jobs()),
+    catalogue.READINGS: [path for path in ANSWERS if os.path.exists(path)],
+}
+
+
+def executed(notebook):
+    return f"{REPORTS}/notebooks/{notebook}.ipynb"
 
 
 def figures(notebook):
@@ -32,6 +42,10 @@ def figures(notebook):
 
 def tables(notebook):
     return [f"{REPORTS}/tables/{name}.csv" for name in catalogue.PARTS[notebook].tables]
+
+
+def findings(notebook):
+    return f"{REPORTS}/tables/{notebook}_findings.json"
 
 
 def code(notebook):
@@ -61,32 +75,49 @@ def values(notebook):
     return chosen | own | {name: from_notebooks(file) for name, file in files.items() if file}
 
 
-def parameters(notebook):
-    """The same as YAML for papermill (JSON is YAML)."""
-    return json.dumps(values(notebook))
-
-
 def settled(notebook):
     """All of a notebook's parameters, defaults included."""
     return configuration.parameter_values(f"notebooks/{notebook}.ipynb") | values(notebook)
 
 
 # Which notebook asks for which networks. It finds them trained; opened alone, it trains them.
-ASKED_BY = {name: "02_train" for name in settled("02_train")["RUNS"]}
-ASKED_BY |= {name: "03_evaluate" for name in plans.LEAKAGE}
-ASKED_BY |= {name: "06_region_subexperiment" for name in plans.REGIONS}
+ASKED_BY = {
+    run: notebook
+    for notebook, part in catalogue.PARTS.items()
+    for run in (settled(notebook).get("RUNS", part.trains) if part.trains else ())
+}
 
 
 def trained(notebook):
     """Stamps of the networks that a notebook asks for, one per run and seed."""
-    names = [name for name, asker in ASKED_BY.items() if asker == notebook]
-    return expand(f"{RUNS}/{{run}}-seed{{seed}}/trained", run=names, seed=settled(notebook)["SEEDS"])
+    names = [run for run, asker in ASKED_BY.items() if asker == notebook]
+    seeds = settled(notebook)["SEEDS"] if names else []
+    return expand(f"{RUNS}/{{run}}-seed{{seed}}/trained", run=names, seed=seeds)
 
 
 def starts_from(wildcards):
     """The run whose weights this one goes on from, if any."""
     start = plans.PLANS[wildcards.run].start
     return f"{RUNS}/{start}-seed{wildcards.seed}/trained" if start in ASKED_BY else []
+
+
+def read_by(part):
+    """Input files of a notebook beyond its code and its networks, by what they are."""
+    kinds = [kind for kind in part.reads if kind in FILES]
+    notebooks = [executed(other) for other in part.reads if other in catalogue.PARTS]
+    return {kind: FILES[kind] for kind in kinds} | {"notebooks": notebooks}
+
+
+def state_of_source(part):
+    """A notebook that reads the source folder runs again when something changed there."""
+    if catalogue.SOURCE not in part.reads:
+        return ""
+    return lambda wildcards: study.state_of(config["source"])
+
+
+def minutes(base):
+    """How long a job may take on a cluster; one that ran out of time gets as much again."""
+    return lambda wildcards, attempt: attempt * base
 
 
 def megabytes(base, cohorts):
@@ -123,30 +154,40 @@ localrules:
 rule all:
     input:
         f"{REPORTS}/index.html",
-        COHORT_FILES,
-        f"{RUNS}/predictions.parquet",
+        FILES[catalogue.COHORT],
+        FILES[catalogue.PREDICTIONS],
+        f"{REPORTS}/tables/claims.csv",
         [trained(notebook) for notebook in dict.fromkeys(ASKED_BY.values())],
-        [[*figures(notebook), *tables(notebook)] for notebook in catalogue.PARTS],
+        [[*figures(name), *tables(name), findings(name)] for name in catalogue.PARTS],
 
 
-rule ingest:
-    input:
-        code=code("01_ingest"),
-    output:
-        notebook=f"{REPORTS}/notebooks/01_ingest.ipynb",
-        figures=figures("01_ingest"),
-        tables=tables("01_ingest"),
-        cohort=COHORT_FILES,
-    params:
-        values=parameters("01_ingest"),
-        source=lambda wildcards: study.state_of(config["source"]),  # changed there: made again
-    log:
-        f"{REPORTS}/logs/01_ingest.log",
-    threads: 2
-    resources:
-        mem_mb=4000,
-    shell:
-        RUN
+# One rule per notebook, each made from its entry in the list.
+for notebook, part in catalogue.PARTS.items():
+
+    rule:
+        name:
+            catalogue.rule_name(notebook)
+        input:
+            code=code(notebook),
+            trained=trained(notebook),
+            **read_by(part),
+        output:
+            notebook=executed(notebook),
+            figures=figures(notebook),
+            tables=tables(notebook),
+            findings=findings(notebook),
+            made=[path for kind in part.writes for path in FILES[kind]],
+        params:
+            values=json.dumps(values(notebook)),  # as YAML for papermill: JSON is YAML
+            source=state_of_source(part),
+        log:
+            f"{REPORTS}/logs/{notebook}.log",
+        threads: part.threads
+        resources:
+            mem_mb=megabytes(part.memory_mb, part.memory_cohorts),
+            runtime=minutes(part.minutes),
+        shell:
+            RUN
 
 
 # The stamp is the output, not model.json: Snakemake deletes the outputs of a job before it runs,
@@ -154,7 +195,7 @@ rule ingest:
 rule training:
     input:
         code=modules_behind("training.train"),
-        cohort=COHORT_FILES,
+        cohort=FILES[catalogue.COHORT],
         start=starts_from,
     output:
         f"{RUNS}/{{run}}-seed{{seed}}/trained",
@@ -166,60 +207,19 @@ rule training:
     threads: 1
     resources:
         mem_mb=megabytes(1500, 4),
+        runtime=minutes(120),
     shell:
         "OMP_NUM_THREADS={threads} python -m camreader train --data {DATA:q} --cohort {COHORT:q}"
         " {params.run} --seed {wildcards.seed} {params.settings} --may-refuse > {log:q} 2>&1"
         " && touch {output:q}"
 
 
-rule train:
-    input:
-        code=code("02_train"),
-        cohort=COHORT_FILES,
-        trained=trained("02_train"),
-    output:
-        notebook=f"{REPORTS}/notebooks/02_train.ipynb",
-        figures=figures("02_train"),
-        tables=tables("02_train"),
-        predictions=f"{RUNS}/predictions.parquet",
-    params:
-        values=parameters("02_train"),
-    log:
-        f"{REPORTS}/logs/02_train.log",
-    threads: 1
-    resources:
-        mem_mb=megabytes(2000, 4),
-    shell:
-        RUN
-
-
-rule evaluate:
-    input:
-        code=code("03_evaluate"),
-        cohort=COHORT_FILES,
-        predictions=f"{RUNS}/predictions.parquet",
-        trained=trained("03_evaluate"),
-    output:
-        notebook=f"{REPORTS}/notebooks/03_evaluate.ipynb",
-        figures=figures("03_evaluate"),
-        tables=tables("03_evaluate"),
-    params:
-        values=parameters("03_evaluate"),
-    log:
-        f"{REPORTS}/logs/03_evaluate.log",
-    threads: 1
-    resources:
-        mem_mb=megabytes(3000, 4),
-    shell:
-        RUN
-
-
 # The stamp, again, is the output: maps that still fit their network are kept.
 rule comparison:
     input:
-        code=modules_behind("heatmaps.comparison"),
-        cohort=COHORT_FILES,
-        predictions=f"{RUNS}/predictions.parquet",
+        code=modules_behind("heatmaps.maps"),
+        cohort=FILES[catalogue.COHORT],
+        predictions=FILES[catalogue.PREDICTIONS],
     output:
         f"{RUNS}/heatmaps/{{method}}.made",
     params:
@@ -229,110 +229,11 @@ rule comparison:
     threads: 1
     resources:
         mem_mb=megabytes(2000, 2),
+        runtime=minutes(120),
     shell:
         "OMP_NUM_THREADS={threads} python -m camreader maps --data {DATA:q} --cohort {COHORT:q}"
         " --method {wildcards.method} {params.settings} > {log:q} 2>&1"
         " && touch {output:q}"
-
-
-rule gradcam:
-    input:
-        code=code("04_gradcam"),
-        cohort=COHORT_FILES,
-        predictions=f"{RUNS}/predictions.parquet",
-        compared=expand(f"{RUNS}/heatmaps/{{method}}.made", method=plans.COMPARED),
-    output:
-        notebook=f"{REPORTS}/notebooks/04_gradcam.ipynb",
-        figures=figures("04_gradcam"),
-        tables=tables("04_gradcam"),
-    params:
-        values=parameters("04_gradcam"),
-    log:
-        f"{REPORTS}/logs/04_gradcam.log",
-    threads: 1
-    resources:
-        mem_mb=megabytes(6000, 2),
-    shell:
-        RUN
-
-
-rule reader_results:
-    input:
-        code=code("05_reader_results"),
-    output:
-        notebook=f"{REPORTS}/notebooks/05_reader_results.ipynb",
-        figures=figures("05_reader_results"),
-        tables=tables("05_reader_results"),
-    params:
-        values=parameters("05_reader_results"),
-    log:
-        f"{REPORTS}/logs/05_reader_results.log",
-    threads: 1
-    resources:
-        mem_mb=2000,
-    shell:
-        RUN
-
-
-rule region_subexperiment:
-    input:
-        code=code("06_region_subexperiment"),
-        cohort=COHORT_FILES,
-        trained=trained("06_region_subexperiment"),
-    output:
-        notebook=f"{REPORTS}/notebooks/06_region_subexperiment.ipynb",
-        figures=figures("06_region_subexperiment"),
-        tables=tables("06_region_subexperiment"),
-    params:
-        values=parameters("06_region_subexperiment"),
-    log:
-        f"{REPORTS}/logs/06_region_subexperiment.log",
-    threads: 1
-    resources:
-        mem_mb=megabytes(2000, 4),
-    shell:
-        RUN
-
-
-rule reading_session:
-    input:
-        code=code("07_reading_session"),
-        cohort=COHORT_FILES,
-        predictions=f"{RUNS}/predictions.parquet",
-    output:
-        notebook=f"{REPORTS}/notebooks/07_reading_session.ipynb",
-        figures=figures("07_reading_session"),
-        tables=tables("07_reading_session"),
-    params:
-        values=parameters("07_reading_session"),
-    log:
-        f"{REPORTS}/logs/07_reading_session.log",
-    threads: 1
-    resources:
-        mem_mb=2000,
-    shell:
-        RUN
-
-
-rule reader_study:
-    input:
-        code=code("08_reader_study"),
-        predictions=f"{RUNS}/predictions.parquet",
-        session=f"{REPORTS}/notebooks/07_reading_session.ipynb",  # leaves a rehearsal to analyse
-        answers=[path for path in ANSWERS if os.path.exists(path)],
-    output:
-        notebook=f"{REPORTS}/notebooks/08_reader_study.ipynb",
-        figures=figures("08_reader_study"),
-        tables=tables("08_reader_study"),
-    params:
-        values=parameters("08_reader_study"),
-    log:
-        f"{REPORTS}/logs/08_reader_study.log",
-    threads: 1
-    resources:
-        mem_mb=2000,
-    shell:
-        RUN
 
 
 rule claims:
@@ -350,7 +251,7 @@ rule claims:
 
 rule report:
     input:
-        notebooks=expand(f"{REPORTS}/notebooks/{{notebook}}.ipynb", notebook=catalogue.PARTS),
+        notebooks=[executed(notebook) for notebook in catalogue.PARTS],
         claims=f"{REPORTS}/tables/claims.csv",
         code=["lib/camreader/report/template.html", *modules_behind("report.page")],
     output:

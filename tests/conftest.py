@@ -21,6 +21,18 @@ def sample():
 
 
 @pytest.fixture(scope="session")
+def shared_set():
+    """Function giving the folder of a real set by name; they are not part of the project."""
+
+    def folder(name):
+        if not (SHARED / "real-sets" / name).exists():
+            pytest.skip(f"the real set {name} is not at hand (../shared/real-sets)")
+        return SHARED / "real-sets" / name
+
+    return folder
+
+
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """A checkout whose tiny study was killed in mid-training, run again and finished."""
     return finished_run(tmp_path_factory.mktemp("checkout"))

@@ -57,5 +57,6 @@ def test_the_package_and_its_rooms_load_nothing_heavy_by_themselves():
 
 
 def test_a_reading_session_loads_neither_torch_nor_a_plot():
-    assert not {"torch", "matplotlib"} & set(loaded("from camreader.session import widget").stdout)
-    assert "torch" not in loaded("from camreader.session import widget, server").stdout
+    for statement in ("import camreader.session", "from camreader.session import widget, server"):
+        said = loaded(statement).stdout
+        assert "torch" not in said and "matplotlib" not in said, (statement, said)

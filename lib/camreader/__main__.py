@@ -20,7 +20,7 @@ COMMANDS = {  # name: (module, what it does)
     "download": ("cohorts.download", "fetch parts of DeepLesion"),
     "gallery": ("report.gallery", "renew the README's pictures from the last report"),
     "train": ("training.train", "train one run of the study (a step of `report`)"),
-    "maps": ("heatmaps.comparison", "make the maps of one method (a step of `report`)"),
+    "maps": ("heatmaps.maps", "make the maps of one method (a step of `report`)"),
     "claims": ("published.claims", "complete the claims ledger (a step of `report`)"),
     "page": ("report.page", "write reports/index.html (the last step of `report`)"),
 }

@@ -26,14 +26,14 @@ from camreader.common.study import Study
 from camreader.common.tables import Cohort
 from camreader.heatmaps import methods
 from camreader.phantom import write
-from camreader.training import experiments, networks, patches, runs
+from camreader.training import experiments, networks, runs
+from camreader.training.steps import planned_epochs
 from camreader.training.trainer import Fit
 
 ROOT = Path(__file__).parents[2]
 SLICES = 928_000  # all of DeepLesion: its key slices and what lies within 30 mm of them
 IMAGES_GB = 220
 KEY_SLICES = 32_120
-LESIONS = 32_735  # with a box, on those key slices
 SLOW_SLICES = 50  # that integrated gradients and occlusion see, in notebook 04
 TEST_SHARE = 0.2
 SEEDS = 5
@@ -79,7 +79,6 @@ def training_rate():
     frame = pd.DataFrame({"slice_id": np.arange(count).astype(str)})
     frame["label"] = rng.integers(0, 2, count)
     frame["split_patient"] = np.repeat(["train", "validation", "test"], [1024, 128, 128])
-    frame = frame.assign(boxes="[]", width=128, height=128)
     images = torch.from_numpy(rng.random((count, 1, 128, 128), np.float32))
     fit = Fit(frame, images, experiments.PLANS["sound-final"], experiments.Settings(), 0)
     return 1024 / best(lambda: fit.run_epoch(tqdm(disable=True)))
@@ -113,7 +112,7 @@ def load(data):
 
     chosen = experiments.PLANS["sound-final"]
     frame, images = train.load_slices(Study(data, "c"), chosen)
-    runs.fingerprint({}, frame[["slice_id", "label", "boxes", chosen.split]], images)
+    runs.fingerprint({}, frame[["slice_id", "label", chosen.split]], images)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 
@@ -137,13 +136,14 @@ def measure():
 
 
 def training_hours(name, per_second):
-    """Hours of one run at most: every epoch and close-up of every draw that its plan allows."""
+    """Hours of one run at most: every epoch of every draw, extended as often as it may be."""
     settings, plan = experiments.Settings(), experiments.PLANS[name]
-    draws = settings.resamples if plan.stop == "test accuracy" else 1
+    draws = settings.resamples if plan.stop is experiments.Until.TEST_ACCURACY else 1
     share = SHARES.get(name.split("-")[0], 1.0) * (1 - TEST_SHARE)
-    pieces = 2 * LESIONS / patches.SHARE**2  # of one epoch of close-ups, in slices' worth of work
-    work = share * (SLICES * settings.epochs + pieces * settings.closeups)
-    return work * draws / per_second / 3600
+    steps = int(share * SLICES / settings.batch_size)
+    epochs = planned_epochs(steps, settings.epochs, settings.least_steps, settings.most_steps)
+    epochs += settings.extensions * max(1, epochs // 2)
+    return share * SLICES * epochs * draws / per_second / 3600
 
 
 def plan(rates, seeds=SEEDS):
@@ -166,7 +166,7 @@ def plan(rates, seeds=SEEDS):
     rows.append({"job": "heat-maps of the test slices", "jobs": 1, "hours each": hours})
     rows[-1] |= {"cores": 1, "memory_gb": memory}
     hours = max(KEY_SLICES * TEST_SHARE / guided, SLOW_SLICES / occlusion) / 3600
-    rows.append({"job": "comparison maps", "jobs": len(experiments.COMPARED), "hours each": hours})
+    rows.append({"job": "comparison maps", "jobs": len(methods.own_jobs()), "hours each": hours})
     rows[-1] |= {"cores": 1, "memory_gb": memory}
     for row in rows:
         row.setdefault("core_hours", row["jobs"] * row["hours each"] * row["cores"])

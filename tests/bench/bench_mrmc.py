@@ -7,8 +7,11 @@ often 2,000 simulated studies without any difference are called different.
 
 import statistics
 import time
+from itertools import product
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 from results import finish
 
 from camreader.statistics.intervals import wilson
@@ -20,7 +23,8 @@ VIPER = ROOT.parent / "shared" / "reader-data" / "viper_mrmc.imrmc"
 SIZES = ((3, 50), (5, 100), (10, 200), (20, 400))  # readers, cases
 STUDIES = 2000
 REPEATS = 5
-LIMIT_S = 5  # for the real study
+LIMIT_S = 0.2  # for one analysis of the real study
+MARKS_LIMIT_S = 1.0  # for wAFROC of 5 readers x 200 cases, from the two tables on
 
 
 def seconds(work, repeats=REPEATS):
@@ -59,7 +63,26 @@ def viper():
     frame = analysis.read_imrmc(VIPER)
     found = {"reading the file seconds": seconds(lambda: analysis.read_imrmc(VIPER))}
     found |= {f"{name} seconds": seconds(work) for name, work in analyses(frame).items()}
-    return found | {"all seconds": round(sum(found.values()), 3), "limit seconds": LIMIT_S}
+    slowest = max(value for name, value in found.items() if "file" not in name)
+    return found | {"slowest analysis seconds": slowest, "limit seconds": LIMIT_S}
+
+
+def marks():
+    """Seconds from two tables of marks to wAFROC: 2 modalities x 5 readers x 200 cases."""
+    rng = np.random.default_rng(0)
+    cases = [f"c{k:03d}" for k in range(200)]
+    truth = pd.DataFrame({"case": cases, "lesions": np.arange(200) % 2 * rng.integers(1, 4, 200)})
+    rows = []
+    for modality, reader, (case, lesions) in product("AB", range(5), truth.to_numpy()):
+        rows += [(modality, reader, case, "NL", 0, x) for x in rng.normal(0, 1, rng.poisson(0.8))]
+        found = [k + 1 for k in range(lesions) if rng.random() < 0.8]
+        rows += [(modality, reader, case, "LL", k, rng.normal(1.2)) for k in found]
+    table = pd.DataFrame(rows, columns=["modality", "reader", "case", "mark", "index", "rating"])
+
+    def analyse():
+        return analysis.obuchowski_rockette(analysis.read_marks(table, truth), metric="wafroc")
+
+    return {"marks": len(table), "wAFROC seconds": seconds(analyse), "limit seconds": MARKS_LIMIT_S}
 
 
 def type_one_error():
@@ -76,13 +99,15 @@ def type_one_error():
 
 def main():
     """Measure and print."""
-    real = viper()
+    real, localised = viper(), marks()
+    slow = real is not None and real["slowest analysis seconds"] > LIMIT_S
     result = {
         "about": __doc__.split("\n\n")[1].replace("\n", " "),
         "growth": growth(),
         "viper": real or "the VIPER readings are not at hand (../shared/reader-data)",
+        "wAFROC": localised,
         "type I error": type_one_error(),
-        "within_limit": real is None or real["all seconds"] <= LIMIT_S,
+        "within_limit": not slow and localised["wAFROC seconds"] <= MARKS_LIMIT_S,
     }
     print(result)
     return result

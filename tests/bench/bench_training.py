@@ -32,8 +32,7 @@ def make_fit(size):
 
     torch.manual_seed(0)
     frame = pd.DataFrame({"label": np.arange(SLICES) % 2, "split_image": "train"})
-    frame = frame.assign(slice_id=frame.index.astype(str), boxes="[]")
-    frame = frame.assign(width=size, height=size)
+    frame = frame.assign(slice_id=frame.index.astype(str))
     fit = Fit(frame, torch.rand(SLICES, 1, size, size), PLANS["paper-final"], Settings(), seed=0)
     fit.stepper.train()
     return fit

@@ -24,6 +24,7 @@ TITLES = {
     "phantom": "Drawing the phantom",
     "ingest": "Ingest: files to pixels",
     "training": "Training",
+    "learning": "Learning from real images",
     "heatmaps": "Heat-maps",
     "mrmc": "Statistics of several readers",
     "readings": "The reading log",

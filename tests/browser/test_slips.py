@@ -181,14 +181,14 @@ def test_the_keys_go_on_after_the_mouse(read):
     width.fill("90")
     width.press("Enter")
     page.keyboard.press("Enter")
-    assert "Choose a diagnosis" in said(page)
+    assert "Please answer first: Is there a tumor?" in said(page)
     page.locator(".cr-one").click()  # Enter confirms from now on
     page.locator(".cr-grid button").nth(2).click()
     page.keyboard.press("Enter")
     wait_for(page, "aided")
     page.locator(".cr-opacity").click()
     page.keyboard.press("w")
-    page.locator(".cr-helps button").first.click()
+    page.locator(".cr-options button").first.click()
     page.keyboard.press("Enter")
     wait_for(page, "unaided", room.design.steps(1)[1].case)
     assert [row[2] for row in answers(room)] == [3, 2]

@@ -164,3 +164,14 @@ def test_a_thousand_jpegs_without_patients(tmp_path):
     assert pixels.load(target, frame).shape == (1000, 16, 16)
     words = " ".join(cohort.finding(frame, card, siblings_table(frame)))
     assert "The sound protocol is refused: patient unknown" in words and "not HU" in words
+
+
+def test_every_table_of_01_has_a_row_and_says_what_was_not_looked_for(folder):
+    write_truth(folder)
+    frame, card = cohort.load(folder)
+    copies = cohort.duplicates_table(frame, card)
+    assert len(copies) == 1 and "not looked for" in copies["note"][0]
+    assert copies["with_copy_in_training"].isna().all()
+    left = cohort.left_out_table(card)
+    assert left["files"].tolist() == [32, 4] and left["what"].tolist() == ["used", "left out"]
+    assert "Left out: 4 (slice of unknown truth)." in said(folder)[1]

@@ -101,7 +101,11 @@ def test_rows_of_one_patient_must_agree_on_the_split(tmp_path):
 def faithful(frame, path):
     """Every row kept equals what an independent reading of the same bytes says."""
     with open(path, newline="", encoding="utf-8-sig") as handle:
-        rows = list(csv.DictReader(handle))
+        header, *rows = csv.reader(handle)
+    # A blank or another case in a column's name leaves no doubt which column is meant.
+    names = {"".join(filter(str.isalnum, name)).lower(): name for name in deeplesion.COLUMNS}
+    names = [names.get("".join(filter(str.isalnum, name)).lower(), name) for name in header]
+    rows = [dict(zip(names, row, strict=False)) for row in rows if row]
     assert len(frame) == len(rows)
     for kept, row in zip(frame.to_dict("records"), rows, strict=True):
         box = np.array([float(n) for n in row["Bounding_boxes"].split(",")]) - 1

@@ -1,10 +1,18 @@
 """DICOM: exact HU from every transfer syntax, order along z, and no word about the patient."""
 
+import io
+import struct
+import warnings
+
+import cv2
 import gdcm
 import numpy as np
 import pydicom
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from camreader.cohorts import cohort, dicom, pixels
@@ -36,7 +44,7 @@ def write(path, z=0.0, patient="HOSPITAL-4711", series="1.2.3", stored=STORED, *
     data.PixelData = stored.tobytes()
     for name, value in changes.items():
         if value is None:
-            delattr(data, name)
+            data.pop(name, None) if name not in data else delattr(data, name)
         else:
             setattr(data, name, value)
     data.file_meta = FileMetaDataset()
@@ -115,6 +123,7 @@ def test_a_folder_becomes_a_cohort_in_order_along_z(tmp_path):
 
 def test_nothing_of_the_patient_is_written(tmp_path, capsys):
     frame, card = cohort.load(hospital(tmp_path / "in"))
+    assert card["copies"]["both_labels"] == 8  # the fixture's slices of a patient are all alike
     study = Study(str(tmp_path / "data"), "own", str(tmp_path / "reports"))
     frame, card = pixels.bring_in(frame, card, study.cohort_folder / "source")
     pixels.ingest(frame, card["source"], study.pixels, 16, progress=False)
@@ -128,7 +137,7 @@ def test_nothing_of_the_patient_is_written(tmp_path, capsys):
     table = storage.read_table(study.cohort_table).to_csv() + capsys.readouterr().out
     assert not [secret for secret in (*SECRETS, "Doe_Jane", "1.2.") if secret in table]
     assert np.array_equal(
-        pixels.read_hu(study.cohort_folder / "source" / frame["image_path"][4]),
+        pixels.read_hu(study.cohort_folder / "source" / frame["image_path"][4])[8:40],
         STORED.astype(int) + 10 - 1024,
     )
 
@@ -144,6 +153,12 @@ REFUSED = {
     "ImageOrientationPatient": [1, 0, 0, 0, 0, -1],
     "PhotometricInterpretation": "PALETTE COLOR",
     "RescaleType": "US",
+    "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7",
+    "PixelSpacing": [0.7, 1.4],
+    "BitsAllocated": 8,
+    "BitsStored": 8,
+    "PixelRepresentation": None,
+    "PixelAspectRatio": ["2", "1"],
 }
 
 
@@ -164,10 +179,24 @@ def test_a_tilted_gantry_and_a_named_unit_are_plain_ct(tmp_path):
     assert dicom.header(write(tmp_path / "b", ImageOrientationPatient=None))["width"] == 48
 
 
-def test_unknown_patients_refuse_the_patient_protocol(tmp_path):
+def test_without_a_patients_number_the_study_stands_for_the_patient(tmp_path):
+    for index in range(8):
+        kind = "tumor" if index % 2 else "no_tumor"
+        who = "" if index in (3, 6, 7) else f"x{index // 2}"
+        series = f"1.2.{index // 2}"
+        write(tmp_path / kind / f"{index}", index, who, series, STORED + index)
+    frame, card = cohort.load(tmp_path)
+    assert "3 files hold no patient's number" in card["doubts"][0]
+    pairs = frame.set_index("image_path")["patient_id"]
+    assert pairs["tumor/3"] == pairs["no_tumor/2"]  # their study has a patient
+    assert pairs["tumor/7"] == pairs["no_tumor/6"] and pairs.nunique() == 4
+
+
+def test_without_patient_and_study_patients_are_unknown(tmp_path):
     for index in range(6):
         kind = "tumor" if index % 2 else "no_tumor"
-        write(tmp_path / kind / f"{index}", PatientID="" if index == 3 else "x", z=index)
+        gone = {"StudyInstanceUID": None, "PatientID": None} if index == 3 else {}
+        write(tmp_path / kind / f"{index}", index, stored=STORED + index, **gone)
     _frame, card = cohort.load(tmp_path)
     assert card["refusals"]["sound"] == "patient unknown for 6 of 6 slices"
     assert "patient unknown in 1 files" in card["doubts"][0]
@@ -189,3 +218,155 @@ def test_an_offset_beside_dicom_is_refused(tmp_path):
     (tmp_path / "labels.csv").write_text("image,label,hu_offset\na,1,-1024\n")
     with pytest.raises(DataError, match="carry their own rescale"):
         cohort.load(tmp_path)
+
+
+def bare(path, keep_meta=False):
+    """Rewrite a file as old consoles do: no preamble, or a preamble and no transfer syntax."""
+    data = pydicom.dcmread(path)
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, True
+    pydicom.filewriter.write_dataset(buffer, data)
+    meta = b""
+    if keep_meta:
+        element = b"\x02\x00\x02\x00UI\x1a\x00" + b"1.2.840.10008.5.1.4.1.1.2\x00"
+        meta = bytes(128) + b"DICM\x02\x00\x00\x00UL\x04\x00" + struct.pack("<I", len(element))
+        meta += element
+    path.write_bytes(meta + buffer.getvalue())
+    return path
+
+
+@pytest.mark.parametrize("keep_meta", [False, True])
+def test_a_file_without_preamble_or_transfer_syntax_is_read(tmp_path, keep_meta):
+    for index in range(6):
+        kind = "tumor" if index % 2 else "no_tumor"
+        path = write(tmp_path / kind / f"{index}", index, f"p{index}", f"1.{index}", STORED + index)
+        if index < 3:
+            bare(path, keep_meta)
+    frame, _card = cohort.load(tmp_path)
+    assert len(frame) == 6
+    assert np.array_equal(pixels.read_hu(tmp_path / "tumor" / "1"), STORED.astype(int) + 1 - 1024)
+
+
+PADDED = {  # (dtype, stored padding, PixelPaddingValue as written, limit)
+    "unsigned": (np.uint16, 63536, 63536, None),
+    "written signed": (np.uint16, 63536, -2000, None),
+    "top of 12 bit": (np.uint16, 4095, 4095, None),
+    "signed": (np.int16, -2000, -2000, None),
+    "signed, written unsigned": (np.int16, -2000, 63536, None),
+    "a range": (np.uint16, 60100, 60000, 60500),
+}
+
+
+@pytest.mark.parametrize("name", PADDED)
+def test_padding_is_background(tmp_path, name):
+    kind, stored, value, limit = PADDED[name]
+    image = STORED.astype(kind)
+    image[:4] = stored
+    path = write(tmp_path / "a", stored=image, PixelRepresentation=int(kind is np.int16))
+    data = pydicom.dcmread(path)
+    for tag, number in ((0x00280120, value), (0x00280121, limit)):
+        if number is not None:
+            data.add_new(tag, "SS" if number < 0 else "US", number)
+    data.save_as(path)
+    hu = pixels.read_hu(path)
+    assert (hu[:4] == -1024).all()
+    assert np.array_equal(hu[4:], np.maximum(STORED[4:].astype(int) - 1024, -1024))
+
+
+def test_hu_beyond_any_scanner_are_refused_not_cut(tmp_path):
+    image = STORED.copy()
+    image[0, 0] = 63536  # padding that the header does not declare
+    with pytest.raises(DataError, match="PixelPaddingValue"):
+        pixels.read_hu(write(tmp_path / "a", stored=image))
+
+
+def test_one_instance_twice_is_grouped_and_with_both_labels_refused(tmp_path):
+    for index in range(12):
+        kind = "tumor" if index % 2 else "no_tumor"
+        write(tmp_path / kind / f"{index}", index, f"p{index}", f"1.{index}", STORED + index)
+    uid = pydicom.dcmread(tmp_path / "tumor" / "1").SOPInstanceUID
+    write(tmp_path / "tumor" / "again", 1, "p1", "1.1", STORED + 99, SOPInstanceUID=uid)
+    frame, card = cohort.load(tmp_path)
+    group = frame.set_index("image_path")["duplicate_group"]
+    assert group["tumor/1"] == group["tumor/again"] and group.notna().sum() == 2
+    assert card["copies"]["copies"] == 2
+    (tmp_path / "tumor" / "again").rename(tmp_path / "no_tumor" / "again")
+    with pytest.raises(DataError, match="both labels"):
+        cohort.load(tmp_path)
+
+
+def test_objects_without_an_image_are_counted_and_other_images_refused(tmp_path):
+    hospital(tmp_path)
+    report = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.67", "Modality": "SR"}
+    nothing = dict.fromkeys(("Rows", "Columns", "PixelData"))
+    write(tmp_path / "Doe_Jane_MRN99" / "SR", **report, **nothing)
+    frame, card = cohort.load(tmp_path)
+    assert len(frame) == 12 and not card["left_out"]
+    assert card["passed_over"] == {"DICOM object without an image (SR)": 1}
+    table = tmp_path / "labels.csv"
+    table.write_text(table.read_text() + "Doe_Jane_MRN99/SR,1\n")
+    with pytest.raises(DataError, match="SR"):
+        cohort.load(tmp_path)
+
+
+def test_dicom_and_png_labelled_together_are_refused_by_name(tmp_path):
+    hospital(tmp_path)
+    (tmp_path / "x.png").write_bytes(cv2.imencode(".png", STORED)[1].tobytes())
+    _frame, card = cohort.load(tmp_path)  # a PNG beside is no slice left out
+    assert not card["left_out"] and "1 .png" in card["doubts"][0]
+    table = tmp_path / "labels.csv"
+    table.write_text(table.read_text() + "x.png,1\n")
+    with pytest.raises(DataError, match="several kinds") as raised:
+        cohort.load(tmp_path)
+    assert raised.value.places["row"] == 14
+
+
+ELEMENTS = [
+    *("SOPClassUID", "Modality", "ImageType", "Rows", "Columns", "SamplesPerPixel"),
+    *("PhotometricInterpretation", "NumberOfFrames", "BitsAllocated", "BitsStored"),
+    *("PixelRepresentation", "RescaleSlope", "RescaleIntercept", "PixelSpacing", "PatientID"),
+    *("ImageOrientationPatient", "ImagePositionPatient", "InstanceNumber", "StudyInstanceUID"),
+    *("SeriesInstanceUID", "SOPInstanceUID", "PixelData", "HighBit"),
+]
+CHANGES = ["missing", "doubled", "text", "0", "-1", "1e9", "nan", "1,5", ""]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(ELEMENTS), st.sampled_from(CHANGES))
+def test_one_wrong_element_gives_right_hu_or_a_refusal_that_names_one(tmp_path, name, change):
+    path = write(tmp_path / "a", BitsStored=16)
+    data = pydicom.dcmread(path)
+    if change == "missing":
+        if name in data:
+            delattr(data, name)
+    else:
+        value = data.get(name)
+        vr = pydicom.datadict.dictionary_VR(name)
+        if vr in ("US", "OB or OW"):
+            number = {"1e9": 10**9, "nan": 7, "": 0}.get(change)
+            raw = {"doubled": b"\x10\0\x10\0", "": b"", "text": b"no", "1,5": b"1,5 "}.get(change)
+            raw = raw if raw is not None else struct.pack("<q", number or int(change or 0))[:2]
+        else:
+            raw = {"doubled": f"{value}\\{value}".encode()}.get(change, change.encode())
+            raw += b" " * (len(raw) % 2)
+        tag = pydicom.tag.Tag(name)
+        vr = data[name].VR if name in data else vr
+        data._dict[tag] = pydicom.dataelem.RawDataElement(tag, vr, len(raw), raw, 0, False, True)
+    buffer = io.BytesIO()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pydicom.dcmwrite(buffer, data, enforce_file_format=False)
+    except Exception:
+        return  # no file of this kind can be written
+    path.write_bytes(buffer.getvalue())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dicom.header(path)
+            hu = pixels.read_hu(path)
+    except DataError as error:
+        assert error.places["file"] == path and {"column", "expected"} <= set(error.places)
+        return
+    intercept = int(change) if name == "RescaleIntercept" and change in ("0", "-1") else -1024
+    assert np.array_equal(hu, STORED.astype(int) + intercept), (name, change)

@@ -15,7 +15,7 @@ from places import ROOT
 from server import serve
 
 from camreader.__main__ import main
-from camreader.cohorts import download, unpack
+from camreader.cohorts import download
 from camreader.common.errors import DataError
 
 RANDOM = np.random.default_rng(0).bytes(600_000)
@@ -160,7 +160,7 @@ def test_numbers_and_lists():
 
 def test_a_full_disk_is_said_before_it_happens(tmp_path, monkeypatch):
     usage = type("usage", (), {"free": 1 << 20})
-    monkeypatch.setattr(unpack.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage)
     with serve({"/a": RANDOM}) as (base, _), pytest.raises(DataError, match="Disk too full"):
         download.fetch(f"{base}/a", tmp_path / "a", 0, False)
 
@@ -179,7 +179,7 @@ def test_no_member_leaves_the_folder(tmp_path, name):
     body, _ = slices_zip(2, extra=[(name, b"x")])
     (tmp_path / "a.zip").write_bytes(body)
     with pytest.raises(DataError, match="its path leaves"):
-        unpack.unpack(tmp_path / "a.zip", tmp_path / "out", progress=False)
+        download.unpack(tmp_path / "a.zip", tmp_path / "out", progress=False)
     assert not list(tmp_path.rglob("*.png"))
 
 
@@ -195,7 +195,7 @@ def test_links_bombs_and_doubles_are_refused(tmp_path):
     for words, extra in cases.items():
         (tmp_path / "a.zip").write_bytes(slices_zip(2, extra=extra)[0])
         with pytest.raises(DataError, match=words):
-            unpack.unpack(tmp_path / "a.zip", tmp_path / "out", progress=False)
+            download.unpack(tmp_path / "a.zip", tmp_path / "out", progress=False)
     assert not (tmp_path / "out").exists()
 
 
@@ -205,14 +205,14 @@ def test_a_planted_link_does_not_lead_out(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "out" / "Images_png" / "000001_01_01").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(DataError, match="link"):
-        unpack.unpack(tmp_path / "a.zip", tmp_path / "out", progress=False)
+        download.unpack(tmp_path / "a.zip", tmp_path / "out", progress=False)
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_other_members_are_skipped(tmp_path):
     body, _ = slices_zip(3, extra=[("__MACOSX/x.txt", b"x"), ("Images_png/readme.sh", b"x")])
     (tmp_path / "a.zip").write_bytes(body)
-    result = unpack.unpack(tmp_path / "a.zip", tmp_path, progress=False)
+    result = download.unpack(tmp_path / "a.zip", tmp_path, progress=False)
     assert (len(result["files"]), result["skipped"]) == (3, 2)
     assert {p.suffix for p in (tmp_path / "Images_png").rglob("*") if p.is_file()} == {".png"}
 

@@ -54,7 +54,7 @@ def test_contamination_is_counted_where_truth_is_known_and_expected_elsewhere():
     known = pd.DataFrame({"truth": [1, 0, 0, 0], "patient_id": ["a", "a", "b", "b"]})
     measured = labels.contamination(known, "neighbour", 10.0)
     assert (measured["share"], measured["n"]) == (0.25, 4)
-    assert measured["low"] == pytest.approx(0.04559, abs=1e-4)  # Wilson 1 of 4, R binom 1.1
+    assert measured["patients"] == 2 and measured["high"] > 0.9  # two patients tell little
     unknown = known.assign(truth=pd.NA)
     assert labels.contamination(unknown, "neighbour", 22.5)["share"] == pytest.approx(0.39)
     assert labels.contamination(unknown, "lesion_extent")["share"] == 0.38
@@ -67,9 +67,12 @@ def test_many_patients_widen_the_interval():
     truth = np.repeat([1, 0] * 10, 20)
     patients = np.repeat(np.arange(20), 20)
     clustered = labels.hidden_share(truth, patients)
-    single = labels.hidden_share(truth, np.zeros(len(truth)))
-    assert clustered["interval"] == "bootstrap over patients" and single["interval"] == "Wilson"
+    single = labels.hidden_share(truth, np.arange(len(truth)))
+    assert clustered["interval"] == "Wilson with design effect by patient"
+    assert clustered["patients"] == 20 and single["patients"] == 400
     assert clustered["high"] - clustered["low"] > 2 * (single["high"] - single["low"])
+    one = labels.hidden_share(truth, np.zeros(len(truth)))
+    assert one["low"] is None and one["interval"] == "no interval: one unit by patient"
 
 
 @given(st.lists(st.integers(0, 200), min_size=1, max_size=6), st.floats(0, 60))

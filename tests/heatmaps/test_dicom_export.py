@@ -23,7 +23,7 @@ def cases(count=3):
         {
             "slice_id": [f"s{i}" for i in range(count)],
             "patient_id": [SECRET, SECRET, None][:count],
-            "label": [1, 0, 1][:count],
+            "truth": [1, 0, 1][:count],
             "predicted": [1, 1, 0][:count],
             "probability": [0.98, 0.6, 0.1][:count],
             "boxes": [[[10, 12, 20, 24]], [], [[1, 2, 3, 4]]][:count],

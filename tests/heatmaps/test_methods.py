@@ -1,12 +1,15 @@
 """The rival methods against independent implementations: torchcam, captum, and by hand."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 from small_networks import Small, images_of, rescaled
 from torch import nn
 
-from camreader.common.errors import DataError
+from camreader.common.errors import DataError, NotApplicable
 from camreader.heatmaps import gradcam, methods
 from camreader.training.networks import GenericCNN
 
@@ -65,7 +68,7 @@ def test_cam_is_grad_cam_where_it_applies():
 
 
 def test_cam_is_refused_where_it_does_not_apply(generic):
-    with pytest.raises(DataError, match="does not apply"):
+    with pytest.raises(NotApplicable, match="CAM does not apply"):
         methods.compute("cam", generic, images_of(0, 2, 64), 1)
 
 
@@ -109,7 +112,7 @@ def test_integrated_gradients_add_up_to_the_score(generic):
     from captum.attr import IntegratedGradients
 
     images = images_of(7, 2, 64)
-    method = IntegratedGradients(methods.ClassScore(generic))
+    method = IntegratedGradients(gradcam.class_score_module(generic))
     ones = torch.ones(2, dtype=torch.long)
     parts = method.attribute(images, additional_forward_args=ones, n_steps=200)
     with torch.no_grad():
@@ -134,7 +137,7 @@ def test_guided_grad_cam_is_grad_cam_times_guided_backpropagation(generic):
     from captum.attr import GuidedBackprop
 
     images, ones = images_of(8, 3, 64), torch.ones(3, dtype=torch.long)
-    guided = GuidedBackprop(methods.ClassScore(generic)).attribute(
+    guided = GuidedBackprop(gradcam.class_score_module(generic)).attribute(
         images.requires_grad_(), additional_forward_args=ones
     )
     coarse = gradcam.explain(generic, images.detach(), 1).raw
@@ -148,7 +151,7 @@ def test_guided_grad_cam_is_grad_cam_times_guided_backpropagation(generic):
 
 def test_baselines_know_nothing_of_the_network(generic):
     images = images_of(9, 4, 64)
-    for method in methods.BASELINES:
+    for method in methods.baselines():
         ones = methods.compute(method, generic, images, 1)
         np.testing.assert_array_equal(ones, methods.compute(method, None, images, 0))
     centre = methods.compute("centre", None, images, 1)
@@ -180,3 +183,40 @@ def test_an_unknown_method_is_named():
 def test_what_is_not_finite_becomes_blank():
     maps = methods.unit(np.array([[[np.nan, 1.0]], [[-1.0, 2.0]], [[-1.0, -2.0]]]))
     np.testing.assert_array_equal(maps, [[[0, 0]], [[0, 1]], [[0, 0]]])
+
+
+def test_what_does_not_apply_says_so_by_its_type_and_what_it_needs(generic):
+    images = images_of(0, 2, 64)
+    applies = {name: method.applies(generic, images) for name, method in methods.METHODS.items()}
+    assert [name for name, reason in applies.items() if reason is not None] == ["cam"]
+    assert isinstance(applies["cam"], NotApplicable) and methods.GLOBAL_POOLING in str(
+        applies["cam"]
+    )
+    assert methods.METHODS["cam"].applies(Pooled().eval(), images) is None
+    table = methods.overview(generic, images).set_index("method")
+    assert table.loc["cam", "applies"] == f"no; only to {methods.GLOBAL_POOLING}"
+    assert table["applies"].eq("yes").sum() == len(methods.METHODS) - 1
+    assert table.loc["hirescam", "what it is"].startswith("HiResCAM (Draelos & Carin 2020")
+
+
+def test_guided_grad_cam_is_refused_where_captum_sees_no_relu():
+    class Functional(Pooled):
+        def forward(self, x):
+            return self.head(torch.relu(self.body[0](x)).mean((2, 3)))
+
+    model = Functional().eval()
+    model.body = model.target_layer = nn.Sequential(model.body[0])
+    with pytest.raises(NotApplicable, match="ReLUs are modules"):
+        methods.compute("guided_gradcam", model, images_of(0), 1)
+
+
+def test_the_registry_tells_what_the_workflow_asks_and_loads_no_torch():
+    assert methods.baselines() == ["random", "centre"]
+    assert methods.own_jobs() == ["saliency", "guided_gradcam", "integrated_gradients", "occlusion"]
+    assert [name for name, m in methods.METHODS.items() if m.slow] == [
+        "integrated_gradients",
+        "occlusion",
+    ]
+    code = "from camreader.heatmaps import methods; methods.own_jobs(); import sys"
+    code += "; assert 'torch.nn' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

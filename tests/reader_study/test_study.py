@@ -11,9 +11,8 @@ from camreader.common.errors import DataError
 from camreader.common.storage import write_json, write_table
 from camreader.common.study import Study
 from camreader.reader_study import study as study_readings
-from camreader.session import tidy as readings
 from camreader.session.log import ReadingLog
-from camreader.session.simulate import simulate_readings
+from camreader.session.simulate import simulate_readings, through_log
 
 VIPER = SHARED / "reader-data" / "viper_mrmc.imrmc"
 
@@ -30,13 +29,13 @@ def load(path, study, frame=None):
 def test_a_tidy_table_is_scores_and_paired_readings(tmp_path, study):
     found = load(tmp_path, study, tidy())
     assert found.size == (2, 8, 4) and found.cases_each == 8
-    assert found.treatments == ["aided", "unaided"]  # so that differences are aided minus unaided
+    assert found.modalities == ["aided", "unaided"]  # so that differences are aided minus unaided
     assert (
         not found.simulated and found.source == "Recorded readings: 2 readers × 8 cases (tidy.csv)"
     )
     assert found.sequential and not found.flags
     assert set(found.readings["diagnosis"]) == {"tumor", "no tumor", "other"}
-    marks = found.marks().rename(columns={"treatment": "modality"}).drop(columns="truth")
+    marks = found.marks().drop(columns="truth")
     both = found.readings.merge(marks, on=["reader", "modality", "case"])
     said = both.groupby("diagnosis")["score_y"].unique().map(list).to_dict()
     assert said == {"tumor": [1], "no tumor": [0], "other": [0]}  # other: seen, but no tumor
@@ -58,7 +57,10 @@ def test_without_anything_the_study_is_simulated_and_says_so(study):
 
 def test_a_simulation_reads_the_slices_of_a_trained_network(study):
     ids = [f"s{k:03d}" for k in range(40)]
-    write_table(pd.DataFrame({"slice_id": ids, "label": [1, 0] * 20}), study.cohort_table)
+    truth = pd.array([1, 0] * 20, "Int64")  # the truth counts, not the label
+    cohort = pd.DataFrame({"slice_id": ids, "label": [0, 1] * 20, "truth": truth})
+    cohort["patient_id"] = [f"p{k}" for k in range(40)]
+    write_table(cohort, study.cohort_table)
     write_json({"title": "Phantom: synthetic CT, 40 slices"}, study.cohort_folder / "cohort.json")
     table = {"slice_id": ids, "protocol": "paper", "run": "final", "seed": 0, "split": "test"}
     chance = np.linspace(0.02, 0.98, 40)
@@ -75,7 +77,7 @@ def test_a_simulation_reads_the_slices_of_a_trained_network(study):
 
 
 def test_the_cohorts_own_log_is_read_and_a_real_one_before_an_invented(study):
-    invented = readings.through_log(simulate_readings(3, 10), study.readings / "simulated.sqlite")
+    invented = through_log(simulate_readings(3, 10), study.readings / "simulated.sqlite")
     found = load("", study)
     assert found.simulated and "simulated.sqlite" in found.source and found.size == (3, 10, 5)
     ReadingLog(study.readings / "readings.sqlite", "s").append(
@@ -94,7 +96,7 @@ def test_the_cohorts_own_log_is_read_and_a_real_one_before_an_invented(study):
 
 def test_a_log_can_be_named(study):
     path = study.readings / "elsewhere.sqlite"
-    readings.through_log(simulate_readings(2, 8), path)
+    through_log(simulate_readings(2, 8), path)
     found = load(str(path), study)
     assert found.size == (2, 8, 4) and "phantom; elsewhere.sqlite" in found.source
     assert found.readings["simulated"].all()

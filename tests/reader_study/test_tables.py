@@ -11,12 +11,10 @@ from readings_fixture import readings as tidy
 from scipy import stats
 
 from camreader.common.study import Study
-from camreader.reader_study import planning
 from camreader.reader_study import study as study_readings
 from camreader.reader_study import tables as reader_tables
 from camreader.reader_study.study import ReaderStudy
 from camreader.statistics.intervals import wilson
-from camreader.statistics.mrmc import power
 
 
 def study_of(frame):
@@ -168,7 +166,7 @@ def test_comparison_rows_agree_where_they_must(simulated):
     table = reader_tables.comparison_table(simulated)
     auc = table[table["metric"] == "auc"].set_index(["covariance", "random"])
     both = "readers and cases"
-    pair = auc.loc[[("unbiased", both), ("U-statistics", both)], ["difference", "low", "high", "p"]]
+    pair = auc.loc[[("unbiased", both), ("U-statistics", both)], ["difference", "first", "second"]]
     np.testing.assert_allclose(pair.iloc[0].to_numpy(float), pair.iloc[1].to_numpy(float))
     assert set(table["compared"]) == {"aided minus unaided"}
     assert set(table["metric"]) == {"auc", "sensitivity", "specificity"}
@@ -271,39 +269,6 @@ def test_benefit_minus_harm_is_the_change_of_right_answers(seed, readers, cases)
     parts = table.loc["right"] + table.loc["wrong"]
     for name in ("readings", "benefit", "harm", "benefit_of", "harm_of", "cases"):
         assert parts[name] == table.loc["all", name]
-
-
-# Planning
-
-
-@pytest.fixture(scope="module")
-def plan(study):
-    return planning.planning_table(study, readers=(3, 5, 6, 10, 20))
-
-
-def test_without_a_pilot_the_published_study_plans(plan, study):
-    assert plan["pilot"].iloc[0].startswith("Van Dyke") and study.size[0] < 3
-    own = plan[plan["pilot"] == plan["pilot"].iloc[0]].set_index(["difference", "readers"])
-    expected = power.cases_needed(power.VAN_DYKE, 114, 0.05, 6)
-    assert own.loc[(0.05, 6), "cases"] == expected
-    assert not own.loc[0.15, "room"].any() and own.loc[0.10, "room"].all()
-    assert own.loc[0.15, "note"].str.startswith("no room").all()
-
-
-def test_more_readers_or_a_larger_difference_never_need_more_cases(plan):
-    for _, part in plan.fillna({"cases": power.MOST_CASES + 1}).groupby(["pilot", "difference"]):
-        assert part.sort_values("readers")["cases"].is_monotonic_decreasing
-    for _, part in plan.fillna({"cases": power.MOST_CASES + 1}).groupby(["pilot", "readers"]):
-        assert part.sort_values("difference")["cases"].is_monotonic_decreasing
-    assert plan.loc[plan["cases"].isna(), "note"].str.startswith(("not within", "no room")).all()
-
-
-def test_a_real_study_is_its_own_pilot_and_a_simulated_one_is_not(simulated):
-    real = ReaderStudy(simulated.scores, simulated.readings, "as if real", False)
-    first = planning.planning_table(real, (0.1,), (6,))["pilot"].iloc[0]
-    assert first == "this study (4 readers, 30 cases)"
-    first = planning.planning_table(simulated, (0.1,), (6,))["pilot"].iloc[0]
-    assert first.startswith("Van Dyke")
 
 
 def test_tables_are_pure(study):

@@ -1,16 +1,18 @@
-"""What the Snakefile and `make report` ask of the package: settings, last words, write access."""
+"""What the Snakefile and `make report` ask of the package: settings, refusals, one at a time."""
 
+import fcntl
 import os
 import subprocess
 import sys
-import time
+from argparse import Namespace
 from dataclasses import fields
 
 import pytest
 from places import ROOT
 
 from camreader.common import configuration
-from camreader.report import repair, workflow
+from camreader.common.errors import DataError
+from camreader.report import failures, workflow
 from camreader.training import experiments
 
 TRAINING_NOTEBOOKS = ("02_train", "03_evaluate", "06_region_subexperiment")
@@ -42,20 +44,105 @@ def test_every_run_of_the_study_is_known_to_the_command_line():
     assert all(name in said for name in experiments.PLANS)
 
 
-def test_the_last_error_of_every_new_log_is_told(tmp_path):
-    old, new, fine = (tmp_path / "a" / f"{name}.log" for name in ("old", "new", "fine"))
-    new.parent.mkdir()
-    old.write_text("ValueError: long ago\n")
-    since = time.time() + 1
-    last = "camreader.common.errors.DataError: Slice not found (file: a.png)"
-    new.write_text(f"KeyError: 'x'\n\n{last}\n")
-    fine.write_text("all well\n")
-    for path in (new, fine):
-        os.utime(path, (since + 1, since + 1))
-    assert workflow.last_words(tmp_path, since) == [(new, last)]
+def test_any_change_in_the_source_folder_is_seen(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "real")
+    (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
+    image = tmp_path / "real" / "a.png"
+    image.write_bytes(b"one")
+    states = [workflow.state_of(tmp_path / "in")]
+    for change in (
+        lambda: os.utime(image, ns=(1, 1)),
+        lambda: image.write_bytes(b"another"),
+        lambda: image.rename(tmp_path / "real" / "b.png"),
+        lambda: (tmp_path / "in" / "lesion_truth.csv").write_text("x"),
+        lambda: (tmp_path / "in" / "lesion_truth.csv").unlink(),
+    ):
+        change()
+        states.append(workflow.state_of(tmp_path / "in"))
+    assert len(set(states[:-1])) == 5 and states[-1] == states[-3]
+    assert workflow.state_of("") == ""
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path):
-    (tmp_path / "reports").write_text("a file, not a folder")
-    with pytest.raises(SystemExit, match=r"reports: cannot be written .*; nothing was run"):
-        repair.check_writable([tmp_path, tmp_path / "reports"])
+def test_a_second_run_waits_and_says_so(tmp_path, capsys):
+    path = tmp_path / "run.lock"
+    script = (
+        "import sys; from pathlib import Path; from camreader.report import workflow;"
+        "handle = workflow.wait_for_turn(Path(sys.argv[1])); print('my turn')"
+    )
+    with open(path, "w") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        second = subprocess.Popen(
+            [sys.executable, "-u", "-c", script, path], stdout=subprocess.PIPE, text=True
+        )
+        assert "waiting for it to end" in second.stdout.readline()
+        assert second.poll() is None
+    assert second.stdout.readline() == "my turn\n"
+    second.wait()
+
+
+def test_a_lock_dies_with_its_process(tmp_path):
+    script = (
+        "import os, sys; from pathlib import Path; from camreader.report import workflow;"
+        "workflow.wait_for_turn(Path(sys.argv[1])); os.kill(os.getpid(), 9)"
+    )
+    path = tmp_path / "run.lock"
+    assert subprocess.run([sys.executable, "-c", script, path]).returncode == -9
+    workflow.wait_for_turn(path).release()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"data": "none"}, "No such folder"),
+        ({"data": "empty"}, "The folder is empty"),
+        ({"config": "broken.yaml"}, "line 2"),
+        ({"config": "five.yaml"}, "five.yaml: 02_train: EPOCHS: a whole number is expected"),
+        ({"seeds": 0}, "seeds: at least one value"),
+        ({"seeds": -1}, "seeds: at least one value"),
+    ],
+)
+def test_what_cannot_run_is_refused_before_snakemake_starts(tmp_path, monkeypatch, change, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
+    (tmp_path / "config.yaml").symlink_to(ROOT / "config.yaml")
+    (tmp_path / "empty" / "inside").mkdir(parents=True)
+    (tmp_path / "empty" / ".DS_Store").touch()
+    (tmp_path / "broken.yaml").write_text("seeds: [0\nparameters: {}}\n")
+    (tmp_path / "five.yaml").write_text("parameters:\n  02_train: {EPOCHS: five}\n")
+    monkeypatch.setattr(workflow, "run_to_its_end", lambda *_: pytest.fail("Snakemake started"))
+    given = {
+        "data": None,
+        "seeds": None,
+        "cores": "1",
+        "profile": None,
+        "config": None,
+        "extra": [],
+    }
+    with pytest.raises(DataError) as raised:
+        workflow.run(Namespace(**given | change))
+    assert words in str(raised.value)
+    assert not (tmp_path / ".snakemake").exists()
+
+
+def test_kernels_draw_into_their_notebooks(monkeypatch):
+    """A backend that a shell chose would leave every executed notebook without a figure."""
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    options = Namespace(profile=None, extra=[])
+    assert "MPLBACKEND" not in workflow.environment_of(options)
+
+
+def test_the_closing_words_name_what_to_mend(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = {"reports": "reports"}
+    assert "no job says why" in workflow.closing_words(config, 1, False)[0]
+    failures.keep({"02_train": ["code cell 3, line 1: x", "DataError: Gone"]})
+    words = "\n".join(workflow.closing_words(config, 1, False))
+    assert "run it again after mending:\n  02_train: code cell 3" in words
+    assert "    DataError: Gone" in words and "reports/logs/" in words
+    assert workflow.closing_words(config, 1, True)[0].startswith("Stopped.")
+    assert workflow.closing_words(config, 0, False) == []
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "index.html").touch()
+    assert workflow.closing_words(config, 0, False)[0].startswith("The report: file://")

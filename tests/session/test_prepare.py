@@ -1,114 +1,21 @@
-"""Cases are balanced, errors enriched, orders seeded; a reading's folder gives nothing away."""
+"""A reading's folder gives nothing away, and stays once somebody has begun to read."""
 
-import json
 import stat
-from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from reading_study import make_study, pool
+from reading_study import make_study
 
 from camreader.common.errors import DataError
-from camreader.common.storage import write_json
+from camreader.common.storage import write_table
 from camreader.common.study import Study
-from camreader.session import prepare, sealed
+from camreader.session import plots, prepare, sealed, tidy, widget
 from camreader.session.log import ReadingLog
-from camreader.session.plan import Plan, choose_cases, reading_orders
+from camreader.session.overview import cases_table, facts, finding
+from camreader.session.plan import Plan
 from camreader.session.progress import Design, Reading
-
-
-def choose(frame, **plan):
-    plan = Plan(**plan)
-    chosen, notes = choose_cases(frame, plan)
-    return chosen[~chosen["training"]], chosen[chosen["training"]], notes
-
-
-def test_labels_are_balanced_and_errors_enriched():
-    reading, training, notes = choose(pool(), cases=40, error_share=0.3, training_cases=4)
-    assert Counter(reading["truth"]) == {1: 20, 0: 20}
-    wrong = reading[reading["predicted"] != reading["truth"]]
-    assert Counter(wrong["truth"]) == {1: 6, 0: 6}
-    assert len(training) == 4 and not set(training["slice_id"]) & set(reading["slice_id"])
-    assert (training["predicted"] != training["truth"]).sum() == 1
-    assert notes == []
-
-
-def test_one_slice_a_patient_while_there_are_patients():
-    reading, _, notes = choose(pool(200, 200, patients=400), cases=60, training_cases=0)
-    assert reading["patient_id"].is_unique and not notes
-    reading, _, notes = choose(pool(patients=10), cases=40, training_cases=0)
-    assert Counter(reading["patient_id"]).most_common(1)[0][1] <= 5
-    assert any("40 cases come from 10 patients" in note for note in notes)
-
-
-def test_what_is_missing_is_said_in_words():
-    reading, training, notes = choose(pool(9, 9, wrong=0, patients=1), cases=60)
-    assert len(reading) == 18 and len(training) == 0
-    assert "60 cases were asked for, 18 found among the test slices" in notes
-    assert any("where the network is wrong were asked for, 0 found" in note for note in notes)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    tumors=st.integers(0, 30),
-    free=st.integers(0, 30),
-    cases=st.integers(1, 50),
-    share=st.floats(0, 1),
-    practice=st.integers(0, 5),
-    seed=st.integers(0, 5),
-)
-def test_any_pool_gives_different_slices_and_as_many_as_there_are(
-    tumors, free, cases, share, practice, seed
-):
-    frame = pool(tumors, free, patients=7, seed=seed)
-    plan = Plan(cases=cases, error_share=share, training_cases=practice, seed=seed)
-    chosen, _ = choose_cases(frame, plan)
-    assert chosen["slice_id"].is_unique
-    wanted = min(cases - cases // 2, tumors) + min(cases // 2, free)
-    assert (~chosen["training"]).sum() == wanted
-    assert chosen["training"].is_monotonic_decreasing  # practice first
-
-
-def orders_of(plan):
-    chosen, _ = choose_cases(pool(), plan)
-    cases = chosen.assign(case=[f"C{n}" for n in range(len(chosen))])
-    return cases, reading_orders(cases, plan)
-
-
-def test_each_reader_has_an_own_order_that_the_seed_gives_again():
-    plan = Plan(cases=30, readers=4)
-    cases, orders = orders_of(plan)
-    reading = set(cases.loc[~cases["training"], "case"])
-    for steps in orders.values():
-        assert [phase for _, phase, _ in steps[:3]] == ["training"] * 3
-        assert {case for case, _, _ in steps[3:]} == reading and len(steps) == 33
-    assert len({json.dumps(steps) for steps in orders.values()}) == 4
-    assert orders_of(plan)[1] == orders
-    assert orders_of(Plan(cases=30, readers=4, seed=1))[1] != orders
-
-
-def test_crossover_reads_every_case_once_each_way_in_opposite_halves():
-    cases, orders = orders_of(Plan(cases=40, readers=2, design="crossover"))
-    truth = cases.set_index("case")["truth"]
-    aided = {}
-    for slot, steps in orders.items():
-        seen = Counter((case, phase) for case, phase, _ in steps if phase != "training")
-        assert len(seen) == 80 and set(seen.values()) == {1}
-        periods = [period for _, _, period in steps]
-        assert periods == sorted(periods)
-        aided[slot] = {case for case, phase, period in steps if (phase, period) == ("aided", 1)}
-    assert not aided["1"] & aided["2"]
-    assert sum(truth[case] for case in aided["1"]) == 10
-
-
-@pytest.mark.parametrize(
-    "plan", [{"design": "parallel"}, {"cases": 0}, {"readers": 0}, {"error_share": 1.5}]
-)
-def test_a_plan_nobody_can_read_by_is_refused(plan):
-    with pytest.raises(DataError):
-        Plan(**plan).check()
+from camreader.training.learned import judge
 
 
 def test_the_folder_gives_nothing_away(tmp_path):
@@ -155,12 +62,29 @@ def test_missing_design_and_network_are_named_with_their_command(tmp_path):
 
 def test_a_refused_network_is_not_read_with(tmp_path):
     study = Study(str(tmp_path), "one_patient", str(tmp_path))
-    for run, record in (
-        ("sound-final", {"finished": False, "refused": "3 patients needed, 1 found"}),
-        ("paper-final", {"finished": True}),
-    ):
-        write_json(record, study.runs / f"{run}-seed0" / "model.json")
+    row = {"slice_id": "s1", "protocol": "paper", "run": "final", "seed": 0, "split": "test"}
+    row |= {"logit": 0.0, "probability": 0.5, "predicted": 0}
+    write_table(pd.DataFrame([row]), study.runs / "predictions.parquet")
     assert prepare.find_run(study) == "paper-final"
+
+
+def test_a_refused_reading_says_why_wherever_it_would_be_read(tmp_path):
+    """A constant answer on 30 test slices: notebook 07 goes through, and nothing can be read."""
+    study = Study(str(tmp_path), "constant", str(tmp_path))
+    study.save_card({"name": "constant", "title": "Made up", "source": str(tmp_path)})
+    frame = pd.DataFrame({"label": [1, 0] * 15, "predicted": 0})
+    judged = judge(frame, False, "paper-final", 0, 0.4, True)
+    make_study(study.readings, size=4)  # an earlier set-up, which nobody has read
+    design = prepare.refuse(study, Plan(), judged)
+    assert Design.load(study.readings).refused == design.refused
+    assert judged.banner in design.refused and "same answer" in design.refused
+    assert not list((study.readings).glob("*/*"))  # neither images nor envelopes
+    assert cases_table(design).empty and list(facts(design)) == [f"{design.refused}."]
+    assert list(finding(design, tidy.progress(design))) == [f"{design.refused}."]
+    assert design.refused in plots.design(design).axes[0].texts[0].get_text()
+    assert design.refused in widget.open_session(study).data
+    with pytest.raises(DataError, match="No reading is set up"):
+        widget.ReadingSession(study.readings)
 
 
 def test_a_design_with_real_readings_stays(tmp_path, monkeypatch):
@@ -168,7 +92,7 @@ def test_a_design_with_real_readings_stays(tmp_path, monkeypatch):
     design = make_study(study.readings)
     plan, database = Plan(**design.card["plan"]), study.readings / "readings.sqlite"
     made = []
-    monkeypatch.setattr(prepare, "set_up", lambda study, plan: made.append(plan))
+    monkeypatch.setattr(prepare, "set_up", lambda study, plan, force: made.append(plan))
     monkeypatch.setattr(prepare, "rehearse", lambda study, plan: None)
     other = Plan(cases=10)
     prepare.keep_or_set_up(study, other, database)
@@ -177,7 +101,9 @@ def test_a_design_with_real_readings_stays(tmp_path, monkeypatch):
     assert made == [other, other]
     ReadingLog(database, design.study).append("comment", "Ann")
     prepare.keep_or_set_up(study, plan, database)
-    with pytest.raises(DataError, match=r"Readings exist \(.*sqlite\), so the design stays"):
+    with pytest.raises(
+        DataError, match=r"Readings exist \(.*sqlite\), so the design cannot be changed"
+    ):
         prepare.keep_or_set_up(study, other, database)
     assert len(made) == 2
 
@@ -190,9 +116,9 @@ def test_a_design_that_is_read_in_another_database_stays(tmp_path):
     Reading(design, ReadingLog(tmp_path / "elsewhere.sqlite", design.study), "Ann").close()
     plan = Plan(**design.card["plan"])
     prepare.keep_or_set_up(study, plan, own)
-    with pytest.raises(DataError, match=r"elsewhere\.sqlite.*the design stays"):
+    with pytest.raises(DataError, match=r"elsewhere\.sqlite.*the design cannot be changed"):
         prepare.keep_or_set_up(study, Plan(cases=10), own)
-    with pytest.raises(DataError, match="Somebody has begun to read"):  # since it was looked
+    with pytest.raises(DataError, match="A reader has begun"):  # since it was looked
         make_study(study.readings, seed=1)
     assert (study.readings / "design.json").read_bytes() == before and not own.exists()
 

@@ -33,7 +33,7 @@ def test_an_envelope_opens_with_its_key_alone(content, key):
     assert content not in sealed or len(content) < 4
     changed = bytes([sealed[0] ^ 1]) + sealed[1:]
     for wrong in ((changed, key), (sealed, b"x" * 32)):
-        with pytest.raises(DataError, match="changed, or its key"):
+        with pytest.raises(DataError, match="altered, or its key"):
             unseal(*wrong)
 
 

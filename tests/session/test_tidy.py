@@ -3,7 +3,6 @@
 import csv
 import json
 
-import numpy as np
 import pandas as pd
 import pytest
 from postgres import running_postgres
@@ -11,18 +10,15 @@ from reading_study import make_study
 
 from camreader.__main__ import main
 from camreader.common.errors import DataError
-from camreader.common.storage import read_table, write_shared_csv
+from camreader.common.storage import read_table
 from camreader.common.study import Study
 from camreader.reader_study import study as study_readings
-from camreader.session import prepare, tidy
-from camreader.session.export import write_imrmc
+from camreader.session import prepare, questions, tidy
 from camreader.session.log import ReadingLog
 from camreader.session.plan import Plan
 from camreader.session.progress import Design, Reading
-from camreader.session.questions import score
 from camreader.session.sealed import open_all, release
-from camreader.session.simulate import simulate_readings
-from camreader.session.tidy import load_tidy
+from camreader.session.tidy import load_tidy, write_imrmc, write_tidy
 from camreader.statistics.mrmc.analysis import read_imrmc
 
 NASTY = "=cmd|' /C calc'!A0 <script>alert(1)</script>, \"quoted\"\nnext"
@@ -51,7 +47,7 @@ def test_tidy_rows_are_the_answers_in_their_order(study, tmp_path):
     design, log = study
     reading = read_all(design, log)
     frame = load_tidy(tmp_path / "readings.sqlite")
-    assert list(frame.columns) == list(tidy.COLUMNS)
+    assert list(frame.columns) == questions.columns()
     unaided = frame[frame["modality"] == "unaided"]
     cases = [step.case for step in reading.steps if step.phase != "training"]
     assert unaided["case"].tolist() == cases
@@ -65,14 +61,6 @@ def test_tidy_rows_are_the_answers_in_their_order(study, tmp_path):
     key = open_all(tmp_path)
     assert frame["truth"].tolist() == [key[case]["truth"] for case in frame["case"]]
     assert not frame["simulated"].any()
-
-
-@pytest.mark.parametrize(
-    ("diagnosis", "confidence", "expected"),
-    [("tumor", 5, 10), ("tumor", 1, 6), ("no tumor", 1, 5), ("no tumor", 5, 1), ("other", 5, 1)],
-)
-def test_the_score_orders_answers_from_no_tumor_to_tumor(diagnosis, confidence, expected):
-    assert score(diagnosis, confidence) == expected
 
 
 def test_a_correction_counts_unless_it_could_know_the_answer(study, tmp_path):
@@ -138,7 +126,7 @@ def test_csv_comes_back_and_holds_no_formula(study, tmp_path):
     design, log = study
     read_all(design, log)
     frame, path = load_tidy(tmp_path / "readings.sqlite"), tmp_path / "tidy.csv"
-    write_shared_csv(frame, path)
+    write_tidy(frame, path)
     with open(path, newline="") as handle:
         cells = [cell for row in csv.reader(handle) for cell in row]
     assert not any(cell[:1] in "=+-@\t\r" for cell in cells if cell)
@@ -154,7 +142,7 @@ def test_a_reader_may_be_called_anything(study, tmp_path, name):
     read_all(design, log, name)
     frame, path = load_tidy(tmp_path / "readings.sqlite"), tmp_path / "tidy.csv"
     frame["comment"] = name
-    write_shared_csv(frame, path)
+    write_tidy(frame, path)
     pd.testing.assert_frame_equal(load_tidy(path), frame)
     there = Study(str(tmp_path), "tiny", str(tmp_path))
     there.save_table(frame, "08_readers")
@@ -196,7 +184,7 @@ def test_a_comment_with_half_an_emoji_reaches_the_table(study, tmp_path):
     reading.submit("revised", reading.steps[0].case, answer | {"helpfulness": "no"}, "p")
     reading.submit("locked", reading.steps[1].case, answer | {"comment": "cut \ud83d"}, "e")
     frame = load_tidy(tmp_path / "readings.sqlite")
-    write_shared_csv(frame, tmp_path / "tidy.csv")
+    write_tidy(frame, tmp_path / "tidy.csv")
     assert load_tidy(tmp_path / "tidy.csv")["comment"].tolist() == ["cut \ufffd"]
 
 
@@ -222,7 +210,7 @@ def test_imrmc_is_read_back_by_the_statistics(study, tmp_path):
     write_imrmc(frame, path)
     again = read_imrmc(path)
     assert path.read_text().startswith("N0:3\nN1:3\nNR:1\nNM:2\nBEGIN DATA:\n")
-    merged = frame.merge(again, left_on=["case", "modality"], right_on=["case", "treatment"])
+    merged = frame.merge(again, left_on=["case", "modality"], right_on=["case", "modality"])
     assert len(merged) == len(frame) == 12
     assert (merged["score_x"] == merged["score_y"]).all()
     assert (merged["truth_x"] == merged["truth_y"]).all()
@@ -259,70 +247,6 @@ def test_the_command_line_exports_and_says_how_far(study, tmp_path, capsys):
         assert (tmp_path / name).exists()
     assert main(["readings", "export", "--folder", str(tmp_path), "t.xlsx"]) == 1
     assert "Unknown export" in capsys.readouterr().err
-
-
-def test_a_simulated_study_goes_through_the_log_and_says_so(tmp_path, capsys):
-    """The invented readers of notebook 08 come back as they were, by way of the log."""
-    invented = simulate_readings(readers=2, cases=10, seed=3)
-    frame = tidy.through_log(invented, tmp_path / "simulated.sqlite")
-    assert frame["simulated"].all() and len(frame) == 2 * 10 * 2
-    for name in (
-        "reader",
-        "case",
-        "modality",
-        "truth",
-        "score",
-        "diagnosis",
-        "confidence",
-        "seconds",
-        "order",
-        "cnn_prediction",
-    ):
-        assert frame[name].tolist() == invented[name].tolist(), name
-    assert frame["helpfulness"].fillna("").tolist() == invented["helpfulness"].tolist()
-    events = ReadingLog(tmp_path / "simulated.sqlite", None, readonly=True).events()
-    assert all(event["simulated"] for event in events)
-    invented.to_csv(tmp_path / "invented.csv", index=False)
-    main(["readings", "simulate", "--folder", str(tmp_path), str(tmp_path / "invented.csv")])
-    assert "40 simulated answers" in capsys.readouterr().out
-    pd.testing.assert_frame_equal(load_tidy(tmp_path / "simulated.sqlite"), frame)
-
-
-def test_invented_answers_never_replace_a_log_of_real_ones(study, tmp_path, capsys):
-    design, log = study
-    read_all(design, log)
-    before = log.events()
-    simulate_readings(readers=2, cases=4).to_csv(tmp_path / "invented.csv", index=False)
-    command = ["readings", "simulate", "--folder", str(tmp_path), str(tmp_path / "invented.csv")]
-    assert main([*command, "--database", str(tmp_path / "readings.sqlite")]) == 1
-    assert "real readers, which stay" in capsys.readouterr().err
-    assert main([*command, "--database", "postgresql+pg8000://study@host/readings"]) == 1
-    assert "SQLite file of their own" in capsys.readouterr().err
-    assert log.events() == before
-
-
-def test_simulated_answers_cannot_enter_a_real_log(study):
-    _, log = study
-    with pytest.raises(ValueError, match="simulated=True"):
-        tidy.replay(pd.DataFrame(), log)
-
-
-def test_a_replayed_table_comes_back(tmp_path):
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame(
-        {
-            "reader": "R1",
-            "case": [f"V{n}" for n in range(5)],
-            "modality": "unaided",
-            "truth": [0, 1, 0, 1, 1],
-            "score": rng.random(5),
-            "cnn_prediction": 1,
-        }
-    )
-    frame = tidy.through_log(table, tmp_path / "s.sqlite")
-    for name in table.columns:
-        assert frame[name].tolist() == table[name].tolist()
-    assert frame["diagnosis"].isna().all()
 
 
 def test_several_studies_in_one_log_are_told_apart(study, tmp_path):

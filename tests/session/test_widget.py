@@ -12,6 +12,7 @@ from reading_kernel import KeeperHere, Page
 from reading_study import make_study
 
 from camreader.common.errors import DataError
+from camreader.common.study import Study
 from camreader.session import widget as session_module
 from camreader.session.log import LogError, ReadingLog
 from camreader.session.sealed import Keeper, open_all, unpack_map
@@ -134,7 +135,7 @@ def test_sending_again_stores_once_and_a_second_answer_is_refused(pages, design)
     for _ in range(3):
         assert page.event("locked", LOCK, case, id="same")["ok"]
     refused = page.event("locked", {**LOCK, "confidence": 1}, case)
-    assert not refused["ok"] and refused["final"] and "waiting for" in refused["words"]
+    assert not refused["ok"] and refused["final"] and "current case" in refused["words"]
     page.event("revised", REVISED)
     assert page.event("locked", LOCK, case, id="same")["ok"]  # long after: still acknowledged
     assert len(events(design, kind="locked")) == 1
@@ -145,15 +146,23 @@ def test_sending_again_stores_once_and_a_second_answer_is_refused(pages, design)
     [
         ("revealed", {}, "may not write"),
         ("enrolled", {"slot": 2}, "may not write"),
-        ("locked", {"diagnosis": "cyst", "confidence": 3}, "its diagnosis"),
-        ("locked", {"diagnosis": "tumor", "confidence": 6}, "its confidence"),
-        ("locked", {"diagnosis": "tumor", "confidence": True}, "its confidence"),
+        (
+            "locked",
+            {"diagnosis": "cyst", "confidence": 3},
+            "diagnosis must be one of tumor",
+        ),
+        ("locked", {"diagnosis": "tumor", "confidence": 6}, "confidence must be one of 1"),
+        (
+            "locked",
+            {"diagnosis": "tumor", "confidence": True},
+            "confidence must be one of 1",
+        ),
         ("locked", {**LOCK, "score": 10}, "unknown fields"),
         ("locked", {**LOCK, "comment": "x" * 2001}, "at most 2000"),
         ("locked", {**LOCK, "milliseconds": float("nan")}, "milliseconds must be"),
         ("locked", {**LOCK, "history": [[0, "mood", 1]]}, "history"),
-        ("revised", REVISED, "waiting for"),
-        ("corrected", {**LOCK, "target": "unaided"}, "was given"),
+        ("revised", REVISED, "current case"),
+        ("corrected", {**LOCK, "target": "unaided"}, "stored answer"),
         ("paused", {"reason": "x" * 3000}, "at most 2000"),
         ("paused", {"truth": 1}, "A pause has"),
     ],
@@ -169,8 +178,8 @@ def test_what_a_page_may_not_say_is_refused_in_words(pages, design, kind, payloa
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("", "type your name"),
-        ("  ", "type your name"),
+        ("", "enter your name"),
+        ("  ", "enter your name"),
         ("x" * 61, "longer"),
         ("a\u202eb", "printed"),
     ],
@@ -276,10 +285,10 @@ def test_a_page_notices_that_the_study_was_set_up_anew(pages, design, tmp_path):
     assert "not set up yet" in early.say(type="begin", name="Ann")["words"]
     make_study(design.folder, cases=4, training_cases=1, size=16, seed=1)
     reply = early.say(type="begin", name="Ann")
-    assert not reply["ok"] and "set up anew" in reply["words"] and "Reload" in reply["words"]
+    assert not reply["ok"] and "set up again" in reply["words"] and "Reload" in reply["words"]
     assert not events(design, reader="Ann") and early.state["stage"] == "start"
     reply = reading.event("locked", LOCK)
-    assert "Stored, but" in reply["words"] and "set up anew" in reply["words"]
+    assert "Stored, but" in reply["words"] and "set up again" in reply["words"]
     assert reading.state["stage"] == "unaided" and len(events(design, kind="locked")) == 1
 
 
@@ -347,10 +356,11 @@ def test_nothing_is_written_until_a_reader_begins(pages, design):
 
 def test_the_door_takes_a_study_and_names_what_is_missing(tmp_path):
     with pytest.raises(DataError, match="make report"):
-        open_session((str(tmp_path), "none", str(tmp_path)))
+        open_session(Study(str(tmp_path), "none", str(tmp_path)))
     gc.collect()  # what was never opened must close without a word
     make_study(tmp_path / "readings" / "tiny", size=8)
-    assert open_session((str(tmp_path), "tiny", str(tmp_path))).state["stage"] == "start"
+    study = Study(str(tmp_path), "tiny", str(tmp_path))
+    assert open_session(study).state["stage"] == "start"
 
 
 def test_the_kernel_of_a_session_holds_no_torch():

@@ -11,9 +11,11 @@ from sklearn.dummy import DummyClassifier
 from statsmodels.stats.proportion import proportion_confint
 
 from camreader.common.errors import DataError
-from camreader.evaluation import plots
-from camreader.evaluation.groups import by_group, over_seeds, quarters, with_groups
+from camreader.evaluation.groups import by_group
 from camreader.statistics import classification
+from camreader.statistics.intervals import INDEPENDENT
+
+KORN_GRAUBARD = "Wilson with design effect by patient"
 
 cases = st.lists(
     st.tuples(st.integers(0, 1), st.sampled_from(np.linspace(0, 1, 41).tolist())),
@@ -22,8 +24,9 @@ cases = st.lists(
 )
 
 
-def table(labels, probabilities, **more):
-    return classification.metrics(labels, probabilities, draws=20, **more).set_index("metric")
+def table(labels, probabilities, patients=INDEPENDENT):
+    found = classification.metrics(labels, probabilities, patients=patients, draws=20)
+    return found.set_index("metric")
 
 
 @settings(max_examples=60, deadline=None)
@@ -89,24 +92,6 @@ def test_chance_alone_gives_a_calibration_error_and_its_note_says_so(n):
 
 
 @pytest.mark.parametrize(
-    ("values", "bands"),
-    [
-        ([1, 1.1, 1.2, 1.3], 0),  # crashed: four bands "1–1 HU"
-        ([1, 2, 3, 4], 3),  # edges 1, 1.75, 2.5, 3.25, 4 print as 1, 2, 2, 3, 4
-        ([10, 20, 30, 40], 4),
-        ([0] * 9 + [1, 2, 3], 1),
-        ([5, 5, 5], 0),
-    ],
-)
-def test_bands_of_few_or_like_values_have_names_of_their_own(values, bands):
-    column = pd.Series(values, dtype=float)
-    found = quarters(column, column, "{:.0f}–{:.0f} HU")
-    assert found.nunique() == bands
-    assert found.notna().all() if bands else found.isna().all()
-    assert not any(name.startswith(("1–1", "2–2", "0–0")) for name in found.dropna())
-
-
-@pytest.mark.parametrize(
     ("labels", "scores", "missing"),
     [
         ([1, 1, 1], [0.9, 0.2, 0.8], {"specificity": "no tumor-free slice", "AUC": "both classes"}),
@@ -126,7 +111,8 @@ def test_all_correct_has_an_interval_that_is_no_point():
     ours = table(np.array([0, 1] * 10), np.array([0.1, 0.9] * 10), patients=np.arange(20) // 2)
     row = ours.loc["accuracy"]
     assert row["value"] == 1 and row["high"] == 1 and row["low"] == pytest.approx(0.7225, abs=1e-4)
-    assert row["interval"] == "Wilson by patient" and row["n"] == 20
+    assert row["interval"] == "Wilson with design effect by patient" and row["n"] == 20
+    assert row["patients"] == 10
     assert ours.loc["AUC", "value"] == 1 and "degenerate" in ours.loc["AUC", "note"]
 
 
@@ -148,7 +134,9 @@ def test_slices_of_one_patient_count_as_one():
     )
     for end in ("low", "high"):
         assert many[end].iloc[0] == pytest.approx(few[end].iloc[0], abs=1e-9)
-    by_slice = classification.metrics(np.repeat(label, 10), np.repeat(score, 10))
+    by_slice = classification.metrics(
+        np.repeat(label, 10), np.repeat(score, 10), patients=INDEPENDENT
+    )
     assert np.ptp(by_slice.loc[0, ["low", "high"]]) < 0.5 * np.ptp(many.loc[0, ["low", "high"]])
 
 
@@ -157,7 +145,9 @@ def repeated_patients(each, patients=30):
     rng = np.random.default_rng(3)
     label = rng.integers(0, 2, patients)
     called = np.where(rng.random(patients) < 0.7, label, 1 - label)
-    one = pd.DataFrame({"label": label, "correct": label == called, "probability": 0.9 * called})
+    one = pd.DataFrame(
+        {"truth": label, "label": label, "correct": label == called, "probability": 0.9 * called}
+    )
     one = one.assign(patient_id=np.arange(patients), region="lung")
     return one.loc[one.index.repeat(each)]
 
@@ -168,8 +158,9 @@ def test_groups_and_calibration_of_the_sound_protocol_resample_patients():
     rows = [by_group(t, True, ("region",)).iloc[0] for t in (few, many)]
     for end in ("low", "high", "found_low", "found_high"):
         assert rows[0][end] == pytest.approx(rows[1][end])
-    assert rows[1]["interval"] == rows[1]["found_interval"] == "bootstrap by patient"
-    by_slice = by_group(many, columns=("region",)).iloc[0]
+    assert rows[1]["interval"] == rows[1]["found_interval"] == KORN_GRAUBARD
+    assert rows[1]["patients"] == 30 and rows[1]["n"] == 300
+    by_slice = by_group(many, False, columns=("region",)).iloc[0]
     assert by_slice["interval"] == "Wilson by slice"
     assert by_slice["high"] - by_slice["low"] < 0.5 * (rows[1]["high"] - rows[1]["low"])
     bins = [
@@ -177,66 +168,41 @@ def test_groups_and_calibration_of_the_sound_protocol_resample_patients():
         for t in (few, many)
     ]
     ends = [table[["low", "high"]].to_numpy() for table in bins]
-    assert (
-        ends[0] == pytest.approx(ends[1]) and bins[1]["interval"].eq("bootstrap by patient").all()
-    )
+    assert ends[0] == pytest.approx(ends[1]) and bins[1]["interval"].eq(KORN_GRAUBARD).all()
 
 
 def test_lengths_must_agree():
     with pytest.raises(DataError, match="differ in length"):
-        classification.metrics([1, 0], [0.5])
+        classification.metrics([1, 0], [0.5], patients=INDEPENDENT)
 
 
-def test_spread_over_seeds_is_students():
-    values = [0.90, 0.92, 0.97]
-    ours = over_seeds(values)
-    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
-    assert (ours["low"], ours["high"]) == pytest.approx((low, high))
-    assert np.isnan(over_seeds([0.9])["sd"])
-    assert over_seeds([*values, np.nan]) == ours  # a seed that could not be tested
-    assert over_seeds([np.nan])["seeds"] == 0
+@pytest.mark.parametrize(
+    ("labels", "scores", "patients", "words"),
+    [
+        ([1, 2], [0.5, 0.5], INDEPENDENT, "Unknown label.*found: 2"),
+        ([1, 0], [0.5, 1.7], INDEPENDENT, r"Unknown probability.*row: 1; found: 1\.7"),
+        ([1, 0], [0.5, np.nan], INDEPENDENT, "Unknown probability"),
+        ([1, 0], [0.5, 0.5], None, "unit of analysis is not stated"),
+        ([1, 0], [0.5, 0.5], ["a", None], "Rows without a patient.*1 of 2 names missing"),
+        ([1, 0], [0.5, 0.5], ["a"], "Not one group name per row"),
+    ],
+)
+def test_what_no_metric_can_be_made_of_is_refused(labels, scores, patients, words):
+    with pytest.raises(DataError, match=words):
+        classification.metrics(labels, scores, patients=patients)
 
 
-def test_groups_count_every_error_once():
-    rng = np.random.default_rng(1)
-    n = 80
-    tested = pd.DataFrame(
-        {
-            "label": rng.integers(0, 2, n),
-            "predicted": rng.integers(0, 2, n),
-            "region": rng.choice(["lung", "liver"], n),
-            "cysts": pd.array(rng.integers(0, 3, n), "Int64"),
-        }
-    )
-    tumor = tested["label"] == 1
-    tested["diameter_mm"] = np.where(tumor, rng.uniform(5, 50, n), np.nan)
-    tested["contrast_hu"] = np.where(tumor, rng.normal(0, 80, n), np.nan)
-    tested["correct"] = tested["label"] == tested["predicted"]
-    groups = by_group(with_groups(tested))
-    wrong = groups["missed tumors"] + groups["false alarms"]
-    assert (groups["n"] - groups["correct"] == wrong).all()
-    totals = groups.assign(wrong=wrong).groupby("by")[["n", "wrong"]].sum()
-    assert totals.loc["region", "n"] == totals.loc["cysts", "n"] == n
-    assert totals.loc["contrast", "n"] == totals.loc["lesion size", "n"] == tumor.sum()
-    missed = (tumor & ~tested["correct"]).sum()
-    assert totals.loc["contrast", "wrong"] == missed
-
-
-def test_greys_are_drawn_in_their_own_window_and_hu_in_that_of_ct():
-    tested = pd.DataFrame({"label": [1, 0], "predicted": [0, 0], "probability": 0.2, "row": [0, 1]})
-    tested = tested.assign(region="liver", boxes="[]", width=8, height=8, contrast_hu=np.nan)
-    tested = tested.assign(diameter_mm=np.nan, correct=tested["label"] == tested["predicted"])
-    hu = np.full((2, 8, 8), 200, np.int16)
-    for card, expected in (({"hu": False, "window": [128, 256]}, 200 / 256), ({"hu": True}, 0.875)):
-        for figure in (plots.outputs(tested, hu, card), plots.errors(tested, hu, card)):
-            assert figure.axes[0].images[0].get_array().max() == pytest.approx(expected)
-
-
-def test_lesions_of_unknown_contrast_are_said_and_the_legend_stands_where_something_is_drawn():
-    tested = pd.DataFrame({"label": 1, "predicted": [1, 0] * 4, "probability": 0.9}, range(8))
-    tested = tested.assign(correct=[True, False] * 4, patient_id=list("abcdefgh"))
-    tested["lesion size"] = ["up to 10 mm", "10–20 mm"] * 4
-    groups = {"sound": by_group(tested, columns=("lesion size",))}
-    contrast, size = plots.by_contrast(groups).axes
-    assert contrast.texts[0].get_text() == "contrast not known" and contrast.get_legend() is None
-    assert size.get_legend().get_texts()[0].get_text() == "sound" and not size.texts
+def test_the_interval_of_an_auc_is_delongs_on_the_logit():
+    """Against the logit of DeLong's variance computed from its definition, t with n - 1."""
+    rng = np.random.default_rng(2)
+    y, s = np.repeat([0, 1], 15), np.concatenate([rng.normal(0, 1, 15), rng.normal(1, 1, 15)])
+    high, low = s[y == 1], s[y == 0]
+    success = (high[:, None] > low) + 0.5 * (high[:, None] == low)
+    variance = success.mean(1).var(ddof=1) / 15 + success.mean(0).var(ddof=1) / 15
+    value = success.mean()
+    reach = stats.t.ppf(0.975, 29) * np.sqrt(variance) / (value * (1 - value))
+    centre = np.log(value / (1 - value))
+    expected = 1 / (1 + np.exp(-np.array([centre - reach, centre + reach])))
+    assert classification.auc_interval(y, s, INDEPENDENT)[:2] == pytest.approx(expected)
+    twice = classification.auc_interval(np.tile(y, 2), np.tile(s, 2), np.tile(np.arange(30), 2))
+    assert twice[:2] == pytest.approx(expected)  # a slice shown twice is no second patient

@@ -323,15 +323,22 @@ FAKE_PYTHON = """#!{python}
 import os, pathlib, sys, time
 if sys.argv[1] == "-c":
     sys.version_info = (3, int(os.environ.get("MINOR", 11)))
-    exec(sys.argv[2])
+    code = sys.argv[2]
+    sys.argv = ["-c", *sys.argv[3:]]
+    exec(code)
 elif sys.argv[1:3] == ["-m", "venv"]:
     target = pathlib.Path(sys.argv[3]) / "bin" / "python"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(pathlib.Path(__file__).read_text())
     target.chmod(0o755)
 elif sys.argv[1:3] == ["-m", "pip"]:
-    print("pip", *sys.argv[3:], flush=True)
+    print("pip", *sys.argv[3:], file=open("pip.log", "a"), flush=True)
     time.sleep(float(os.environ.get("SLOW", 0)))
+    for number in range(60):
+        print("Collecting package", number, flush=True)
+    print("Installing collected packages: all of them")
+    if "BROKEN" in os.environ:
+        sys.exit("ERROR: No matching distribution found for torch==2.15.0")
 """
 
 
@@ -373,9 +380,20 @@ def test_an_interrupted_set_up_is_taken_up_by_the_next_call(fresh):
     assert not stamp.exists()
     status, words = make(fresh, "env")
     assert status == 0 and stamp.exists()
-    assert "-r requirements.txt" in words and "-e ." in words
+    asked = (fresh / "pip.log").read_text()
+    assert "-r requirements.txt" in asked and "-e ." in asked
     status, words = make(fresh, "env")
-    assert status == 0 and "pip" not in words
+    assert status == 0 and "pip" not in words and "packages" not in words
+
+
+def test_a_set_up_says_how_far_it_is_and_what_stopped_it(fresh):
+    pins = sum("==" in line for line in (fresh / "requirements.txt").read_text().splitlines())
+    status, words = make(fresh, "env", BROKEN="1")
+    assert status != 0 and not (fresh / ".venv" / ".camreader-installed").exists()
+    assert f"  50 of about {pins} packages\n  all fetched; unpacking them" in words
+    assert "ERROR: No matching distribution found for torch==2.15.0" in words
+    status, words = make(fresh, "env")
+    assert status == 0 and "ERROR" not in words
 
 
 def test_a_half_made_environment_without_python_is_repaired(fresh):

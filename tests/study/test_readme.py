@@ -166,3 +166,32 @@ def test_every_picture_and_page_that_is_linked_is_there():
 def test_every_file_named_in_the_readme_is_there():
     for name in re.findall(r"`((?:docs|notebooks|tests|lib|data)/[\w./-]+)`", PAGES[0].read_text()):
         assert (ROOT / name).exists() or name.startswith("data/"), name
+
+
+def test_every_function_that_the_map_names_is_there():
+    """`room.module.function` in docs/architecture.md, looked up in the source."""
+    package, found = ROOT / "lib" / "camreader", 0
+    rooms = {path.parent.name for path in package.glob("*/__init__.py")}
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    for name in re.findall(r"`(\w+(?:\.\w+)+)`", page):
+        room, *rest = name.split(".")
+        if room not in rooms:
+            continue
+        found += 1
+        path = package / room
+        while rest and ((path / rest[0]).is_dir() or (path / f"{rest[0]}.py").exists()):
+            path = path / rest.pop(0)
+        if not rest:
+            continue
+        scope = ast.parse(path.with_suffix(".py").read_text()).body
+        for part in rest:
+            nodes = [node for node in scope if getattr(node, "name", "") == part]
+            assert nodes, f"docs/architecture.md: {name} is not there"
+            scope = nodes[0].body
+    assert found > 30
+
+
+def test_the_map_names_every_room():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    for path in (ROOT / "lib" / "camreader").glob("*/__init__.py"):
+        assert f"`{path.parent.name}`" in page, path.parent.name

@@ -4,6 +4,7 @@ The tests here share one finished copy of the checkout, in the order of this fil
 complete.
 """
 
+import re
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import pandas as pd
 import yaml
 from places import ROOT
 from study_run import QUICK, checkout_environment, run
+from toy_notebook import add_toy_notebook
 
 from camreader.common.storage import read_table
 from camreader.common.study import Study
@@ -61,6 +63,26 @@ def test_every_executed_notebook_ran_without_a_warning_of_its_own(finished):
                 assert "Traceback" not in text and "Warning:" not in text, (path.stem, text[:500])
 
 
+def test_an_executed_notebook_holds_its_figures(finished):
+    """As many pictures as the list has figures: a kernel without a screen once held none."""
+    for notebook, part in catalogue.PARTS.items():
+        path = finished / "reports" / "notebooks" / f"{notebook}.ipynb"
+        cells = nbformat.read(path, as_version=4).cells
+        outputs = [output for cell in cells for output in cell.get("outputs", [])]
+        pictures = sum("image/png" in output.get("data", {}) for output in outputs)
+        assert pictures == len(part.figures), notebook
+
+
+def test_another_notebook_is_the_notebook_and_one_entry(finished_copy):
+    add_toy_notebook(finished_copy)
+    status, words = run(finished_copy)
+    assert status == 0, words[-4000:]
+    assert "2 jobs to do" in words and "09_toy" in words
+    page = (finished_copy / "reports" / "index.html").read_text()
+    for piece in ('id="09_toy"', "3 slices were looked at.", "figures/09_toy.png", "09_toy.csv"):
+        assert piece in page, piece
+
+
 def test_a_second_run_does_nothing_and_says_so(finished):
     page = (finished / "reports" / "index.html").stat().st_mtime_ns
     status, words = run(finished)
@@ -88,7 +110,32 @@ def test_a_misspelt_parameter_stops_before_anything_runs(finished):
     config["parameters"]["02_train"]["EPOHCS"] = 3
     (finished / "misspelt.yaml").write_text(yaml.safe_dump(config))
     status, words = run(finished, "--config", "misspelt.yaml")
-    assert status != 0 and "02_train: no parameter 'EPOHCS'" in words
+    assert status == 1
+    assert words.startswith("misspelt.yaml: 02_train: no parameter 'EPOHCS'; it has DATA")
+
+
+def test_a_run_has_a_line_for_each_job(finished):
+    (finished / "reports" / "tables" / "claims.csv").unlink()
+    status, words = run(finished)
+    assert status == 0, words[-4000:]
+    assert re.search(
+        r"^2 jobs to do\n\[1/2\] claims +\d:\d\d.*\n\[2/2\] report +\d:\d\d$", words, re.M
+    )
+
+
+def test_a_failing_cell_is_named_with_its_line_and_parameters(finished_copy):
+    """Broken on purpose, in 05."""
+    path = finished_copy / "notebooks" / "05_reader_results.ipynb"
+    text = path.read_text()
+    assert text.count("counts = study.save_table(") == 1
+    path.write_text(text.replace("counts = study.save_table(", "DRAWS / 0; study.save_table("))
+    status, words = run(finished_copy, "--", "reports/notebooks/05_reader_results.ipynb")
+    assert status == 1
+    end = words.split("run it again after mending:")[1]
+    assert re.search(r"05_reader_results: code cell \d+ \(under “.+”\), line 1: DRAWS / 0;", end)
+    assert "ZeroDivisionError: division by zero" in end
+    assert "parameters used there: DRAWS (config.yaml)" in end
+    assert "RuleException" not in words
 
 
 def test_the_notebooks_run_cell_by_cell_from_their_own_folder(finished):

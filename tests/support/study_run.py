@@ -29,7 +29,13 @@ def start(checkout, *options):
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        preexec_fn=listen_to_ctrl_c,
     )
+
+
+def listen_to_ctrl_c():
+    """A shell starts its background jobs deaf to Ctrl-C, and so would be what the tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run(checkout, *options):

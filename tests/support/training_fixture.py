@@ -62,6 +62,7 @@ def _card(refused):
         "name": "small",
         "title": "Small: squares on noise",
         "synthetic": True,
+        "label_rule": "made up",
         "image_size": SIDE,
         "refusals": {"sound": refused} if refused else {},
         "contamination": {"share": 0.0, "low": 0.0, "high": 0.0, "n": 1, "source": "known"},

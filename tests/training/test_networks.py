@@ -19,9 +19,16 @@ PAPER_BLOCKS = {
 }  # paper, section 2, list (1)-(7)
 
 
-def test_generic_cnn_is_made_of_the_papers_blocks_and_relu():
-    leaves = {type(m) for m in GenericCNN().modules() if not list(m.children())}
-    assert leaves == PAPER_BLOCKS | {ReLU} and issubclass(ReLU, nn.ReLU)
+def test_generic_cnn_is_made_of_the_papers_blocks_relu_and_normalisation():
+    leaves = [m for m in GenericCNN().modules() if not list(m.children())]
+    assert {type(m) for m in leaves} == PAPER_BLOCKS | {ReLU, nn.BatchNorm2d}
+    assert issubclass(ReLU, nn.ReLU)
+    after = [type(m) for place in _convolutions(leaves) for m in leaves[place + 1 : place + 3]]
+    assert after == [nn.BatchNorm2d, ReLU] * 4
+
+
+def _convolutions(leaves):
+    return [place for place, m in enumerate(leaves) if isinstance(m, nn.Conv2d)]
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -39,14 +46,13 @@ def test_one_logit_per_image_whatever_the_batch(architecture, size):
     torch.testing.assert_close(probabilities, torch.sigmoid(logits))
 
 
-def test_target_layer_is_the_relu_after_the_last_convolution_and_not_in_place():
+def test_target_layer_is_the_relu_of_the_last_convolution_and_not_in_place():
     network = GenericCNN(image_size=128)
     maps = []
     network.target_layer.register_forward_hook(lambda module, inputs, output: maps.append(output))
     network(torch.rand(2, 1, 128, 128))
     leaves = [m for m in network.modules() if not list(m.children())]
-    last = max(i for i, m in enumerate(leaves) if isinstance(m, nn.Conv2d))
-    assert leaves[last + 1] is network.target_layer
+    assert leaves[_convolutions(leaves)[-1] + 2] is network.target_layer
     assert isinstance(network.target_layer, nn.ReLU) and not network.target_layer.inplace
     assert maps[0].shape[2:] == (32, 32)
     assert maps[0].min() >= 0

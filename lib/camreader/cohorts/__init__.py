@@ -6,14 +6,18 @@ splits: training, validation and test: by slice, by patient, and DeepLesion's ow
 deeplesion: DL_info.csv, checked row by row
 series: the slices of a DeepLesion folder, with everything known about each
 annotations: slice-level and 3-D truth of DeepLesion, read without executing anything
-images: a folder of images with labels.csv, or one folder per class
-dicom: the same with DICOM files
-rows: rows of a CSV that people wrote: every bad cell is named
-windows: windows: HU or grey values as brightness
+images: PNG, JPEG, TIFF, BMP or PGM, with labels
+dicom: CT in DICOM files, with labels
+sources: the formats slices come in: recognise a folder, read it, decode one file
+folder: one walk over a folder; what a person says about it
+labelled: a folder with labels.csv or one folder per class: labels, patients, boxes, splits
+classes: which words mean the finding
+image_files: what an image file is, and its grey values
+masks: masks beside images, and their boxes
+duplicates: copies and near copies, kept on one side of every split
+windows: HU or grey values as brightness
 pixels: files to HU, and all slices into one memory-mapped array
-ingestion: a large array written row by row that survives a kill at any moment
-download: DeepLesion's official archives, fetched with resume and checksums
-unpack: an archive of slices unpacked: nothing outside the folder, nothing twice
+download: DeepLesion's official archives, fetched with resume and checksums, and unpacked
 plots: example slices, counts, label rules
 """
 

@@ -1,156 +1,92 @@
 """One cohort table and its card from the phantom, DeepLesion, a labelled folder or DICOM."""
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from camreader.cohorts import dicom, images, labels, series, splits
+from camreader.cohorts import duplicates, labels, series, splits
+from camreader.cohorts.classes import Classes, names
+from camreader.cohorts.folder import Folder, Options, check_left_out
+from camreader.cohorts.pixels import cpus
+from camreader.cohorts.sources import Source, source_of
+from camreader.common.configuration import origin_of
 from camreader.common.errors import DataError
-from camreader.common.storage import read_json
 from camreader.common.tables import Cohort, check
 from camreader.common.text import counted
 
 NEGATIVES = ("auto", *labels.RULES)
-FULL_DEEPLESION = 32_000  # key slices; the official data set has 32,120
 
 
-def load(folder, negatives="auto", distance_mm=10.0, seed=0, limit=0, test_share=0.2):
+def load(
+    folder: str | Path,
+    negatives: str = "auto",
+    distance_mm: float = 10.0,
+    seed: int = 0,
+    limit: int = 0,
+    test_share: float = 0.2,
+    *,
+    finding: str = "tumor",
+    classes: Mapping | None = None,
+    patient_pattern: str = "",
+    labels_file: str = "labels.csv",
+    label_column: str = "label",
+    allow_missing: float = 0.1,
+) -> tuple[pd.DataFrame, dict]:
     """Read a folder of slices as (DataFrame[Cohort], card).
 
-    folder: DeepLesion's layout (phantom or real), a folder with labels.csv, one folder per class,
-    or a folder of DICOM files with labels.csv. negatives: "verified", "neighbour" (at least
-    `distance_mm` from every key slice) or "lesion_extent"; "auto" = verified where full truth
-    exists, else neighbour. limit: at most that many slices of DeepLesion, half per label; 0 = all.
+    folder: DeepLesion's layout (phantom or real), or images or DICOM with labels.csv or in one
+    folder per class. For DeepLesion: `negatives` "verified", "neighbour" (at least `distance_mm`
+    from every key slice) or "lesion_extent"; "auto" = verified where full truth exists, else
+    neighbour; `limit`: at most that many slices, half per label; 0 = all. For own folders:
+    `finding`, what is sought; `classes` {finding: [...], "no ...": [...], "leave out": [...]};
+    `patient_pattern`, a regular expression whose one group finds the patient in a file's path;
+    `labels_file` and `label_column`, the table's name and its column of labels; `allow_missing`,
+    the share of images that may be left out.
 
-    With verified negatives every slice of known truth is used; under the other rules the key
-    slices and as many neighbours. `image_path` is relative to card["source"]. DataError where the
-    folder is none of these or its tables are broken.
+    `image_path` is relative to card["source"]. DataError where the folder is none of these, its
+    tables are broken, or more is left out than allowed.
     """
     folder = Path(folder)
     if negatives not in NEGATIVES:
         raise DataError("Unknown label rule", found=negatives, expected=", ".join(NEGATIVES))
     if not folder.is_dir():
         raise DataError("Folder of slices not found", file=folder)
-    if series.image_root(folder) is not None or (folder / "DL_info.csv").exists():
-        frame, card = _from_deeplesion(folder, negatives, distance_mm, seed, limit)
-    else:
-        frame, card = _from_own(folder)
-    card |= {"source": str(folder.resolve()), "seed": seed, "test_share": test_share}
-    return _finish(frame, card, test_share, seed)
+    told = (negatives, distance_mm, seed, limit, test_share, finding, classes or {})
+    options = Options(*told, patient_pattern, labels_file, label_column, allow_missing)
+    Classes(finding, classes)  # refuses what cannot be meant, whatever the folder holds
+    source, listed = source_of(folder, options)
+    frame, facts = source.read(listed, options)
+    if source.own:
+        frame, facts = _own(frame, facts, source, listed, options)
+    card = facts | {"source": str(folder.resolve()), "seed": seed, "test_share": test_share}
+    card |= {"finding": finding, "origin": origin_of(folder)}
+    return _finish(frame, card, options)
 
 
-def found(folder):
-    """Every slice of a DeepLesion folder, used or not, as `slices.slices` lists them, or None."""
+def found(folder: str | Path) -> pd.DataFrame | None:
+    """Every slice of a DeepLesion folder, used or not, as `series.slices` lists them, or None."""
     folder = Path(folder)
     return series.slices(folder)[0] if series.image_root(folder) is not None else None
 
 
-def _from_deeplesion(folder, negatives, distance_mm, seed, limit):
-    """Choose and label slices of a folder in DeepLesion's layout."""
-    listed, facts = series.slices(folder)
-    rule = negatives
-    if negatives == "auto":
-        rule = "verified" if facts["truth_source"] else "neighbour"
-    if rule == "verified" and not facts["truth_source"]:
-        raise DataError(
-            "Verified negatives need full truth",
-            file=folder,
-            found="no slice_truth.csv and no 3-D annotation release",
-            expected=f"one of them, or NEGATIVES = {labels.RULES[1]!r}",
-        )
-    synthetic = _synthetic(folder)
-    chosen = _choose(listed, rule, distance_mm, seed, limit, synthetic)
-    card = {
-        "synthetic": synthetic,
-        "hu": True,
-        "window": [50, 400],
-        "label_rule": labels.describe(rule, distance_mm),
-        "negatives": rule,
-        "distance_mm": distance_mm if rule == "neighbour" else None,
-        "doubts": facts["doubts"],
-        "truth_source": facts["truth_source"] or "none",
-        "found": _counts(listed) | {"rows_without_images": facts["rows_without_images"]},
-    }
-    free = chosen[chosen["label"] == 0]
-    card["contamination"] = labels.contamination(free, rule, distance_mm, seed)
-    return chosen, card | {"name": folder.name, "title": _title(synthetic, listed, chosen)}
-
-
-def _synthetic(folder):
-    """True for a finished phantom, False for real data; DataError for an unfinished phantom."""
-    if (folder / "phantom.json").exists():
-        return bool(read_json(folder / "phantom.json").get("synthetic", True))
-    if (folder / "lesion_truth.csv").exists():
-        raise DataError("The phantom is not finished; run it again", file=folder / "phantom.json")
-    return False
-
-
-def _counts(listed):
-    """What the folder holds, as plain numbers for the card."""
-    return {
-        "slices": len(listed),
-        "positive": int((listed["truth"] == 1).sum()),
-        "verified_negative": int((listed["truth"] == 0).sum()),
-        "unknown": int(listed["truth"].isna().sum()),
-        "key_slices": int(listed["key"].sum()),
-        "series": int(listed["series_id"].nunique()),
-        "patients": int(listed["patient_id"].nunique()),
-    }
-
-
-def _choose(listed, rule, distance_mm, seed, limit, synthetic):
-    """The cohort's slices with label and label_source; see `load` for which they are."""
-    rng = np.random.default_rng(seed)
-    free = labels.negatives(listed, rule, distance_mm)
-    has = listed["key"].to_numpy(bool)
-    if rule == "verified":
-        has = (listed["truth"] == 1).fillna(False).to_numpy(bool)
-    positive, negative = np.flatnonzero(has), np.flatnonzero(free & ~has)
-    if rule != "verified":
-        negative = _sample(negative, len(positive), rng)
-    if limit and limit < len(positive) + len(negative):
-        few = min(len(positive), len(negative))
-        half = min(limit // 2, few)
-        positive = _sample(positive, max(half, limit - len(negative)), rng)
-        negative = _sample(negative, limit - len(positive), rng)
-    rows = np.sort(np.concatenate([positive, negative]))
-    chosen = listed.iloc[rows].copy()
-    chosen["label"] = has[rows].astype(int)
-    chosen["label_source"] = _sources(chosen, rule, synthetic)
-    return chosen.sort_values("slice_id", ignore_index=True)
-
-
-def _sample(rows, count, rng):
-    return rows if len(rows) <= count else rng.choice(rows, count, replace=False)
-
-
-def _sources(chosen, rule, synthetic):
-    """Where each label comes from, in the schema's words."""
-    full = "phantom_truth" if synthetic else "box_3d"
-    free = "phantom_truth" if synthetic and rule == "verified" else rule
-    source = np.where(chosen["label"] == 0, free, full)
-    return np.where(chosen["key"] & (chosen["label"] == 1), "key_slice", source)
-
-
-def _title(synthetic, listed, chosen):
-    """What every figure says of its data."""
-    if synthetic:
-        return f"Phantom: synthetic CT, {len(chosen):,} slices"
-    name = "DeepLesion" if listed["key"].sum() >= FULL_DEEPLESION else "DeepLesion sample"
-    unknown = int(listed["truth"].isna().sum())
-    if unknown and len(chosen) + unknown == len(listed):
-        return (
-            f"{name}: real CT, {len(listed):,} slices ({len(chosen):,} used, "
-            f"{unknown:,} of unknown truth left out)"
-        )
-    return f"{name}: real CT, {len(chosen):,} of {len(listed):,} slices"
-
-
-def _from_own(folder):
-    """A department's own slices: DICOM or images, with labels.csv or one folder per class."""
-    frame, facts = (dicom if dicom.is_dicom_folder(folder) else images).read(folder)
+def _own(
+    frame: pd.DataFrame, facts: dict, source: Source, folder: Folder, options: Options
+) -> tuple[pd.DataFrame, dict]:
+    """A department's own slices: what was left out, copies, and the card's words."""
+    check_left_out(facts["left_out"], len(frame), options, folder.path)
+    offsets = dict(zip(frame["image_path"], frame["hu_offset"], strict=True))
+    group, copies = duplicates.find(
+        frame,
+        folder.path,
+        lambda data, path: source.decode(
+            data, path, offsets[path.relative_to(folder.path).as_posix()]
+        ),
+        near=source.name == "images",
+        workers=cpus(),
+    )
     card = {
         "name": "own",
         "title": f"{facts['kind']}, {len(frame):,} slices",
@@ -159,10 +95,12 @@ def _from_own(folder):
         "negatives": "folder",
         "distance_mm": None,
         "contamination": labels.contamination(frame, "folder"),
-        "truth_source": "none",
-        "doubts": facts["doubts"],
+        "truth_source": "masks" if frame["masks"].map(len).any() else "none",
+        "doubts": facts["doubts"] + duplicates.doubts(copies),
         "hu": facts["hu"],
         "window": facts["window"],
+        "copies": copies,
+        "classes": {str(key): value for key, value in options.classes.items()},
         "found": {
             "slices": len(frame),
             "positive": int(frame["label"].sum()),
@@ -170,10 +108,12 @@ def _from_own(folder):
             "patients": int(frame["patient_id"].nunique()),
         },
     }
-    return frame, card
+    for key in ("left_out", "left_out_by_wish", "passed_over"):
+        card[key] = facts[key]
+    return frame.assign(duplicate_group=group), card
 
 
-def _finish(frame, card, test_share, seed):
+def _finish(frame: pd.DataFrame, card: dict, options: Options) -> tuple[pd.DataFrame, dict]:
     """Add the splits, say in words which are refused, and check the table."""
     frame = frame.reset_index(drop=True)
     if frame["label"].nunique() < 2:
@@ -184,40 +124,94 @@ def _finish(frame, card, test_share, seed):
             found=f"{len(frame)} slices, all labelled {frame['label'].iloc[0]}"
             if len(frame)
             else "no slice",
-            expected="tumor (1) and no tumor (0) slices",
+            expected=f"{options.finding} (1) and no {options.finding} (0) slices",
         )
-    frame["split_image"] = splits.by_image(len(frame), test_share, seed)
-    frame["split_patient"] = None
-    refusals = {}
-    words = splits.patients_refusal(frame["patient_id"])
-    if words is None:
-        frame["split_patient"] = splits.by_patient(frame, test_share, seed)
-        words = splits.one_sided(frame, "split_patient")
-    if words is not None:
-        frame["split_patient"] = None
-        refusals["sound"] = words
-    card |= {
-        "slices": len(frame),
-        "patients": int(frame["patient_id"].nunique()),
-        "refusals": refusals,
-    }
+    if "duplicate_group" not in frame:
+        frame["duplicate_group"] = None
+    card["refusals"] = {}
+    card["own_split"] = bool(
+        card["negatives"] == "folder" and frame["official_split"].notna().all()
+    )
+    _split(frame, card, options)
+    card |= {"slices": len(frame), "patients": int(frame["patient_id"].nunique())}
     return _table(frame, card["source"]), card
 
 
-def _table(frame, source):
-    """The frame in the schema's columns and types, boxes as JSON text."""
+def _split(frame: pd.DataFrame, card: dict, options: Options) -> None:
+    """Add split_image and split_patient; a folder's own split is kept, copies stay together."""
+    share, seed = options.test_share, options.seed
+    if card["own_split"]:
+        frame["split_image"] = np.where(frame["official_split"] == "test", "test", "train")
+    else:
+        frame["split_image"] = splits.by_image(len(frame), share, seed, frame["duplicate_group"])
+    frame["split_patient"] = None
+    words = splits.patients_refusal(frame["patient_id"])
+    if words is None:
+        split = None
+        if card["own_split"]:
+            torn = splits.own_refusal(frame)
+            split = None if torn else splits.with_validation(frame, seed)
+            if split is None:
+                why = torn or "too few patients for a validation part"
+                card["doubts"].append(f"the sound protocol splits anew: {why}")
+        frame["split_patient"] = splits.by_patient(frame, share, seed) if split is None else split
+        words = splits.one_sided(frame, "split_patient", names(card))
+    if words is not None:
+        frame["split_patient"] = None
+        card["refusals"]["sound"] = words
+
+
+def _table(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    """The frame in the schema's columns and types, boxes and masks as JSON text."""
     frame = frame.copy()
     frame["boxes"] = [json.dumps([[round(n, 3) for n in b] for b in bs]) for bs in frame["boxes"]]
     for column in ("slice_index", "truth", "cysts"):
         frame[column] = frame[column].astype("Int64")
-    for column in ("patient_id", "study_id", "series_id", "split_patient", "official_split"):
+    texts = ("patient_id", "study_id", "series_id", "split_patient", "official_split")
+    for column in (*texts, "duplicate_group"):
         frame[column] = frame[column].astype(object).where(frame[column].notna(), None)
     columns = list(Cohort.to_schema().columns)
-    extra = [name for name in ("hu_offset",) if name in frame]
+    extra = ["hu_offset"] if "hu_offset" in frame else []
+    if "masks" in frame and frame["masks"].map(len).any():
+        frame["masks"] = frame["masks"].map(json.dumps)
+        extra.append("masks")
     return check(pd.DataFrame(frame[columns + extra]), Cohort, file=source)
 
 
-def counts_table(frame, card):
+def duplicates_table(frame: pd.DataFrame, card: dict) -> pd.DataFrame:
+    """Test slices with a copy in training: under this cohort's splits, and blind to copies.
+
+    In DeepLesion and the phantom every file is one slice of one series: copies are not looked for,
+    and the one row says so.
+    """
+    if "copies" not in card:
+        return duplicates.not_sought(frame)
+    blind = splits.by_image(len(frame), card["test_share"], card["seed"])
+    words = "by slice, copies kept together"
+    told = {"the folder's own" if card.get("own_split") else words: frame["split_image"]}
+    told["by slice, copies ignored"] = pd.Series(blind)
+    if frame["split_patient"].notna().all():
+        told["by patient"] = frame["split_patient"]
+    return duplicates.table(frame, told)
+
+
+def left_out_table(card: dict) -> pd.DataFrame:
+    """Slices that are used, then by reason what of the folder is not, one row each."""
+    rows = [("used", "", card["slices"])]
+    rows += [("left out", why, n) for why, n in card.get("left_out", {}).items()]
+    if card.get("left_out_by_wish"):
+        rows.append(("left out", "class that CLASSES leaves out", card["left_out_by_wish"]))
+    rows += [("passed over", why, n) for why, n in card.get("passed_over", {}).items()]
+    unknown = card["found"].get("unknown", 0)
+    if unknown:
+        rows.append(("left out", "slice of unknown truth", unknown))
+    missing = card["found"].get("rows_without_images", 0)
+    if missing:
+        rows.append(("not on disk", "row of DL_info.csv whose series is absent", missing))
+    return pd.DataFrame(rows, columns=["what", "reason", "files"])
+
+
+def counts_table(frame: pd.DataFrame, card: dict) -> pd.DataFrame:
     """What the folder holds, what is used, and the used slices by region and by label source."""
     found = card["found"]
     free = found.get("verified_negative", found.get("folder_negative", 0))
@@ -225,26 +219,27 @@ def counts_table(frame, card):
     rows.append(_row("used", "all", *_label_counts(frame), 0))
     for column in ("region", "label_source"):
         for name, part in frame.groupby(column, sort=True):
-            rows.append(_row(f"used, by {column}", name, *_label_counts(part), 0))
+            rows.append(_row(f"used, by {column}", str(name), *_label_counts(part), 0))
     return pd.DataFrame(rows)
 
 
-def _label_counts(frame):
+def _label_counts(frame: pd.DataFrame) -> tuple[int, int]:
     return int((frame["label"] == 1).sum()), int((frame["label"] == 0).sum())
 
 
-def _row(what, group, tumor, no_tumor, unknown):
+def _row(what: str, group: str, tumor: int, no_tumor: int, unknown: int) -> dict:
     total = tumor + no_tumor + unknown
     counts = {"tumor": tumor, "no_tumor": no_tumor, "unknown": unknown, "slices": total}
     return {"what": what, "group": group, **counts}
 
 
-def finding(frame, card, siblings):
+def finding(frame: pd.DataFrame, card: dict, siblings: pd.DataFrame) -> Iterator[str]:
     """Sentences that state what the cohort is, computed from its tables."""
     tumor, free = _label_counts(frame)
     patients = counted(card["patients"], "patient") if card["patients"] else "unknown patients"
-    yield f"{card['title']}: {tumor:,} with tumor and {free:,} without are used, of {patients}."
-    yield f"“No tumor” means: {card['label_rule']}. {_contamination_words(card['contamination'])}"
+    name = names(card)[1]
+    yield f"{card['title']}: {tumor:,} with {name} and {free:,} without are used, of {patients}."
+    yield f"“No {name}” means: {card['label_rule']}. {_contamination_words(card['contamination'])}"
     paper = siblings.iloc[0]
     if pd.notna(paper["with_sibling_in_training"]):
         yield (
@@ -252,16 +247,38 @@ def finding(frame, card, siblings):
             f"test slices ({100 * paper['share']:.0f} %) have a sibling of the same patient in "
             f"training{'' if 'sound' in card['refusals'] else '; split by patient, none'}."
         )
+    yield from _copies_words(frame, card)
+    left = left_out_table(card)
+    for what in left["what"].unique()[1:]:
+        part = left[left["what"] == what]
+        counts = ", ".join(
+            f"{n:,} ({why})" for why, n in zip(part["reason"], part["files"], strict=True)
+        )
+        yield f"{what.capitalize()}: {counts}."
     for protocol, words in card["refusals"].items():
         yield f"The {protocol} protocol is refused: {words}."
     if card["doubts"]:
-        shown = "; ".join(card["doubts"][:3]) + ("; ..." if len(card["doubts"]) > 3 else "")
+        shown = "; ".join(card["doubts"][:8]) + ("; ..." if len(card["doubts"]) > 8 else "")
         yield f"{len(card['doubts']):,} doubt(s) about the folder: {shown}."
     if not card["hu"]:
         yield "The values are greys, not HU; windows in HU do not apply."
 
 
-def _contamination_words(said):
+def _copies_words(frame: pd.DataFrame, card: dict) -> Iterator[str]:
+    """What copies there are, and what a split blind to them would leak."""
+    copies = card.get("copies")
+    if not copies or not copies["groups"]:
+        return
+    kept, blind = duplicates_table(frame, card).to_dict("records")[:2]
+    yield (
+        f"{copies['copies']:,} images have a copy and {copies['near_copies']:,} a near copy in the"
+        f" folder. Ignoring that, {blind['with_copy_in_training']:,} of {blind['test_slices']:,}"
+        f" test slices would have one in training; in the split used ({kept['split']}),"
+        f" {kept['with_copy_in_training']:,} of {kept['test_slices']:,} have."
+    )
+
+
+def _contamination_words(said: Mapping) -> str:
     """The expected share of hidden lesions, in words."""
     if said["share"] is None:
         return f"Their expected share of hidden lesions is unknown: {said['source']}."

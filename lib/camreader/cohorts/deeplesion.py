@@ -5,13 +5,16 @@ are 1-based and leave here zero-based; a bounding box is the RECIST end points' 
 with 5 pixels around.
 """
 
+import re
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from camreader.cohorts.rows import Cell, read_rows
 from camreader.common.errors import DataError
+from camreader.common.rows import Cell, read_rows
 from camreader.common.tables import REGIONS, SPLITS, UNKNOWN_REGION
 
 COLUMNS = (
@@ -23,13 +26,21 @@ COLUMNS = (
 )
 OFFICIAL_SPLITS = dict(zip((1, 2, 3), SPLITS, strict=True))
 BOX_MARGIN, TOLERANCE = 5.0, 0.02  # pixels; the file rounds to 6 digits
+SERIES_NAME = re.compile(r"\d{6}_\d{2}_\d{2}")
 
 
 class DataWarning(UserWarning):
     """Something in the input contradicts itself and was kept; the words say what and where."""
 
 
-def read_info(path):
+def series_of(cell: Cell, column: str) -> str:
+    """The cell as a series name such as 000001_01_01; DataError where it is none."""
+    if not SERIES_NAME.fullmatch(cell.cells[column]):
+        raise cell.wrong(column, "a series such as 000001_01_01")
+    return cell.cells[column]
+
+
+def read_info(path: str | Path) -> pd.DataFrame:
     """DL_info.csv as one row per lesion, zero-based boxes, lengths in mm.
 
     Columns: row (line in the file), patient_id, study_id, series_id, slice_index, x1, y1, x2, y2,
@@ -38,14 +49,17 @@ def read_info(path):
     line is in `frame.attrs["doubts"]`.
     """
     doubts, rows = [], []
-    for number, cells in read_rows(path, COLUMNS, "DL_info.csv"):
-        row, doubt = _lesion(Cell(path, number, cells))
+    table = read_rows(path, COLUMNS, "DL_info.csv")
+    for cell in table.cells():
+        row, doubt = _lesion(cell)
         rows.append(row)
-        doubts += [f"row {number}, {text}" for text in doubt]
+        doubts += [f"row {cell.row}, {text}" for text in doubt]
     if not rows:
         raise DataError("DL_info.csv has no rows", file=path)
     frame = pd.DataFrame(rows)
     doubts += _series_doubts(frame)
+    if table.unread:
+        doubts.append(f"columns that are not read: {', '.join(table.unread)}")
     if doubts:
         first = "; ".join(doubts[:5])
         warnings.warn(f"{path}: {len(doubts)} contradiction(s): {first}", DataWarning, stacklevel=2)
@@ -53,7 +67,7 @@ def read_info(path):
     return frame
 
 
-def _lesion(cell):
+def _lesion(cell: Cell) -> tuple[dict, list[str]]:
     """One lesion of DL_info.csv as (dict, list of contradictions in words)."""
     size = [int(n) for n in cell.numbers("Image_size", 2, 16, 8192)]
     spacing = cell.numbers("Spacing_mm_px_", 3, 0.05, 50)
@@ -86,7 +100,7 @@ def _lesion(cell):
     return row, _geometry_doubts(box, points, diameters, spacing, size)
 
 
-def _names(cell):
+def _names(cell: Cell) -> dict:
     """Patient, study, series and slice; the file name must say the same as the four columns."""
     patient = cell.integer("Patient_index", 1, 999999)
     study = cell.integer("Study_index", 1, 99)
@@ -103,7 +117,7 @@ def _names(cell):
     }
 
 
-def _check_unused(cell):
+def _check_unused(cell: Cell) -> None:
     """Columns this study does not use, still checked: a shifted row shows itself here."""
     cell.numbers("Normalized_lesion_location", 3, -1, 2)
     cell.numbers("DICOM_windows", 2, -20000, 20000)
@@ -112,7 +126,13 @@ def _check_unused(cell):
         cell.numbers("Patient_age", 1, 0, 120)
 
 
-def _geometry_doubts(box, points, diameters, spacing, size):
+def _geometry_doubts(
+    box: Sequence[float],
+    points: Sequence[float],
+    diameters: Sequence[float],
+    spacing: Sequence[float],
+    size: Sequence[int],
+) -> list[str]:
     """What in a row contradicts itself: box against RECIST points, diameters, pixel size."""
     doubts = []
     corners = np.reshape(points, (4, 2))
@@ -129,7 +149,7 @@ def _geometry_doubts(box, points, diameters, spacing, size):
     return doubts
 
 
-def _series_doubts(frame):
+def _series_doubts(frame: pd.DataFrame) -> list[str]:
     """Rows of one series must agree on its geometry, rows of one patient on the official split."""
     doubts = []
     groups = {"series_id": ("spacing_mm", "spacing_z", "width", "height"), "patient_id": ()}

@@ -1,29 +1,43 @@
-"""Fetch DeepLesion's official archives and unpack them.
+"""Fetch DeepLesion's official archives and unpack them: nothing outside the folder, nothing twice.
 
 A dropped connection or a killed run is taken up where it stopped; a zip that is done is neither
 fetched nor unpacked again.
 """
 
+import argparse
 import hashlib
+import json
+import os
 import re
+import shutil
+import stat
 import time
+import zipfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import requests
 import urllib3
 from tqdm.auto import tqdm
 
-from camreader.cohorts.unpack import DamagedZip, is_done, mark_done, need_space, unpack
 from camreader.common.errors import DataError
+from camreader.common.storage import write_json
 
 LIST = "data/published/deeplesion_zips.txt"
 HOME = "https://nihcc.app.box.com/v/DeepLesion"
 CHUNK = 1 << 20
 PATIENCE = 8  # failures in a row, without one new byte, before giving up
 TIMEOUT = (20, 60)  # seconds to connect, and without a byte
+MAX_SLICE = 32 << 20  # bytes; a DeepLesion slice has 0.2-1.5 MB
+MAX_RATIO = 200  # uncompressed over compressed; a slice reaches 5, a blank image 100
+MAX_FILES = 200_000
+SPARE = 256 << 20  # bytes of disk that stay free
+SLICE = re.compile(r"(?:[^/]+/)*(\d{6}_\d{2}_\d{2}/\d{3,4}\.png)")
+TARGET = "Images_png"
 
 
-def read_list(path):
+def read_list(path: str | Path) -> tuple[list[str], str | None]:
     """(list of zip URLs in their official order, URL of the MD5 file or None)."""
     try:
         lines = Path(path).read_text().split()
@@ -36,9 +50,9 @@ def read_list(path):
     return [line for line in lines if line.endswith(".zip")], sums[0] if sums else None
 
 
-def parse_numbers(text, count):
+def parse_numbers(text: str, count: int) -> list[int]:
     """[1, 2, 5] from "1-2,5"; numbers of the official zips, 1 to `count`."""
-    numbers = set()
+    numbers: set[int] = set()
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,4})(?:-(\d{1,4}))?\s*", part)
         if match is None:
@@ -49,7 +63,7 @@ def parse_numbers(text, count):
     return sorted(numbers)
 
 
-def parse_checksums(text):
+def parse_checksums(text: str) -> dict[int, str]:
     """{zip number: md5} from lines such as "<md5>  Images_png_01.zip"."""
     sums = {}
     for line in text.splitlines():
@@ -59,7 +73,7 @@ def parse_checksums(text):
     return sums
 
 
-def fetch(url, target, pause=1.0, progress=True):
+def fetch(url: str, target: str | Path, pause: float = 1.0, progress: bool = True) -> Path:
     """Download `url` to `target`, going on after dropped connections; returns `target`.
 
     The bytes so far are in `<target>.part`, the server's mark of the file in `<target>.tag`: a
@@ -83,11 +97,11 @@ def fetch(url, target, pause=1.0, progress=True):
     raise DataError(f"Download failed {PATIENCE} times in a row: {error}", file=url)
 
 
-def _tag(target):
+def _tag(target: Path) -> Path:
     return target.with_name(target.name + ".tag")
 
 
-def _attempt(url, target, part, progress):
+def _attempt(url: str, target: Path, part: Path, progress: bool) -> bool:
     """One request; True when the file is complete. Appends to `part` or starts it anew."""
     have, tag = (part.stat().st_size if part.exists() else 0), _tag(target)
     headers = {"Accept-Encoding": "identity"}
@@ -116,13 +130,15 @@ def _attempt(url, target, part, progress):
         return _receive(reply, part, start, total, target.name, progress)
 
 
-def _continues(reply, have):
+def _continues(reply: requests.Response, have: int) -> bool:
     """True where the reply goes on exactly after our last byte."""
     text = reply.headers.get("Content-Range", "")
     return reply.status_code == 206 and text.startswith(f"bytes {have}-")
 
 
-def _receive(reply, part, start, total, name, progress):
+def _receive(
+    reply: requests.Response, part: Path, start: int, total: int | None, name: str, progress: bool
+) -> bool:
     """Write the reply's body behind `start` bytes of `part`; True when all of it came."""
     shown = {"unit": "B", "unit_scale": True, "desc": name, "disable": not progress}
     with (
@@ -138,7 +154,7 @@ def _receive(reply, part, start, total, name, progress):
         return total is None or handle.tell() == total
 
 
-def md5_of(path):
+def md5_of(path: str | Path) -> str:
     """MD5 of a file in hex; the data set publishes no stronger sum."""
     digest = hashlib.md5(usedforsecurity=False)
     with open(path, "rb") as handle:
@@ -147,7 +163,128 @@ def md5_of(path):
     return digest.hexdigest()
 
 
-def get_zip(number, url, folder, checksum=None, keep=False, progress=True, pause=1.0):
+class DamagedZip(DataError):
+    """The zip did not survive its way: fetching it again is the cure."""
+
+
+def need_space(folder: str | Path, needed: int, what: str) -> None:
+    """DataError where the disk of `folder` has no room for `needed` bytes and some spare."""
+    free = shutil.disk_usage(folder).free
+    if needed + SPARE > free:
+        raise DataError(
+            f"Disk too full for {what}",
+            file=folder,
+            found=f"{free / 2**30:.1f} GiB free",
+            expected=f"{(needed + SPARE) / 2**30:.1f} GiB",
+        )
+
+
+def check_archive(archive: zipfile.ZipFile, path: str | Path) -> dict[zipfile.ZipInfo, str]:
+    """{member: path below the target folder} after refusing what no slice archive has."""
+    members = archive.infolist()
+    packed = sum(member.compress_size for member in members)
+    if len(members) > MAX_FILES or packed > os.path.getsize(path):
+        raise DataError("Zip refused: more in it than fits in its size", file=path)
+    targets = {}
+    for member in members:
+        _check_member(member, path)
+        match = SLICE.fullmatch(member.filename)
+        if match and not member.is_dir():
+            targets[member] = match[1]
+    if len(set(targets.values())) != len(targets):
+        raise DataError("Zip refused: two members of one name", file=path)
+    return targets
+
+
+def _check_member(member: zipfile.ZipInfo, path: str | Path) -> None:
+    name = member.filename
+    reasons = {
+        "its path leaves the folder": ".." in name.split("/")
+        or name.startswith(("/", "~"))
+        or "\\" in name
+        or ":" in name
+        or "\0" in name,
+        "it is a link": stat.S_ISLNK(member.external_attr >> 16),
+        "it is encrypted": bool(member.flag_bits & 1),
+        f"it is larger than {MAX_SLICE >> 20} MiB": member.file_size > MAX_SLICE,
+        "it is a bomb": member.file_size > MAX_RATIO * max(member.compress_size, 1),
+    }
+    for reason, bad in reasons.items():
+        if bad:
+            raise DataError(f"Zip refused: {reason}", file=path, found=name[:200])
+
+
+def unpack(path: str | Path, folder: str | Path, progress: bool = True) -> dict:
+    """Unpack the slices of zip `path` into `folder`/Images_png; returns what came of it.
+
+    "files": {path below Images_png: bytes}; "skipped": how many other members the zip has.
+
+    Each slice appears whole, under its final name, after its checksum was verified; slices already
+    there with the right size are kept, so a killed run goes on where it stopped. Other members
+    are skipped. DataError for a damaged zip or one that tries more than that.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            targets = check_archive(archive, path)
+            root = Path(folder) / TARGET
+            todo = [(m, root / n) for m, n in targets.items() if not _there(root / n, m.file_size)]
+            need_space(folder, sum(member.file_size for member, _ in todo), f"unpacking {path}")
+            for parent in {target.parent for _, target in todo}:
+                _own_folder(parent, root)
+            for member, target in tqdm(todo, unit="slice", desc="unpack", disable=not progress):
+                _extract(archive, member, target)
+            skipped = len(archive.infolist()) - len(targets)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise DamagedZip(f"Zip is damaged: {error}", file=path) from None
+    except (OSError, NotImplementedError) as error:
+        raise DataError(f"Zip cannot be unpacked: {error}", file=path) from None
+    sizes = {name: member.file_size for member, name in targets.items()}
+    return {"files": sizes, "skipped": skipped}
+
+
+def _there(target: Path, size: int) -> bool:
+    return target.is_file() and target.stat().st_size == size
+
+
+def _own_folder(parent: Path, root: Path) -> None:
+    """Make a series folder; a link in its place would lead writes out of the folder."""
+    parent.mkdir(parents=True, exist_ok=True)
+    if parent.is_symlink() or root.is_symlink():
+        raise DataError("Zip refused: a link stands in the place of a folder", file=parent)
+
+
+def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:
+    """Write one member beside its place, then rename; zipfile compares size and CRC-32."""
+    temporary = target.with_name(f".{target.name}.part")
+    with archive.open(member) as packed, open(temporary, "wb") as handle:
+        shutil.copyfileobj(packed, handle, 1 << 20)
+    os.replace(temporary, target)
+
+
+def mark_done(mark: str | Path, facts: Mapping) -> None:
+    """Remember a finished zip: its checksum and its slices, once these are on the disk."""
+    os.sync()
+    write_json(facts, mark)
+
+
+def is_done(mark: str | Path, folder: str | Path) -> bool:
+    """True where a finished zip's slices are all still there, in their full size."""
+    try:
+        files = json.loads(Path(mark).read_text())["files"].items()
+    except (FileNotFoundError, ValueError, KeyError, AttributeError):
+        return False
+    return all(_there(Path(folder) / TARGET / name, size) for name, size in files)
+
+
+def get_zip(
+    number: int,
+    url: str,
+    folder: str | Path,
+    checksum: str | None = None,
+    keep: bool = False,
+    progress: bool = True,
+    pause: float = 1.0,
+) -> str:
     """Fetch, verify and unpack one zip; returns what was done in words."""
     parts = Path(folder) / "downloads"
     target, mark = (parts / f"Images_png_{number:02d}.{end}" for end in ("zip", "done"))
@@ -178,7 +315,14 @@ def get_zip(number, url, folder, checksum=None, keep=False, progress=True, pause
     return f"{len(result['files']):,} slices, {checked}"
 
 
-def get(zips, folder, urls=LIST, keep=False, progress=True, pause=1.0):
+def get(
+    zips: str,
+    folder: str | Path,
+    urls: str | Path = LIST,
+    keep: bool = False,
+    progress: bool = True,
+    pause: float = 1.0,
+) -> None:
     """Fetch the zips "1-3" into `folder`, one after the other, printing what was done."""
     links, sums_url = read_list(urls)
     numbers = parse_numbers(zips, len(links))
@@ -202,7 +346,7 @@ def get(zips, folder, urls=LIST, keep=False, progress=True, pause=1.0):
         print(f"DL_info.csv is not in the zips: put it from {HOME} into {folder}")
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `camreader download`."""
     parser.add_argument("--zips", default="1", help="numbers of the zips, such as 1-3 or 1,7")
     parser.add_argument("--dest", required=True, help="folder that receives Images_png/")
@@ -210,6 +354,6 @@ def add_arguments(parser):
     parser.add_argument("--keep", action="store_true", help="keep the zips after unpacking")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Fetch and unpack; a run that was stopped goes on from where it was."""
     get(options.zips, options.dest, options.list, options.keep)

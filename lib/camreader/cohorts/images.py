@@ -1,97 +1,119 @@
-"""A department's own images: a folder with labels.csv, or one folder per class.
+"""A department's own images with labels: PNG, JPEG, TIFF, BMP or PGM of 8 or 16 bit.
 
-labels.csv: image,label and optionally patient,region,box,hu_offset. Images are PNG (8 or 16 bit)
-or JPEG. Without hu_offset their values are grey values, not HU: nothing in a JPEG says which HU
-a grey stands for.
+Without hu_offset their values are grey values, not HU: nothing in a JPEG says which HU a grey
+stands for.
 """
 
 import math
-import re
-from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
 
-from camreader.cohorts.rows import Cell, read_rows
+from camreader.cohorts import image_files, labelled, masks
+from camreader.cohorts.folder import Folder, Options
 from camreader.common.errors import DataError
-from camreader.common.tables import REGIONS, UNKNOWN_REGION
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-POSITIVE = ("1", "tumor", "tumour", "lesion", "yes", "positive", "abnormal", "has tumor")
-NEGATIVE = ("0", "no tumor", "no tumour", "no lesion", "no", "negative", "normal", "free")
-KINDS = (*IMAGE_SUFFIXES, ".bmp", ".csv", ".dcm", ".gif", ".json", ".md", ".nii", ".gz", ".pdf")
-KINDS += (".tif", ".tiff", ".txt", ".xlsx", ".zip")
-OPTIONAL = ("patient", "region", "box", "hu_offset")
-DEPTHS = {"L": 8, "P": 8, "1": 8, "RGB": 8, "RGBA": 8, "LA": 8, "CMYK": 8, "YCbCr": 8}
+BACKGROUND = -1024  # HU of air; lower values are corners that were not scanned
 
 
-def label_of(word):
-    """1 or 0 for a label in words ("tumor", "No_Tumor", "1", ...), None if it is neither."""
-    plain = re.sub(r"[\s_-]+", " ", str(word)).strip().lower()
-    if plain in POSITIVE:
-        return 1
-    return 0 if plain in NEGATIVE else None
+def owns(head: bytes, name: str) -> bool:
+    """True for the first bytes and name of an image file."""
+    return image_files.is_image(head, name)
 
 
-def read(folder):
+def recognise(folder: Folder, options: Options) -> bool:
+    """True for any folder: this is the last format asked, and its refusal says what is expected."""
+    return True
+
+
+def read(folder: Folder, options: Options) -> tuple[pd.DataFrame, dict]:
     """(frame with the cohort's columns before the splits, facts) of a labelled image folder.
 
     File names often hold names of patients, so slices are numbered in the order of labels.csv or,
     without it, of class folder and path. image_path still holds the names; `pixels.bring_in`
     replaces it.
     """
-    folder = Path(folder)
-    has_table = (folder / "labels.csv").exists()
-    rows = read_labels(folder) if has_table else class_folders(folder)
-    if not rows:
-        raise DataError("No labelled image found", file=folder, expected=EXPECTED)
-    frame = pd.DataFrame(rows)
+    found = labelled.read(folder, options)
+    frame = pd.DataFrame(found.rows)
     frame["slice_id"] = [slice_name(number) for number in range(1, len(frame) + 1)]
-    headers = [image_header(folder / path) for path in frame["image_path"]]
-    frame[["width", "height", "depth"]] = headers
-    check_boxes(frame, folder / "labels.csv")
-    given = frame["hu_offset"].notna()
-    facts = _greys(frame, given, folder) | {"doubts": unread(folder, frame["image_path"])}
+    heads = [image_files.header(folder.path / path) for path in frame["image_path"]]
+    frame["width"], frame["height"] = [h.width for h in heads], [h.height for h in heads]
+    frame["depth"] = [head.bits for head in heads]
+    add_masks(frame, folder, found)
+    check_boxes(frame, folder.path / (found.table or ""))
+    facts = _greys(frame, folder.path, found.table)
+    special = {
+        "images stored in colour, read as grey": sum(head.colour for head in heads),
+        "images with transparent parts, taken as 0": sum(head.alpha for head in heads),
+        "images with an EXIF orientation, read as stored": sum(head.turned for head in heads),
+    }
+    found.doubts += [f"{count:,} {words}" for words, count in special.items() if count]
     frame["hu_offset"] = frame["hu_offset"].astype(float)  # NaN: greys, not HU
-    return complete(frame), facts
+    return complete(frame), facts | facts_of(found, folder, frame)
 
 
-EXPECTED = (
-    "Images_png/ with DL_info.csv (DeepLesion), or labels.csv (image,label), or one folder "
-    "per class (tumor, no_tumor)"
-)
+def decode(data: bytes, path: str | Path, offset: float | None) -> np.ndarray:
+    """int16 (H, W) of an image's bytes: stored value + offset as HU, or greys where offset is NaN.
+
+    Greys of 8 bit stay as they are, of 16 bit are halved to fit.
+    """
+    if offset is None or np.isnan(offset):
+        values = image_files.decode(data, path)
+        return (values >> (1 if values.dtype == np.uint16 else 0)).astype(np.int16)
+    values = image_files.decode(data, path, exact=True).astype(np.float32) + offset
+    return np.clip(values, BACKGROUND, 32767).round().astype(np.int16)
 
 
-def slice_name(number):
+def slice_name(number: int) -> str:
     """Name of the slice counted `number`, from 1, and of its copy."""
     return f"own_{number:06d}"
 
 
-def complete(frame):
+def complete(frame: pd.DataFrame) -> pd.DataFrame:
     """Add the cohort's columns that own data does not have."""
-    absent = {"study_id": None, "series_id": None, "slice_index": pd.NA, "spacing_mm": np.nan}
-    empty = {
+    absent: dict[str, Any] = {
+        "study_id": None,
+        "series_id": None,
+        "slice_index": pd.NA,
+        "spacing_mm": np.nan,
+    }
+    empty: dict[str, Any] = {
         "label_source": "folder",
         "truth": pd.NA,
         "distance_mm": np.nan,
         "diameter_mm": np.nan,
         "contrast_hu": np.nan,
         "cysts": pd.NA,
-        "official_split": None,
     }
     return frame.assign(**{k: v for k, v in absent.items() if k not in frame}, **empty)
 
 
-def _greys(frame, given, folder):
+def facts_of(found: labelled.Labelled, folder: Folder, frame: pd.DataFrame) -> dict:
+    """What every labelled folder's card says: doubts, what was left out and passed over."""
+    named = {*frame["image_path"], *(m for group in frame["masks"] for m in group), found.table}
+    unread = [name for name in folder.files if name not in named]
+    doubts = list(found.doubts)
+    if unread:
+        kinds = folder.summary(unread)
+        doubts.append(f"{len(unread):,} file(s) in the folder are not read: {kinds}")
+    return {
+        "doubts": doubts,
+        "left_out": dict(found.left_out),
+        "left_out_by_wish": found.by_wish,
+        "passed_over": dict(folder.passed_over),
+    }
+
+
+def _greys(frame: pd.DataFrame, folder: Path, table: str | None) -> dict:
     """Whether the values are HU, and the window that shows their full range."""
+    given = frame["hu_offset"].notna()
     if given.any() and not given.all():
-        row = int(frame.loc[~given, "row"].iloc[0])
         raise DataError(
             "hu_offset is given for some images only",
-            file=folder / "labels.csv",
-            row=row,
+            file=folder / str(table),
+            row=int(frame.loc[~given, "row"].iloc[0]),
             column="hu_offset",
             expected="a value in every row or in none",
         )
@@ -113,22 +135,35 @@ def _greys(frame, given, folder):
     }
 
 
-def unread(folder, read):
-    """[words] on the folder's files that are not among the paths `read`: how many of which kind.
+def add_masks(frame: pd.DataFrame, folder: Folder, found: labelled.Labelled) -> None:
+    """Boxes of the masks where no box is given; DataError for a mask on an image labelled 0."""
+    if not frame["masks"].map(len).any():
+        return
+    boxes, empty = [], 0
+    for row in frame.to_dict("records"):
+        size = (row["width"], row["height"])
+        parts = [masks.read(folder.path / path, size) for path in row["masks"]]
+        marked = [box for part in parts for box in masks.boxes(part)]
+        if marked and row["label"] == 0:
+            raise DataError(
+                "A mask marks something on an image labelled as without it",
+                file=folder.path / row["masks"][0],
+                row=row["row"],
+                found=f"label 0 of {row['image_path']}",
+                expected="an empty mask, or another label",
+            )
+        empty += bool(parts) and not marked and row["label"] == 1
+        boxes.append(row["boxes"] or marked)
+    frame["boxes"] = pd.Series(boxes, frame.index)
+    marks = int(frame["masks"].map(len).sum())
+    found.doubts.append(f"{marks:,} mask(s) are read as truth, not as slices")
+    if empty:
+        found.doubts.append(
+            f"{empty:,} mask(s) are empty although the label says there is a finding"
+        )
 
-    Only common endings are named: what follows a dot may be part of a patient's name.
-    """
-    folder, read = Path(folder), {*read, "labels.csv"}
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    seen = (path for path in found if not any(part.startswith(".") for part in path.parts))
-    left = [path for path in seen if path.as_posix() not in read]
-    ends = (path.suffix.lower() for path in left)
-    kinds = Counter(end if end in KINDS else "of another kind" for end in ends)
-    words = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
-    return [f"{len(left):,} file(s) in the folder are not read: {words}"] if left else []
 
-
-def check_boxes(frame, table):
+def check_boxes(frame: pd.DataFrame, table: Path) -> None:
     """DataError for a box that reaches out of its image, by the row of labels.csv it stands in."""
     for row, boxes, *size in frame[["row", "boxes", "width", "height"]].itertuples(index=False):
         for box in boxes:
@@ -143,145 +178,11 @@ def check_boxes(frame, table):
                 )
 
 
-def sixteen_bit_window(folder, paths, count=50):
+def sixteen_bit_window(folder: Path, paths: pd.Series, count: int = 50) -> list[float]:
     """[centre, width] of the range of up to `count` evenly chosen 16-bit images, halved as read."""
     step = math.ceil(len(paths) / count)
     low, high = 65535, 0
     for path in paths[::step]:
-        try:
-            with Image.open(folder / path) as image:
-                lowest, highest = image.getextrema()
-        except (OSError, ValueError, SyntaxError) as error:
-            raise DataError(f"PNG cannot be decoded: {error}", file=folder / path) from None
-        low, high = min(low, lowest), max(high, highest)
+        values = image_files.decode((folder / path).read_bytes(), folder / path)
+        low, high = min(low, int(values.min())), max(high, int(values.max()))
     return [(low + high) / 4, max(1, (high - low) / 2)]
-
-
-def image_header(path):
-    """(width, height, bits per pixel) from an image's header; DataError if it is no image."""
-    try:
-        with Image.open(path) as image:
-            kind, size, mode = image.format, image.size, image.mode
-    except FileNotFoundError:
-        raise DataError("Image not found", file=path) from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"Not a readable image: {error}", file=path) from None
-    depth = 16 if mode.startswith("I") else DEPTHS.get(mode)
-    if kind not in ("PNG", "JPEG") or depth is None:
-        raise DataError(
-            "Image of a kind that is not read",
-            file=path,
-            found=f"{kind} {mode}",
-            expected="PNG (8 or 16 bit) or JPEG",
-        )
-    return *size, depth
-
-
-def read_labels(folder):
-    """Rows of labels.csv as dicts; every cell checked, every image present."""
-    table = Path(folder) / "labels.csv"
-    rows, seen = [], {}
-    for number, cells in read_rows(table, ("image", "label"), "labels.csv"):
-        cell = Cell(table, number, {name: "" for name in OPTIONAL} | cells)
-        rows.append(labelled_row(cell, folder))
-        path = rows[-1]["image_path"]
-        if seen.setdefault(path, number) != number:
-            raise cell.wrong("image", f"each image once; row {seen[path]} has it too")
-    _all_or_none(rows, table)
-    return rows
-
-
-def labelled_row(cell, folder):
-    """One row of labels.csv as a dict."""
-    label = label_of(cell.cells["label"])
-    if label is None:
-        raise cell.wrong("label", "1 or 0, or tumor / no tumor")
-    path = Path(cell.cells["image"].strip())
-    inside = not path.is_absolute() and ".." not in path.parts and str(path) != "."
-    if not inside or not (Path(folder) / path).is_file():
-        raise cell.wrong("image", "a file inside the folder of labels.csv")
-    region = cell.cells["region"].strip().lower() or UNKNOWN_REGION
-    if region not in (*REGIONS, UNKNOWN_REGION):
-        raise cell.wrong("region", "one of " + ", ".join(REGIONS))
-    boxes, offset = _boxes(cell), cell.cells["hu_offset"].strip()
-    if boxes and not label:
-        raise cell.wrong("box", "no box where the label is 'no tumor'")
-    return {
-        "row": cell.row,
-        "patient_id": cell.cells["patient"].strip() or None,
-        "image_path": path.as_posix(),
-        "label": label,
-        "region": region,
-        "boxes": boxes,
-        "hu_offset": cell.numbers("hu_offset", 1, -70000, 70000)[0] if offset else None,
-    }
-
-
-def _boxes(cell):
-    """Boxes "x1 y1 x2 y2; ..." in zero-based pixels of the image."""
-    boxes = []
-    for text in filter(str.strip, cell.cells["box"].split(";")):
-        part = Cell(cell.path, cell.row, {"box": ",".join(text.replace(",", " ").split())})
-        box = list(part.numbers("box", 4, 0, 65535))
-        if box[0] >= box[2] or box[1] >= box[3]:
-            raise cell.wrong("box", "x1 y1 x2 y2 with x1 < x2 and y1 < y2; several joined by ';'")
-        boxes.append(box)
-    return boxes
-
-
-def _all_or_none(rows, table):
-    """Patients must be known for all slices or for none, or siblings cannot be kept together."""
-    blank = [row["row"] for row in rows if row["patient_id"] is None]
-    if blank and len(blank) < len(rows):
-        raise DataError(
-            "Patient is given for some images only",
-            file=table,
-            row=blank[0],
-            column="patient",
-            expected="a patient in every row or in none",
-        )
-
-
-def is_image(path):
-    """True for a file called .png, .jpg or .jpeg; not for the hidden ones that a Mac adds."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-
-
-def class_folders(folder, wanted=is_image):
-    """Rows from one sub-folder per class, whose name says the label; `wanted` picks the files."""
-    rows = []
-    parts = (p for p in Path(folder).iterdir() if p.is_dir() and not p.name.startswith("."))
-    for part in sorted(parts):
-        images = sorted(path for path in part.rglob("*") if wanted(path))
-        if not images:
-            continue
-        label = label_of(part.name)
-        if label is None:
-            raise DataError(
-                "A folder's name does not say the label",
-                file=part,
-                found=part.name,
-                expected="a name such as tumor or no_tumor; or a labels.csv beside the folders",
-            )
-        for path in images:
-            rows.append(
-                {
-                    "row": None,
-                    "patient_id": None,
-                    "image_path": path.relative_to(folder).as_posix(),
-                    "label": label,
-                    "region": UNKNOWN_REGION,
-                    "boxes": [],
-                    "hu_offset": None,
-                }
-            )
-    return rows
-
-
-def read_jpeg(path):
-    """Grey values of a JPEG, uint8 (H, W); colours become grey. DataError where it is broken."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("L"))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"JPEG cannot be decoded: {error}", file=path) from None

@@ -5,10 +5,14 @@ always a neighbour of a key slice. The rules here differ in how they pick the ne
 full truth is known, `contamination` counts how often the pick was wrong.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from camreader.statistics.intervals import cluster_bootstrap, wilson
+from camreader.statistics.intervals import clustered
 
 RULES = ("verified", "neighbour", "lesion_extent")
 RULE_WORDS = {
@@ -26,15 +30,14 @@ RULE_COLUMNS = (
     *("rule", "distance_mm", "meaning", "slices", "with_truth", "hidden", "share", "low", "high"),
     *("interval", "real_deeplesion_share"),
 )
-BOOTSTRAP_PATIENTS = 10  # with fewer patients a bootstrap over patients says nothing
 
 
-def describe(rule, distance_mm):
+def describe(rule: str, distance_mm: float) -> str:
     """The rule in words."""
     return RULE_WORDS[rule].format(distance_mm)
 
 
-def slice_distances(index, keys):
+def slice_distances(index: ArrayLike, keys: ArrayLike) -> np.ndarray:
     """Distance of each slice to the nearest key slice, in slices; NaN where there is no key."""
     index, keys = np.asarray(index, float), np.asarray(keys, float)
     if keys.size == 0:
@@ -42,7 +45,9 @@ def slice_distances(index, keys):
     return np.abs(index[:, None] - keys[None]).min(axis=1)
 
 
-def outside_lesion(index, keys, diameters_mm, spacing_z):
+def outside_lesion(
+    index: ArrayLike, keys: ArrayLike, diameters_mm: ArrayLike, spacing_z: float
+) -> np.ndarray:
     """True where |slice - key| > ceil(long diameter / z spacing) for every key lesion, (n,)."""
     index, keys = np.asarray(index, float), np.asarray(keys, float)
     if keys.size == 0:
@@ -51,7 +56,7 @@ def outside_lesion(index, keys, diameters_mm, spacing_z):
     return (np.abs(index[:, None] - keys[None]) > reach[None]).all(axis=1)
 
 
-def negatives(slices, rule, distance_mm=10.0):
+def negatives(slices: pd.DataFrame, rule: str, distance_mm: float = 10.0) -> np.ndarray:
     """Boolean mask (n,) of the slices that `rule` calls "no tumor".
 
     slices: frame with key (bool), truth (0/1/missing), distance_mm (to the nearest key slice) and
@@ -67,37 +72,38 @@ def negatives(slices, rule, distance_mm=10.0):
     raise ValueError(f"unknown rule {rule!r}; one of {RULES}")
 
 
-def hidden_share(truth, patients, seed=0):
+def hidden_share(truth: ArrayLike, patients: Sequence | pd.Series) -> dict:
     """Share of slices whose truth is 1, with a 95 % interval, as a dict of plain numbers.
 
-    truth (n,) 0/1 without missing values; patients (n,) names. Slices of one patient resemble each
-    other, so with ten patients or more the interval resamples patients; else it is Wilson's.
+    truth (n,) 0/1 without missing values; patients (n,) names: slices of one patient resemble
+    each other (see `intervals.clustered`). One patient has no interval.
     """
     truth = np.asarray(truth, int)
-    share = wilson(truth.sum(), len(truth))
-    low, high, method = share.low, share.high, "Wilson"
-    if len(set(patients)) >= BOOTSTRAP_PATIENTS and 0 < share.value < 1:
-        low, high = cluster_bootstrap(lambda rows: truth[rows].mean(), patients, seed=seed)
-        method = "bootstrap over patients"
+    share, method = clustered(truth == 1, patients)
+    empty = share.n == 0
+    known = not np.isnan(share.low)
     return {
-        "share": None if share.n == 0 else share.value,
-        "low": None if share.n == 0 else low,
-        "high": None if share.n == 0 else high,
+        "share": None if empty else share.value,
+        "low": share.low if known else None,
+        "high": share.high if known else None,
         "n": share.n,
-        "interval": method,
+        "patients": len(set(patients)),
+        "interval": f"{method} by patient",
     }
 
 
-def real_share(rule, distance_mm=10.0):
+def real_share(rule: str, distance_mm: float = 10.0) -> float:
     """The share of hidden lesions expected in real DeepLesion; between distances interpolated."""
     if rule == "verified":
         return 0.0
     if rule == "lesion_extent":
         return REAL_SHARE_LESION_EXTENT
-    return float(np.interp(distance_mm, *zip(*REAL_SHARE_BY_MM.items(), strict=True)))
+    return float(np.interp(distance_mm, list(REAL_SHARE_BY_MM), list(REAL_SHARE_BY_MM.values())))
 
 
-def contamination(chosen, rule, distance_mm=10.0, seed=0):
+def contamination(
+    chosen: pd.DataFrame, rule: str, distance_mm: float = 10.0, seed: int = 0
+) -> dict:
     """What the cohort's card says of its negatives: {share, low, high, n, interval, source}.
 
     chosen: frame of the cohort's negatives with truth and patient_id. Measured where every one of
@@ -109,12 +115,12 @@ def contamination(chosen, rule, distance_mm=10.0, seed=0):
     if rule == "verified":
         return _said(0.0, "every negative is known to be free of annotated lesions", len(chosen))
     if len(chosen) and known.all():
-        share = hidden_share(chosen["truth"], chosen["patient_id"], seed)
+        share = hidden_share(chosen["truth"], chosen["patient_id"])
         return {**share, "source": "counted against the full truth of this cohort"}
     return _said(real_share(rule, distance_mm), REAL_SOURCE)
 
 
-def _said(share, source, n=None):
+def _said(share: Any, source: str, n: int | None = None) -> dict:
     bound = share if share == 0 else None
     return {
         "share": share,
@@ -126,7 +132,9 @@ def _said(share, source, n=None):
     }
 
 
-def rule_table(slices, distances=(10, 20, 25, 29), seed=0):
+def rule_table(
+    slices: pd.DataFrame | None, distances: Sequence[float] = (10, 20, 25, 29), seed: int = 0
+) -> pd.DataFrame:
     """One row per negative rule: slices it yields, how many have a known truth, hidden share.
 
     slices: all slices of a DeepLesion folder; None (own data, labelled by its owner) gives no row.
@@ -139,7 +147,7 @@ def rule_table(slices, distances=(10, 20, 25, 29), seed=0):
     for rule, distance in rules:
         picked = slices[negatives(slices, rule, distance)]
         known = picked[picked["truth"].notna()]
-        share = hidden_share(known["truth"], known["patient_id"], seed)
+        share = hidden_share(known["truth"], known["patient_id"])
         words = "any slice that is not a key slice"
         if rule != "neighbour" or distance:
             words = describe(rule, distance)
@@ -161,7 +169,7 @@ def rule_table(slices, distances=(10, 20, 25, 29), seed=0):
     return pd.DataFrame(rows, columns=RULE_COLUMNS)
 
 
-def _interval_words(rule, share):
+def _interval_words(rule: str, share: Mapping) -> str:
     if rule == "verified":
         return "none: free of lesions by definition"
     return share["interval"] if share["n"] else "no truth known"

@@ -1,29 +1,33 @@
-"""Slices on disk -> HU -> one memory-mapped array; windows.
+"""Slices on disk -> HU -> one memory-mapped array, written row by row so that it survives a kill.
 
 HU below -1024 (the unscanned corners, -2048 or -3024 on some series) are set to -1024.
 """
 
+import hashlib
+import json
 import os
 import shutil
-import zlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 from tqdm.auto import tqdm
 
-from camreader.cohorts import dicom, images
-from camreader.cohorts.ingestion import Progress, check_rows, fingerprint, table_digest
+from camreader.cohorts import images, masks, sources
+from camreader.cohorts.images import BACKGROUND
+from camreader.cohorts.series import SHIFT
 from camreader.common.errors import DataError
-from camreader.common.storage import PNG_BEGINS, atomic_path, png_is_whole
+from camreader.common.source import code_digest
+from camreader.common.storage import atomic_path, png_is_whole, read_json, write_json
 
-BACKGROUND = -1024
-SHIFT = 32768  # DeepLesion stores HU + 32768 as unsigned 16 bit
 BATCH = 32  # slices per task: large enough to cost nothing, small enough to lose nothing
+FLUSH = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
-def load(path, cohort):
+def load(path: str | Path, cohort: pd.DataFrame) -> np.ndarray:
     """The ingested slices of a cohort's table as a read-only memory map, int16 HU (N, S, S).
 
     DataError where they cannot be read, or are those of another table.
@@ -38,25 +42,30 @@ def load(path, cohort):
     return hu
 
 
-def read_hu(path, offset=None):
+def identity(cohort: pd.DataFrame, hu: np.ndarray) -> str:
+    """Digest of what a cohort is: every slice's pixels, label, boxes and place in each split.
+
+    It is the same wherever the folder lies and whatever it is called, and another as soon as one
+    of these changes: what was planned, trained or read under it belongs to it alone.
+    """
+    columns = ["slice_id", "label", "boxes", "split_image", "split_patient"]
+    digest = hashlib.sha256(cohort[columns].to_csv(index=False).encode())
+    digest.update(repr(hu.shape).encode())
+    for start in range(0, len(hu), 1024):
+        digest.update(np.ascontiguousarray(hu[start : start + 1024], "<i2").tobytes())
+    return digest.hexdigest()
+
+
+def read_hu(path: str | Path, offset: float | None = None) -> np.ndarray:
     """One slice at full resolution, int16 HU (H, W); DataError where the file is broken.
 
     offset None: DeepLesion's 16-bit PNG (value - 32768) or DICOM (its own rescale). A number: HU =
     value + offset. NaN: the values are greys, not HU; 8 bit as they are, 16 bit halved to fit.
     """
-    data = _bytes(path)
-    if data[:8] == PNG_BEGINS:
-        values = decode_png(data, path, deep=offset is None)
-    elif data[:3] == b"\xff\xd8\xff" and offset is not None:
-        values = images.read_jpeg(path)
-    elif data[128:132] == b"DICM":
-        return np.maximum(dicom.read_hu(path), BACKGROUND)
-    else:
-        raise DataError("Not a slice", file=path, found=data[:8], expected="a 16-bit PNG or DICOM")
-    return _to_hu(values, offset)
+    return sources.decode(_bytes(path), path, offset)
 
 
-def _bytes(path):
+def _bytes(path: str | Path) -> bytes:
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
@@ -68,66 +77,42 @@ def _bytes(path):
     return data
 
 
-def _to_hu(values, offset):
-    """Stored values (uint8 or uint16) as int16, by the rules of `read_hu`."""
-    if offset is None:
-        return np.maximum((values ^ np.uint16(SHIFT)).view(np.int16), BACKGROUND)
-    if np.isnan(offset):
-        return (values >> (1 if values.dtype == np.uint16 else 0)).astype(np.int16)
-    return np.clip(values.astype(np.float32) + offset, BACKGROUND, 32767).round().astype(np.int16)
-
-
-def decode_png(data, path, deep=True):
-    """Grey values (H, W) of a PNG after checking every chunk's checksum.
-
-    deep: refuse anything but 16-bit grey. The checksums matter: a decoder fills the rest of a
-    damaged image with zeros and says nothing.
-    """
-    bits, colour = _check_png(data, path)
-    if deep and (bits, colour) != (16, 0):
-        raise DataError(
-            "Slice is not a 16-bit grey PNG",
-            file=path,
-            found=f"{bits} bit, colour type {colour}",
-            expected="16 bit grey, HU + 32768",
-        )
-    flag = cv2.IMREAD_UNCHANGED if colour == 0 and bits >= 8 else cv2.IMREAD_GRAYSCALE
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
-    except cv2.error:
-        image = None
-    if image is None or image.ndim != 2:
-        raise DataError("PNG cannot be decoded", file=path)
-    return image
-
-
-def _check_png(data, path):
-    """(bit depth, colour type) of a PNG whose chunks are all there and undamaged."""
-    place, name, header = 8, b"", b""
-    view = memoryview(data)
-    while name != b"IEND":
-        length = int.from_bytes(view[place : place + 4])
-        name, end = bytes(view[place + 4 : place + 8]), place + 8 + length
-        if len(name) < 4 or end + 4 > len(data):
-            raise DataError("PNG is cut short", file=path, found=f"{len(data)} bytes")
-        if zlib.crc32(view[place + 4 : end]) != int.from_bytes(view[end : end + 4]):
-            raise DataError("PNG is damaged: a checksum is wrong", file=path, found=f"at {place}")
-        header = header or bytes(view[place + 8 : end])
-        place = end + 4
-    if len(header) != 13:
-        raise DataError("PNG has no header", file=path)
-    return header[8], header[9]
-
-
-def shrink(hu, size):
-    """HU (H, W) to int16 (size, size): area average when smaller, linear when larger."""
+def shrink(hu: np.ndarray, size: int) -> np.ndarray:
+    """HU (H, W) to int16 (size, size): area average along a side that shrinks, else linear."""
     if hu.shape == (size, size):
         return hu
-    method = cv2.INTER_AREA if min(hu.shape) >= size else cv2.INTER_LINEAR
-    return cv2.resize(hu, (size, size), interpolation=method)
+    height, width = hu.shape
+    if (height < size) == (width < size):
+        method = cv2.INTER_LINEAR if height < size else cv2.INTER_AREA
+        return cv2.resize(hu, (size, size), interpolation=method)
+    first, then = ((size, height), cv2.INTER_AREA), ((size, size), cv2.INTER_LINEAR)
+    if width < size:
+        first = ((width, size), cv2.INTER_AREA)
+    return cv2.resize(
+        cv2.resize(hu, first[0], interpolation=first[1]), then[0], interpolation=then[1]
+    )
 
 
-def ingest(cohort, source, target, image_size=128, workers=None, progress=True):
+def squared(values: np.ndarray, fill: int) -> tuple[np.ndarray, int, int]:
+    """(values padded with `fill` to a square (S, S), columns added left, rows added above)."""
+    height, width = values.shape
+    side = max(height, width)
+    left, above = (side - width) // 2, (side - height) // 2
+    if height == width:
+        return values, 0, 0
+    padded = np.full((side, side), fill, values.dtype)
+    padded[above : above + height, left : left + width] = values
+    return padded, left, above
+
+
+def ingest(
+    cohort: pd.DataFrame,
+    source: str | Path,
+    target: str | Path,
+    image_size: int = 128,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Path:
     """Read every slice of `cohort` once and write `target`: int16 HU (N, S, S), row by row.
 
     Threads decode in parallel; memory stays flat because rows go straight to the file. A killed
@@ -157,12 +142,14 @@ def ingest(cohort, source, target, image_size=128, workers=None, progress=True):
     return Path(target)
 
 
-def cpus():
+def cpus() -> int:
     """Processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    )
 
 
-def _rows(cohort, source):
+def _rows(cohort: pd.DataFrame, source: str | Path) -> list[tuple]:
     """[(path, expected (H, W), hu offset or None)] of a cohort's rows."""
     offsets = cohort["hu_offset"] if "hu_offset" in cohort else [None] * len(cohort)
     shapes = zip(cohort["height"], cohort["width"], strict=True)
@@ -170,7 +157,9 @@ def _rows(cohort, source):
     return list(zip(paths, shapes, offsets, strict=True))
 
 
-def _batch(rows, batch, image_size, state):
+def _batch(
+    rows: Sequence[tuple], batch: list[int], image_size: int, state: "Progress"
+) -> list[int]:
     """Decode, check and write one batch; returns it for marking."""
     for index in batch:
         path, shape, offset = rows[index]
@@ -186,38 +175,188 @@ def _batch(rows, batch, image_size, state):
     return batch
 
 
-def bring_in(cohort, card, target, workers=None):
-    """Copy a department's own slices into `target` as 16-bit PNG; DeepLesion stays where it is.
+def bring_in(
+    cohort: pd.DataFrame, card: dict, target: str | Path, workers: int | None = None
+) -> tuple[pd.DataFrame, dict]:
+    """Copy a department's own slices into `target` as square 16-bit PNG; DeepLesion stays in place.
 
-    Returns (cohort, card) whose image_path and source point at the copy. From there on every
-    slice is read alike, and no file name of the hospital travels on. Finished copies are kept;
-    those of other files, or made by other code, are removed.
+    Returns (cohort, card) whose image_path, width, height, boxes and source are those of the copy:
+    a slice that is not square is padded (with air, or 0 where values are greys), not squeezed.
+    From there on every slice is read alike, and no file name of the hospital travels on. Masks
+    come along as Masks_png. Finished copies are kept; those of other files, or made by other code,
+    are removed.
     """
     if "hu_offset" not in cohort:
         return cohort, card
     rows, target = _rows(cohort, card["source"]), Path(target)
-    mark = fingerprint(rows)[:16]
+    fill = BACKGROUND if card.get("hu", True) else 0
+    marks = [json.loads(text) for text in cohort.get("masks", ["[]"] * len(cohort))]
+    parts = [[Path(card["source"]) / name for name in group] for group in marks]
+    mark = fingerprint([*rows, *((path, (0, 0), fill) for group in parts for path in group)])[:16]
     names = [f"own_{mark}/{images.slice_name(n)}.png" for n in range(1, len(rows) + 1)]
-    todo = [
-        (row, target / name)
-        for row, name in zip(rows, names, strict=True)
-        if not png_is_whole(target / name)
-    ]
+    jobs = zip(rows, parts, names, strict=True)
+    todo = [job for job in jobs if not _is_copied(target, job[2], bool(job[1]))]
     with ThreadPoolExecutor(workers or cpus()) as pool:
-        list(tqdm(pool.map(_copy, todo), total=len(todo), unit="slice"))
-    for old in target.glob("own_*"):
-        if old.name != f"own_{mark}":
+        done = pool.map(lambda job: _copy(job, target, fill), todo)
+        list(tqdm(done, total=len(todo), unit="slice"))
+    for old in [*target.glob("*_png/own_*"), *target.glob("own_*")]:
+        if old.name != f"own_{mark}" or old.parent == target:
             shutil.rmtree(old)
-    copied = cohort.drop(columns="hu_offset").assign(image_path=names)
-    return copied, card | {"source": str(target.resolve())}
+    copied = cohort.drop(columns=["hu_offset", "masks"], errors="ignore")
+    sides = [max(shape) for _, shape, _ in rows]
+    boxes = [
+        _moved(text, *shape) for text, (_, shape, _) in zip(cohort["boxes"], rows, strict=True)
+    ]
+    paths = [f"Images_png/{name}" for name in names]
+    copied = copied.assign(image_path=paths, width=sides, height=sides, boxes=boxes)
+    padded = sum(shape[0] != shape[1] for _, shape, _ in rows)
+    return copied, card | {"source": str(target.resolve()), "padded_to_square": padded}
 
 
-def _copy(job):
-    (path, shape, offset), target = job
+def _is_copied(target: Path, name: str, masked: bool) -> bool:
+    whole = png_is_whole(target / "Images_png" / name)
+    return whole and (not masked or png_is_whole(target / "Masks_png" / name))
+
+
+def _moved(text: str, height: int, width: int) -> str:
+    """Boxes (JSON) of an image (H, W) in the pixels of its padded copy."""
+    side = max(height, width)
+    left, above = (side - width) // 2, (side - height) // 2
+    boxes = json.loads(text)
+    return json.dumps([[x1 + left, y1 + above, x2 + left, y2 + above] for x1, y1, x2, y2 in boxes])
+
+
+def _copy(job: tuple, target: Path, fill: int) -> None:
+    """Write the padded copy of one slice, and of its masks joined into one."""
+    (path, shape, offset), parts, name = job
     hu = read_hu(path, offset)
     if hu.shape != tuple(shape):
         raise DataError("Image has another size than its header says", file=path)
-    stored = (hu.astype(np.int32) + SHIFT).astype(np.uint16)
-    _done, data = cv2.imencode(".png", stored, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-    with atomic_path(target) as temporary:
+    if parts:
+        size = (hu.shape[1], hu.shape[0])
+        mask = np.any([masks.read(part, size) for part in parts], axis=0)
+        _write_png(squared(mask.astype(np.uint8), 0)[0], target / "Masks_png" / name)
+    stored = (squared(hu, fill)[0].astype(np.int32) + SHIFT).astype(np.uint16)
+    _write_png(stored, target / "Images_png" / name)
+
+
+def _write_png(values: np.ndarray, path: Path) -> None:
+    _done, data = cv2.imencode(".png", values, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    with atomic_path(path) as temporary:
         temporary.write_bytes(data.tobytes())
+
+
+def fingerprint(rows: Sequence[tuple]) -> str:
+    """Hash of which files are ingested, in which state and by which code.
+
+    rows are (path, shape, offset).
+    """
+    digest = hashlib.sha256(code_digest("cohorts.pixels", ("cohorts",)).encode())
+    for path, shape, offset in rows:
+        try:
+            state = os.stat(path)
+        except FileNotFoundError:
+            raise DataError("Slice not found", file=path) from None
+        digest.update(repr((str(path), tuple(map(int, shape)), offset)).encode())
+        digest.update(repr((state.st_size, state.st_mtime_ns)).encode())
+    return digest.hexdigest()
+
+
+def _beside(target: Path, end: str) -> Path:
+    return target.with_name(f".{target.name}.{end}")
+
+
+def table_digest(cohort: pd.DataFrame) -> str:
+    """Hash of which slices a cohort's table holds, in which order."""
+    return hashlib.sha256("\n".join(cohort["image_path"]).encode()).hexdigest()
+
+
+def check_rows(target: str | Path, rows: int, cohort: pd.DataFrame) -> None:
+    """DataError where the array `target` of so many `rows` was made from another table."""
+    state = _beside(Path(target), "state")
+    made_from = read_json(state).get("table") if state.exists() else None
+    if rows != len(cohort) or made_from not in (None, table_digest(cohort)):
+        raise DataError(
+            "Pixels belong to another table: run 01_ingest again, to its end",
+            file=target,
+            found=f"{rows:,} slices, those of another table",
+            expected=f"the {len(cohort):,} slices of cohort.parquet, in its order",
+        )
+
+
+class Progress:
+    """The array under way: `<target>.part`, one byte per finished row in `<target>.done`.
+
+    `<target>.state` names what is being ingested; parts of anything else are thrown away. Rows are
+    on disk before they are marked, so a marked row is whole even after a power cut.
+    """
+
+    def __init__(
+        self, target: str | Path, shape: tuple[int, int, int], mark: str, table: str
+    ) -> None:
+        self.target, self.shape = Path(target), shape
+        self.about = {"mark": f"{mark} {shape}", "table": table}
+        self.part, self.done, self.state = (
+            _beside(self.target, end) for end in ("part", "done", "state")
+        )
+        self.row_bytes = 2 * shape[1] * shape[2]
+
+    @property
+    def finished(self) -> bool:
+        """True where the target is whole and was made from these very files."""
+        return not self.part.exists() and self._same() and self._fits(self.target)
+
+    def _same(self) -> bool:
+        return self.state.exists() and read_json(self.state) == self.about
+
+    def _fits(self, path: Path) -> bool:
+        """True for an array of full length; a crash can leave a shorter one, or an empty one."""
+        try:
+            return np.load(path, mmap_mode="r").shape == self.shape
+        except (OSError, ValueError, EOFError):
+            return False
+
+    def open(self) -> list[int]:
+        """Prepare or take up the files; returns the rows still to do."""
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        marks = np.fromfile(self.done, np.uint8) if self.done.exists() else np.empty(0, np.uint8)
+        if not (self._same() and self._fits(self.part) and len(marks) == self.shape[0]):
+            marks = self._create()
+        self.handle = os.open(self.part, os.O_RDWR)
+        with open(self.part, "rb") as handle:
+            np.lib.format.read_magic(handle)
+            np.lib.format.read_array_header_1_0(handle)
+            self.header = handle.tell()
+        return np.flatnonzero(marks == 0).tolist()
+
+    def _create(self) -> np.ndarray:
+        self.state.unlink(missing_ok=True)
+        np.lib.format.open_memmap(self.part, "w+", np.int16, self.shape)
+        marks = np.zeros(self.shape[0], np.uint8)
+        self.done.write_bytes(marks.tobytes())
+        write_json(self.about, self.state)
+        return marks
+
+    def write(self, index: int, row: np.ndarray) -> None:
+        """Write one row (S, S) int16 at its place; safe from several threads."""
+        data = np.ascontiguousarray(row, "<i2").tobytes()
+        os.pwrite(self.handle, data, self.header + index * self.row_bytes)
+
+    def mark_done(self, batch: Sequence[int]) -> None:
+        """Mark a batch of rows as finished."""
+        FLUSH(self.handle)
+        with open(self.done, "r+b") as marks:
+            for index in batch:
+                marks.seek(index)
+                marks.write(b"\x01")
+
+    def close(self) -> None:
+        """Let go of the files; what was marked stays."""
+        os.close(self.handle)
+
+    def finish(self) -> None:
+        """Rename the whole array over the target."""
+        os.fsync(self.handle)
+        self.close()
+        os.replace(self.part, self.target)
+        self.done.unlink()

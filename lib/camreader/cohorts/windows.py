@@ -1,6 +1,9 @@
 """Windows: HU (or greys) as brightness between 0 and 1."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 WINDOWS = {  # centre, width in HU
     "soft tissue": (50, 400),
@@ -10,28 +13,40 @@ WINDOWS = {  # centre, width in HU
 }
 
 
-def window(hu, centre, width):
+def window(hu: ArrayLike, centre: float, width: float) -> np.ndarray:
     """HU (any shape) as float32 in 0..1, 0 at centre - width/2 and 1 at centre + width/2."""
     low = np.float32(centre - width / 2)
     scaled = (np.asarray(hu, np.float32) - low) / np.float32(width)
     return np.clip(scaled, 0, 1, out=scaled if scaled.ndim else None)
 
 
-def unit_of(card):
+def unit_of(card: Mapping) -> str:
     """What a cohort's values are: "HU", or "grey" where the images do not say."""
     return "HU" if card.get("hu", True) else "grey"
 
 
-def window_for(card, name):
+def window_for(card: Mapping, name: str) -> tuple[float, float]:
     """(centre, width) of the window called `name`; greys, which are not HU, have their own one."""
     return WINDOWS[name] if unit_of(card) == "HU" else tuple(card["window"])
 
 
-def presets(unit, window):
+def for_region(card: Mapping, region: str) -> tuple[str, tuple[float, float]]:
+    """(name, (centre, width)) of the window in which slices of a body region are shown.
+
+    A figure, the viewer and a reader see a liver slice alike: in its region's own window where
+    there is one, else as soft tissue. Greys have no region's window.
+    """
+    if unit_of(card) != "HU":
+        return "grey values", tuple(card["window"])
+    name = region if region in WINDOWS else "soft tissue"
+    return name, WINDOWS[name]
+
+
+def presets(unit: str, window: Sequence[float]) -> dict[str, list[float]]:
     """{name: [centre, width]} a viewer offers: the windows of CT, or for greys their own one."""
     return {k: list(v) for k, v in (WINDOWS if unit == "HU" else {"full range": window}).items()}
 
 
-def model_input(rows, centre, width):
+def model_input(rows: np.ndarray, centre: float, width: float) -> np.ndarray:
     """HU rows (N, S, S) as the network's input: float32 (N, 1, S, S) in 0..1."""
     return window(rows, centre, width)[:, None]

@@ -2,7 +2,8 @@
 
 errors: bad input, said in words
 tables: the tables that notebooks hand each other, checked against their schema
-storage: files that are whole or absent: atomic writes, tables, JSON
+rows: a table that a person wrote: read rightly, or refused by row and column
+storage: files that are whole or absent: atomic writes, tables, JSON; digests
 study: where one study keeps its tables, runs, readings and results
 configuration: what config.yaml and the notebooks' parameter cells say
 source: which modules stand behind a notebook, and a digest of their code

@@ -1,5 +1,6 @@
 from . import configuration as configuration
 from . import errors as errors
+from . import rows as rows
 from . import source as source
 from . import storage as storage
 from . import study as study
@@ -12,3 +13,4 @@ from .storage import write_table as write_table
 from .study import Study as Study
 from .style import save as save
 from .style import use_style as use_style
+from .tables import Cohort as Cohort

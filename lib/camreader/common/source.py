@@ -6,7 +6,6 @@ readers must not retrain a network.
 
 import ast
 import functools
-import hashlib
 import json
 import os
 import re
@@ -14,6 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import grimp
+
+from camreader.common.storage import digest
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -97,8 +98,5 @@ def code_digest(module: str, rooms: Iterable[str]) -> str:
     decide what comes out.
     """
     inside = {f"camreader.{room}" for room in rooms}
-    digest = hashlib.sha256()
-    for name in sorted(_behind({f"camreader.{module}"})):
-        if ".".join(name.split(".")[:2]) in inside:
-            digest.update(_path(name).read_bytes())
-    return digest.hexdigest()
+    names = sorted(_behind({f"camreader.{module}"}))
+    return digest(*(_path(name) for name in names if ".".join(name.split(".")[:2]) in inside))

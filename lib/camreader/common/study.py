@@ -1,7 +1,11 @@
 """Where one study keeps its tables, runs, readings and results."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from camreader.common.storage import read_json, write_json, write_shared_csv
 
@@ -19,26 +23,26 @@ class Study:
     reports: str = "../reports"
 
     @property
-    def cohort_folder(self):
+    def cohort_folder(self) -> Path:
         return Path(self.data) / "cohorts" / self.cohort
 
     @property
-    def cohort_table(self):
+    def cohort_table(self) -> Path:
         return self.cohort_folder / "cohort.parquet"
 
     @property
-    def pixels(self):
+    def pixels(self) -> Path:
         return self.cohort_folder / "pixels.npy"
 
     @property
-    def card(self):
+    def card(self) -> dict[str, Any]:
         """What the cohort is, as a dict: name, title, synthetic, source, label rule, ..."""
         card = read_json(self.cohort_folder / "cohort.json")
         if "source" in card:
             card["source"] = str((self.cohort_folder / card["source"]).resolve())
         return card
 
-    def save_card(self, card):
+    def save_card(self, card: dict[str, Any]) -> None:
         """Write the card; slices kept inside the study are named from there, so it can be moved."""
         inside, source = self.cohort_folder.resolve(), Path(card["source"]).resolve()
         if source.is_relative_to(inside):
@@ -46,22 +50,33 @@ class Study:
         write_json(card, self.cohort_folder / "cohort.json")
 
     @property
-    def runs(self):
+    def runs(self) -> Path:
         return Path(self.data) / "runs" / self.cohort
 
     @property
-    def readings(self):
+    def readings(self) -> Path:
         return Path(self.data) / "readings" / self.cohort
 
     @property
-    def figures(self):
+    def figures(self) -> Path:
         return Path(self.reports) / "figures"
 
     @property
-    def tables(self):
+    def tables(self) -> Path:
         return Path(self.reports) / "tables"
 
-    def save_table(self, frame, name):
+    def save_table(self, frame: pd.DataFrame, name: str) -> pd.DataFrame:
         """Write a result table to reports/tables/<name>.csv and return it for display."""
         write_shared_csv(frame, self.tables / f"{name}.csv")
         return frame
+
+    def save_findings(self, notebook: str, sentences: Iterable[str]) -> list[str]:
+        """Write a notebook's findings to reports/tables/<notebook>_findings.json; return them."""
+        sentences = list(sentences)
+        written = {"notebook": notebook, "sentences": sentences}
+        write_json(written, self.tables / f"{notebook}_findings.json")
+        return sentences
+
+    def findings(self, notebook: str) -> list[str]:
+        """What `save_findings` wrote; DataError where the notebook has not been run."""
+        return read_json(self.tables / f"{notebook}_findings.json")["sentences"]

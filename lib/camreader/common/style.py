@@ -1,16 +1,29 @@
 """One look for every figure, the words that say what a figure was made from, and saving."""
 
-import matplotlib.pyplot as plt
-import seaborn as sns
+import textwrap
+from typing import Any
 
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Rectangle
+
+from camreader.common.errors import Refusal
 from camreader.common.storage import atomic_path
+from camreader.common.study import Study
+from camreader.common.tables import parse_boxes
 
 TUMOR, NO_TUMOR = "#D55E00", "#0072B2"  # Okabe-Ito: told apart by colour-blind readers
+MISSED, FALSE_ALARM = TUMOR, NO_TUMOR  # errors, in the colour of their truth
 PAPER, SOUND = "#CC79A7", "#009E73"  # the two protocols
+LESION_BOX = "#56B4E9"  # seen on grey and on every colour of HEAT
 HEAT = "inferno"
 
 
-def use_style():
+def use_style() -> None:
     """Set the house style; every notebook calls it once."""
     sns.set_theme(context="notebook", style="ticks", font_scale=0.85)
     plt.rcParams.update(
@@ -26,29 +39,76 @@ def use_style():
     )
 
 
-def label_cohort(figure, study):
+def label_cohort(figure: Figure, study: Study) -> None:
     """Write the cohort's title on the figure itself; synthetic data must never pass as real."""
     engine, room = figure.get_layout_engine(), 0.16 / figure.get_figheight()
-    if engine is not None and engine.get()["rect"] == (0, 0, 1, 1):
+    if isinstance(engine, ConstrainedLayoutEngine) and engine.get()["rect"] == (0, 0, 1, 1):
         engine.set(rect=(0, room, 1, 1 - room))  # so that the words lie on nothing else
     figure.text(0.999, 0.001, study.card["title"], ha="right", va="bottom", size=7, color="0.35")
 
 
-def save(figure, study, name, cohort=True):
+def warn(figure: Figure, banner: str) -> None:
+    """Write a warning over the whole figure: what it shows must not be taken at face value."""
+    words = textwrap.fill(banner, int(12 * figure.get_figwidth()))
+    engine, room = figure.get_layout_engine(), 0.16 * (1 + words.count("\n")) + 0.04
+    share = room / figure.get_figheight()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        left, bottom, across, high = engine.get()["rect"]
+        engine.set(rect=(left, bottom, across, high - share))
+    if title := figure.get_suptitle():
+        font = next(t for t in figure.texts if t.get_text() == title).get_fontproperties()
+        figure.suptitle(title, y=0.99 - share, fontproperties=font)
+    figure.text(0.5, 0.999, words, ha="center", va="top", size=8, weight="bold", color=TUMOR)
+
+
+def save(figure: Figure, study: Study, name: str, cohort: bool = True, banner: str = "") -> Figure:
     """Save to reports/figures/<name>.png, labelled with its cohort, and return the figure.
 
-    cohort=False is for figures that show no cohort data (a network diagram, published numbers).
+    cohort=False is for figures that show no cohort data (a network diagram, published numbers);
+    banner: a warning to write over the figure, such as learned.Learned.banner.
     """
     if cohort:
         label_cohort(figure, study)
+    if banner:
+        warn(figure, banner)
+    laid_out = figure.get_layout_engine() is not None
     with atomic_path(study.figures / f"{name}.png") as temporary:
         figure.savefig(temporary)
+    if not laid_out:  # saving gives such a figure the default layout, which a notebook would draw
+        figure.set_layout_engine("none")
     return figure
 
 
-def refusal(text):
+def picture_grid(
+    count: int, columns: int, inches: tuple[float, float], right: float = 0, top: float = 0
+) -> tuple[Figure, np.ndarray]:
+    """A figure for `count` pictures and its axes (n,), switched off; sizes in inches.
+
+    inches: width and height of a picture with its title; right, top: room beside and above all.
+    """
+    rows = max(1, -(-count // columns))
+    size = (inches[0] * columns + right, inches[1] * rows + top)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    return figure, axes.ravel()
+
+
+def lesion_boxes(axis: Axes, case: Any, shape: tuple[int, int]) -> None:
+    """Draw a case's lesion boxes on its picture of `shape` (H, W), whatever that was reduced to.
+
+    case: a row with boxes (zero-based pixels at full resolution), width and height.
+    """
+    x, y = shape[1] / case.width, shape[0] / case.height
+    for x1, y1, x2, y2 in parse_boxes(case.boxes):
+        size = (x2 - x1) * x, (y2 - y1) * y
+        box = Rectangle((x1 * x, y1 * y), *size, fill=False, color=LESION_BOX, linewidth=1)
+        axis.add_patch(box)
+
+
+def refusal(why: Refusal | str) -> Figure:
     """A figure that says in words why there is nothing to draw."""
     figure, axes = plt.subplots(figsize=(7, 1.6))
-    axes.text(0.5, 0.5, text, ha="center", va="center", wrap=True)
+    axes.text(0.5, 0.5, str(why), ha="center", va="center", wrap=True)
     axes.axis("off")
     return figure

@@ -5,6 +5,8 @@ row and column broke and what was expected, in words a researcher can act on.
 """
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
@@ -59,6 +61,8 @@ class Cohort(pa.DataFrameModel):
     split_image: Series[str] = pa.Field(isin=("train", "test"))
     split_patient: Series[str] = pa.Field(isin=SPLITS, nullable=True)
     official_split: Series[str] = pa.Field(isin=SPLITS, nullable=True)
+    # copies and near copies of one image share a name; absent in cohorts of an older version
+    duplicate_group: Series[str] | None = pa.Field(nullable=True)
 
 
 class Predictions(pa.DataFrameModel):
@@ -89,7 +93,9 @@ class Heatmaps(pa.DataFrameModel):
     iou_fixed: Series[float] = pa.Field(nullable=True)
 
 
-def check(frame, schema, file=None):
+def check(
+    frame: pd.DataFrame, schema: type[pa.DataFrameModel], file: str | Path | None = None
+) -> pd.DataFrame:
     """Return `frame` coerced to `schema`; raise DataError naming row, column and expectation.
 
     The row is the line of a CSV, whose header is line 1; in other tables rows count from 1.
@@ -108,7 +114,7 @@ def check(frame, schema, file=None):
         ) from None
 
 
-def _row(index, file):
+def _row(index: Any, file: str | Path | None) -> str | None:
     """Where a person finds the row of `index` (None: the whole column is meant)."""
     if pd.isna(index):
         return None
@@ -117,6 +123,6 @@ def _row(index, file):
     return f"{index + 1} of the table, counted from 1"
 
 
-def parse_boxes(text):
+def parse_boxes(text: str) -> list[list[float]]:
     """List of [x1, y1, x2, y2] floats from a cohort's `boxes` cell."""
     return json.loads(text)

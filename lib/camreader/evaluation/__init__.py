@@ -1,6 +1,6 @@
 """How good is the network, and can the number be trusted? (notebooks 03, 06)
 
-groups: tested slices with their truth, and where errors gather
+groups: where errors gather
 protocols: the two protocols side by side, and our Table 2
 leakage: two sources of optimistic bias, measured
 regions: lung and liver trained and tested apart

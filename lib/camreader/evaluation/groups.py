@@ -1,60 +1,44 @@
-"""Tested slices with their truth, and where errors gather: region, size, contrast, look-alikes."""
+"""Where errors gather: region, lesion size, contrast, conspicuity, look-alikes."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from camreader.common.errors import DataError
 from camreader.statistics.classification import _share
+from camreader.statistics.intervals import INDEPENDENT
+from camreader.training.predictions import size_bands
 
-GROUPS = ("region", "lesion size", "contrast", "sign", "cysts")  # by which errors are counted
-
-
-SIZES = (0, 10, 20, 30, np.inf)  # mm, the longest lesion on the slice
-
-
-def tested_slices(predictions, cohort, protocol, run, seed=0):
-    """Test rows of one run joined with its cohort rows: label, patient, region, size, contrast.
-
-    `row` is the slice's place in the cohort, and so in its pixels.
-    """
-    chosen = predictions.query(
-        "protocol == @protocol and run == @run and seed == @seed and split == 'test'"
-    )
-    if chosen.empty:
-        raise DataError(f"The {protocol} protocol has no {run} run with seed {seed} to evaluate")
-    cohort = cohort.assign(row=np.arange(len(cohort)))
-    joined = chosen.merge(cohort, on="slice_id", how="left", validate="one_to_one")
-    return joined.assign(correct=joined["predicted"] == joined["label"])
+# by which errors are counted
+GROUPS = ("region", "lesion size", "contrast", "conspicuity", "cysts")
 
 
-def with_groups(tested, cohort=None):
+def with_groups(tested: pd.DataFrame, cohort: pd.DataFrame | None = None) -> pd.DataFrame:
     """Add the groups by which errors are counted, as text; missing where something is not known.
 
-    Region, lesion size, contrast, cysts and, on the phantom, sign: how strongly the tumor shows
-    what tells it from normal tissue (1 as designed). Contrast and sign are cut at the quarters of
-    the cohort's tumor slices, so that all protocols share the bands.
+    Region, lesion size, contrast, cysts and, on the phantom, conspicuity: how strongly the tumor
+    shows what tells it from normal tissue (1 as designed). Contrast and conspicuity are cut at the
+    quarters of the cohort's tumor slices, so that all protocols share the bands.
     """
     reference = tested if cohort is None else cohort
-    size = pd.cut(tested["diameter_mm"], SIZES, right=False)
-    names = [f"{low}–{high} mm" for low, high in pairwise(SIZES[:-1])]
     groups = {
-        "lesion size": size.cat.rename_categories([*names, f"from {SIZES[-2]} mm"]),
+        "lesion size": size_bands(tested["diameter_mm"]),
         "contrast": quarters(tested["contrast_hu"], reference["contrast_hu"], "{:.0f}–{:.0f} HU"),
         "cysts": tested["cysts"].map(_cysts, na_action="ignore"),
     }
     if "conspicuity" in reference:
-        groups["sign"] = quarters(tested["conspicuity"], reference["conspicuity"], "{:.2f}–{:.2f}")
+        known = tested["conspicuity"], reference["conspicuity"]
+        groups["conspicuity"] = quarters(*known, "{:.2f}–{:.2f}")
     return tested.assign(**groups)
 
 
-def _cysts(count):
+def _cysts(count: int) -> str:
     return "with cysts" if count else "without cysts"
 
 
-def quarters(values, reference, form):
+def quarters(values: pd.Series, reference: pd.Series, form: str) -> pd.Series:
     """The quarter of |reference| in which each |value| lies, as ordered text like form.
 
     Missing for fewer than four known values, or where all print alike.
@@ -72,28 +56,31 @@ def quarters(values, reference, form):
     return pd.cut(values.abs(), edges, labels=names, include_lowest=True, ordered=True)
 
 
-def by_group(tested, by_patient=False, columns=GROUPS, draws=1000):
+def by_group(
+    tested: pd.DataFrame, by_patient: bool, columns: Sequence[str] = GROUPS
+) -> pd.DataFrame:
     """Accuracy and both kinds of error per value of each column; missing values are left out.
 
     low, high: interval of the accuracy; found, found_low, found_high: share of the tumor slices
-    that were found. Intervals are by slice (Wilson) or by patient (bootstrap), as the columns
-    interval and found_interval say.
+    that were found. Intervals are by slice (Wilson) or by patient (with the design effect), as the
+    columns interval and found_interval say; patients, found_patients: how many there are.
     """
     rows = []
     for column in (name for name in columns if name in tested):
         for value, part in tested.groupby(column, observed=True):
-            patients = part["patient_id"].to_numpy() if by_patient else None
-            rows.append({"by": column, "group": str(value)} | _group(part, patients, draws))
+            patients = part["patient_id"].to_numpy() if by_patient else INDEPENDENT
+            rows.append({"by": column, "group": str(value)} | _group(part, patients))
     return pd.DataFrame(rows)
 
 
-def _group(part, patients, draws):
+def _group(part: pd.DataFrame, patients: Sequence | str) -> dict:
     """Counts, accuracy and share of tumors found of one group's test slices."""
-    right, tumor = part["correct"].to_numpy(bool), (part["label"] == 1).to_numpy()
-    share = _share(np.ones(len(part), bool), right, patients, draws)
-    found = _share(tumor, right, patients, draws)
+    right, tumor = part["correct"].to_numpy(bool), (part["truth"] == 1).to_numpy()
+    share = _share(np.ones(len(part), bool), right, patients)
+    found = _share(tumor, right, patients)
     return {
         "n": share["n"],
+        "patients": share["patients"],
         "correct": share["k"],
         "accuracy": share["value"],
         "low": share["low"],
@@ -104,22 +91,32 @@ def _group(part, patients, draws):
         "found": found["value"],
         "found_low": found["low"],
         "found_high": found["high"],
+        "found_patients": found["patients"],
         "found_interval": found["interval"],
         "free slices": int((~tumor).sum()),
         "false alarms": int((~tumor & ~right).sum()),
     }
 
 
-def over_seeds(values):
+def over_seeds(
+    values: Sequence[float], limits: tuple[float, float] = (-np.inf, np.inf)
+) -> dict[str, float]:
     """Mean, SD and 95 % t interval of a metric over the seeds that have it (NaN: not tested).
 
-    The spread is missing for one seed, the mean too for none.
+    The interval is cut to `limits`, the metric's range. The spread is missing for one seed, the
+    mean too for none.
     """
-    values = np.asarray(values, float)
-    values = values[~np.isnan(values)]
-    n, mean = len(values), float(np.mean(values)) if len(values) else np.nan
+    known = np.asarray(values, float)
+    known = known[~np.isnan(known)]
+    n, mean = len(known), float(np.mean(known)) if len(known) else np.nan
     if n < 2:
         return {"seeds": n, "mean": mean, "sd": np.nan, "low": np.nan, "high": np.nan}
-    sd = float(np.std(values, ddof=1))
+    sd = float(np.std(known, ddof=1))
     half = stats.t.ppf(0.975, n - 1) * sd / np.sqrt(n)
-    return {"seeds": n, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half}
+    return {
+        "seeds": n,
+        "mean": mean,
+        "sd": sd,
+        "low": max(mean - half, limits[0]),
+        "high": min(mean + half, limits[1]),
+    }

@@ -1,18 +1,17 @@
 """What did the network look at, and is that the lesion? (notebook 04)
 
 gradcam: Grad-CAM for any convolutional network
-methods: the methods it is compared with, and two baselines
-cases: the test slices of one run with their heat-maps
-showcase: which slices to show, at full resolution
-maps: heat-maps on disk, made once
-comparison: maps of every method, made one method at a time
+methods: the registry: Grad-CAM, its rivals and two baselines
+cases: the test slices of one run, which to show, and showing them
+maps: the maps of every decision, and of "tumor" by every method
+overlay: a map over a slice: the one blend
 localisation: does the map point at the lesion?
+shortcuts: does the network use what lies outside the body?
 faithfulness: does it show what the network uses?
 tables: the tables of notebook 04
-findings: its findings in words
+findings: what they show, as sentences
 dicom_export: overlays as DICOM Secondary Capture
-steps_plot: Figure 2: the steps of Grad-CAM on one slice
-plots: overlays, errors, localisation, faithfulness
+plots: the steps of Grad-CAM, overlays, errors, localisation, faithfulness
 """
 
 import lazy_loader

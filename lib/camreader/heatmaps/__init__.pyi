@@ -1,5 +1,4 @@
 from . import cases as cases
-from . import comparison as comparison
 from . import dicom_export as dicom_export
 from . import faithfulness as faithfulness
 from . import findings as findings
@@ -7,9 +6,9 @@ from . import gradcam as gradcam
 from . import localisation as localisation
 from . import maps as maps
 from . import methods as methods
+from . import overlay as overlay
 from . import plots as plots
-from . import showcase as showcase
-from . import steps_plot as steps_plot
+from . import shortcuts as shortcuts
 from . import tables as tables
 from .gradcam import explain as explain
 from .gradcam import grad_cam as grad_cam

@@ -1,27 +1,33 @@
-"""The test slices of one trained run with their heat-maps: what notebook 04 stores and compares."""
+"""The test slices of one trained run: what notebook 04 explains, which it shows, and how.
 
+Shown at full resolution: in figures, in the viewer, and as DICOM files for a reading room.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
 from camreader.cohorts import pixels, windows
-from camreader.common.errors import DataError
 from camreader.common.storage import read_table
-from camreader.common.tables import Cohort, Predictions, parse_boxes
-from camreader.heatmaps import gradcam, localisation
-from camreader.heatmaps import maps as map_store
-from camreader.training import runs
+from camreader.common.study import Study
+from camreader.common.tables import Cohort, parse_boxes
+from camreader.heatmaps import dicom_export, localisation, methods
+from camreader.training import predictions, runs
+from camreader.training.learned import Learned, worth_explaining
+from camreader.viewer.widget import SliceViewer
 
-OUTCOMES = {(1, 1): "true positive", (0, 1): "false positive"} | {
+OUTCOMES = {  # truth, network's answer; in the order in which cases are shown
+    (1, 1): "true positive",
     (1, 0): "false negative",
+    (0, 1): "false positive",
     (0, 0): "true negative",
 }
-COLUMNS = [
-    *("label", "region", "boxes", "width", "height", "diameter_mm", "spacing_mm"),
-    *("patient_id", "image_path"),
-]
-PROTOCOLS = ("sound", "paper")
+NAMES = {1: "tumor", 0: "no tumor"}
 
 
 @dataclass(frozen=True)
@@ -31,68 +37,138 @@ class Explained:
     protocol: str
     model: torch.nn.Module
     record: dict  # the run's model.json
-    cases: pd.DataFrame  # one row per test slice: prediction, label, outcome, boxes, ...
+    cases: pd.DataFrame  # `predictions.test_slices`, and each one's `outcome` and `lesion`
     images: torch.Tensor  # (n, 1, S, S) float32 in 0..1, row order of `cases`
+    judged: Learned | None = None  # whether it learned anything; None: not asked
 
-    def mark(self, rows=slice(None)):
-        """Text that tells these slices and their pixels from others."""
-        names = self.cases["slice_id"].iloc[rows]
-        return "".join(names) + str(self.images[rows].double().sum().item())
+    @property
+    def banner(self) -> str:
+        """What has to stand over every map of this network; empty where it is worth explaining."""
+        return self.judged.banner if self.judged else ""
 
 
-def load(study, protocol="sound", seed=0):
+def load(study: Study, protocol: str = "sound", seed: int = 0) -> Explained:
     """The final run of `protocol`, or of the other protocol where that one was refused."""
-    predictions = read_table(study.runs / "predictions.parquet", Predictions)
-    final = predictions[(predictions["run"] == "final") & predictions["protocol"].isin(PROTOCOLS)]
-    trained = [p for p in (protocol, *PROTOCOLS) if p in set(final["protocol"])]
-    if not trained:
-        raise DataError("No final run; run 02_train first", file=study.runs, expected=protocol)
-    rows = final[(final["protocol"] == trained[0]) & (final["seed"] == seed)]
-    if rows.empty:
-        raise DataError("No run with this seed", found=seed, expected=sorted(set(final["seed"])))
-    model, record = runs.load_model(runs.folder(study, f"{trained[0]}-final", seed))
+    table = predictions.load(study)
     cohort = read_table(study.cohort_table, Cohort)
-    cases = _cases(cohort, rows[rows["split"] == "test"])
+    protocol = predictions.final_protocol(table, protocol)
+    cases = with_outcome(predictions.test_slices(table, cohort, protocol, "final", seed))
+    model, record = runs.load_model(runs.folder(study, f"{protocol}-final", seed))
     hu = pixels.load(study.pixels, cohort)[cases["row"].to_numpy()]
     window = windows.window_for(study.card, record["window"])
     images = torch.from_numpy(windows.model_input(hu, *window))
-    return Explained(trained[0], model, record, cases, images)
+    judged = worth_explaining(study, f"{protocol}-final", seed)
+    return Explained(protocol, model, record, cases, images, judged)
 
 
-def _cases(cohort, rows):
-    """Predictions joined to the cohort: adds `row` (in pixels.npy), `outcome` and `lesion`."""
-    cohort = cohort.reset_index(names="row").set_index("slice_id")
-    cases = rows.reset_index(drop=True).join(cohort[["row", *COLUMNS]], on="slice_id")
-    if cases["row"].isna().any():
-        missing = cases.loc[cases["row"].isna(), "slice_id"].iloc[0]
-        raise DataError("A predicted slice is not in the cohort", found=missing)
-    pairs = zip(cases["label"].astype(int), cases["predicted"], strict=True)
-    cases["outcome"] = [OUTCOMES[pair] for pair in pairs]
-    cases["lesion"] = [bool(parse_boxes(text)) for text in cases["boxes"]]
-    cases["lesion"] &= cases["label"] == 1
-    return cases.astype({"row": int, "label": int})
+def with_outcome(tested: pd.DataFrame) -> pd.DataFrame:
+    """Test slices with their `outcome` by the truth, and whether a `lesion` has a known place."""
+    pairs = zip(tested["truth"], tested["predicted"], strict=True)
+    lesion = tested["boxes"].map(lambda text: bool(parse_boxes(text))) & (tested["truth"] == 1)
+    return tested.assign(outcome=[OUTCOMES[pair] for pair in pairs], lesion=lesion)
 
 
-def store(study, explained, progress=True):
-    """Grad-CAM of every test slice's decision in runs/<cohort>/heatmaps/gradcam.npy.
-
-    Returns (memory map (n, S, S), DataFrame of explained_class, score, blank, relative, layer).
-    """
-    maps, records = map_store.store(
-        study.runs / "heatmaps" / "gradcam.npy",
-        explained.model,
-        lambda start, stop: explained.images[start:stop],
-        len(explained.images),
-        mark=explained.mark(),
-        progress=progress,
-    )
-    frame = pd.DataFrame({name: records[name] for name in map_store.RECORD.names[1:]})
-    layer = gradcam.layer_name(explained.model, gradcam.find_layer(explained.model))
-    return maps, frame.assign(layer=layer)
-
-
-def truths(study, cases, size):
+def truths(study: Study, cases: pd.DataFrame, size: int) -> dict[str, np.ndarray]:
     """{"exact mask" (phantom only), "box"}: boolean (n, size, size) lesion pixels of the cases."""
     exact = localisation.exact_masks(cases, study.card["source"], size)
     found = {} if exact is None else {"exact mask": exact}
     return found | {"box": localisation.box_masks(cases, size)}
+
+
+def pick(cases: pd.DataFrame, count: int, seed: int = 0) -> list[int]:
+    """Row numbers of up to `count` cases, as even over the four outcomes as they allow.
+
+    Seeded, not chosen by eye; in the order of OUTCOMES.
+    """
+    rng = np.random.default_rng(seed)
+    waiting = [
+        list(rng.permutation(np.flatnonzero(cases["outcome"] == name)))
+        for name in OUTCOMES.values()
+    ]
+    chosen: list[list[int]] = [[] for _ in OUTCOMES]
+    while sum(map(len, chosen)) < min(count, len(cases)):
+        for rows, taken in zip(waiting, chosen, strict=True):
+            if rows and sum(map(len, chosen)) < count:
+                taken.append(int(rows.pop()))
+    return [row for taken in chosen for row in sorted(taken)]
+
+
+def clearest(cases: pd.DataFrame) -> int:
+    """Row number of the surest true positive with a box, else of the surest decision."""
+    sure = (cases["probability"] - 0.5).abs()
+    good = cases["lesion"] & (cases["outcome"] == "true positive")
+    return int(sure.where(good, sure - 1).to_numpy().argmax())
+
+
+def errors(cases: pd.DataFrame) -> np.ndarray:
+    """Row numbers of every false positive and false negative."""
+    return np.flatnonzero(~cases["correct"])
+
+
+def title(case: Any) -> str:
+    """One line of a case for the viewer: its truth, the network's answer, its region."""
+    return (
+        f"{case.slice_id} · {case.region} · actual: {NAMES[case.truth]} · predicted: "
+        f"{NAMES[case.predicted]} (p = {case.probability:.2f}) · {case.outcome}"
+    )
+
+
+def display_slice(study: Study, case: Any) -> np.ndarray:
+    """A case's slice (H, W) at full resolution, in 0..1 of the window its region is read in."""
+    card = study.card
+    hu = pixels.read_hu(Path(card["source"]) / case.image_path)
+    return windows.window(hu, *windows.for_region(card, case.region)[1])
+
+
+def export_dicom(
+    study: Study,
+    explained: Explained,
+    rows: list[int],
+    maps: np.ndarray,
+    layer: str,
+    folder: str | Path,
+) -> pd.DataFrame:
+    """Overlays of the cases numbered `rows` as DICOM files in `folder`; a table of the files.
+
+    Where the network is not worth explaining, every picture says so.
+    """
+    cases = explained.cases.iloc[rows]
+    slices = [display_slice(study, case) for case in cases.itertuples()]
+    cases = cases.assign(boxes=[parse_boxes(text) for text in cases["boxes"]])
+    card = study.card | {"banner": explained.banner}
+    return dicom_export.export(folder, cases, slices, maps[rows], card, layer)
+
+
+def viewer(
+    study: Study,
+    explained: Explained,
+    rows: list[int],
+    maps: np.ndarray,
+    names: Iterable[str] | None = None,
+    **traits: Any,
+) -> SliceViewer:
+    """SliceViewer of the cases numbered `rows`, at full resolution, with several methods' maps.
+
+    `maps` (n, S, S) are the stored Grad-CAM maps of all cases; the other methods (`names`, by
+    default those registered for the viewer) are computed here for the same class, the network's
+    decision.
+    """
+    cases, card = explained.cases.iloc[rows], study.card
+    images = explained.images[rows]
+    decided = cases["predicted"].to_numpy()
+    offered = [name for name, method in methods.METHODS.items() if method.viewer]
+    stacks: dict[str, Any] = {methods.title("gradcam"): np.asarray(maps[rows], np.float32)}
+    for name in offered if names is None else names:
+        if name != "gradcam" and methods.METHODS[name].applies(explained.model, images) is None:
+            stacks[methods.title(name)] = methods.compute(name, explained.model, images, decided)
+    slices = [pixels.read_hu(Path(card["source"]) / path) for path in cases["image_path"]]
+    return SliceViewer(
+        slices,
+        stacks,
+        boxes=[parse_boxes(text) for text in cases["boxes"]],
+        titles=[title(case) for case in cases.itertuples()],
+        cohort_title=card["title"],
+        window=tuple(card["window"]),
+        unit=windows.unit_of(card),
+        **traits,
+    )

@@ -6,6 +6,8 @@ not change when the weights are replaced by random ones does not explain the net
 """
 
 import copy
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,14 +17,22 @@ from scipy.stats import rankdata
 from torch import nn
 
 from camreader.heatmaps import gradcam
-from camreader.heatmaps import methods as rivals
+from camreader.heatmaps import methods as registry
 
 STEPS = 16  # a pixel share of 0, 1/16, ... 1
 DRAWS = 5  # random networks that a trained one is compared with
 BLUR = 1 / 12  # SD of the blur that stands for "taken away", as a share of the image
 
 
-def deletion_insertion(model, images, maps, classes, steps=STEPS, seed=0, batch_size=16):
+def deletion_insertion(
+    model: nn.Module,
+    images: torch.Tensor,
+    maps: np.ndarray,
+    classes: Any,
+    steps: int = STEPS,
+    seed: int = 0,
+    batch_size: int = 16,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Probability of the explained class while pixels go, or come, hottest first.
 
     images (N, C, S, S), maps (N, S, S), classes (N,). A pixel taken away is replaced by the
@@ -42,7 +52,7 @@ def deletion_insertion(model, images, maps, classes, steps=STEPS, seed=0, batch_
     return share, gone, come
 
 
-def curve_table(share, deletion, insertion):
+def curve_table(share: np.ndarray, deletion: np.ndarray, insertion: np.ndarray) -> pd.DataFrame:
     """Area under each slice's two curves (mean of the probability), one row per slice."""
     table = {"deletion": _area(share, deletion), "insertion": _area(share, insertion)}
     frame = pd.DataFrame(table)
@@ -50,7 +60,7 @@ def curve_table(share, deletion, insertion):
     return frame
 
 
-def hottest_first(maps, seed=0):
+def hottest_first(maps: np.ndarray, seed: int = 0) -> np.ndarray:
     """Rank of every pixel in 0..1 by falling heat, (N, S, S) float32; ties in random order."""
     maps = np.asarray(maps, np.float32)
     flat = maps.reshape(len(maps), -1)
@@ -61,7 +71,7 @@ def hottest_first(maps, seed=0):
     return (ranks / max(1, flat.shape[1])).reshape(maps.shape)
 
 
-def blur(images, width=BLUR):
+def blur(images: torch.Tensor, width: float = BLUR) -> torch.Tensor:
     """Images (N, C, S, S) blurred by a Gaussian whose SD is `width` of their size."""
     sigma = width * images.shape[-1]
     blurred = gaussian_filter(images.numpy(), (0, 0, sigma, sigma), mode="nearest", truncate=2)
@@ -69,7 +79,9 @@ def blur(images, width=BLUR):
 
 
 @torch.no_grad()
-def probability(model, images, classes, batch_size=16):
+def probability(
+    model: nn.Module, images: torch.Tensor, classes: Any, batch_size: int = 16
+) -> np.ndarray:
     """Probability (N,) of `classes` under the network: sigmoid of one logit, else softmax."""
     classes = gradcam.check_classes(classes, len(images))
     like, out = gradcam.device_of(model), []
@@ -84,7 +96,15 @@ def probability(model, images, classes, batch_size=16):
     return torch.cat(out).float().cpu().numpy() if out else np.zeros(0, np.float32)
 
 
-def randomisation(model, untrained, images, classes, methods, draws=DRAWS, seed=0):
+def randomisation(
+    model: nn.Module,
+    untrained: Callable[[], nn.Module],
+    images: torch.Tensor,
+    classes: Any,
+    methods: Iterable[str],
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> pd.DataFrame:
     """Likeness of each method's maps to the trained network's while weights are randomised.
 
     Block after block, from the output backwards (cascading, Adebayo et al. 2018, section 3.1), a
@@ -94,13 +114,13 @@ def randomisation(model, untrained, images, classes, methods, draws=DRAWS, seed=
     number of `maps` compared and how many of them are `blank`. A blank map is like nothing and
     unlike nothing: it is left out of the mean. No images, no rows.
     """
-    methods = methods if len(images) else ()
-    true = {name: rivals.compute(name, model, images, classes) for name in methods}
+    methods = list(methods) if len(images) else []
+    true = {name: registry.compute(name, model, images, classes) for name in methods}
     rows = []
     for draw in range(draws if len(images) else 0):
         for step, layer, broken in _cascade(model, untrained, seed + draw):
             for name in methods:
-                maps = rivals.compute(name, broken, images, classes) if step else true[name]
+                maps = registry.compute(name, broken, images, classes) if step else true[name]
                 alike = likeness(true[name], maps)
                 about = {"method": name, "step": step, "layer": layer, "draw": draw}
                 rows += [about | {"likeness": value} for value in alike]
@@ -108,7 +128,9 @@ def randomisation(model, untrained, images, classes, methods, draws=DRAWS, seed=
     return _over_draws(frame)
 
 
-def _cascade(model, untrained, seed):
+def _cascade(
+    model: nn.Module, untrained: Callable[[], nn.Module], seed: int
+) -> Iterator[tuple[int, str, nn.Module]]:
     """(step, block randomised last, network) from the trained network to a random one."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -122,7 +144,7 @@ def _cascade(model, untrained, seed):
         yield step, block, broken
 
 
-def _over_draws(frame):
+def _over_draws(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows of every slice and draw -> one per method and step."""
     groups = frame.groupby(["method", "step", "layer"], sort=False)["likeness"]
     draws = frame.groupby(["method", "step", "layer", "draw"], sort=False)["likeness"].mean()
@@ -132,7 +154,7 @@ def _over_draws(frame):
     return pd.DataFrame(table).reset_index()
 
 
-def likeness(first, second, size=32):
+def likeness(first: np.ndarray, second: np.ndarray, size: int = 32) -> np.ndarray:
     """Spearman rank correlation (N,) of maps (N, S, S), averaged to `size` x `size` first.
 
     NaN where one of the two is constant (blank): it has no order to compare.
@@ -142,12 +164,12 @@ def likeness(first, second, size=32):
     return np.divide((one * two).sum(1), below, out=np.full(len(one), np.nan), where=below > 0)
 
 
-def _ranks(maps, size):
+def _ranks(maps: np.ndarray, size: int) -> np.ndarray:
     """Centred ranks (N, size * size) of shrunken maps."""
     small = nn.functional.adaptive_avg_pool2d(torch.as_tensor(np.asarray(maps, np.float32)), size)
     ranks = rankdata(small.flatten(1).numpy(), axis=1)
     return ranks - ranks.mean(1, keepdims=True)
 
 
-def _area(share, curves):
+def _area(share: np.ndarray, curves: np.ndarray) -> np.ndarray:
     return np.trapezoid(curves, share, axis=1)

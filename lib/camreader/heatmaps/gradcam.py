@@ -5,14 +5,24 @@ of the gradient of the class score in it, and the map is ReLU(sum of weight x fe
 published study's equation (1) has lost the 1/Z of that mean; here it is back.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import lazy_loader
 import numpy as np
-import torch
-import torch.nn.functional as F
 
 from camreader.common.errors import DataError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from torch.nn import Module
+else:  # takes seconds, and the workflow asks for the methods' names only
+    torch = lazy_loader.load("torch")
 
 # Measured with tests/bench/bench_heatmaps.py: on a CPU smaller batches wait for Python and larger
 # ones for memory, and hold more of it.
@@ -32,7 +42,13 @@ class Maps:
     layer: str  # name of the layer explained
 
 
-def grad_cam(model, images, classes=None, batch_size=64, target_layer=None):
+def grad_cam(
+    model: Module,
+    images: Tensor,
+    classes: Any = None,
+    batch_size: int = 64,
+    target_layer: Module | str | None = None,
+) -> np.ndarray:
     """Grad-CAM maps, float32 (N, S, S) in 0..1, of `images` (N, C, S, S).
 
     `classes` is 0 or 1 per image, or one for all; None explains the network's own decision. One
@@ -43,7 +59,13 @@ def grad_cam(model, images, classes=None, batch_size=64, target_layer=None):
     return explain(model, images, classes, batch_size, target_layer).maps
 
 
-def explain(model, images, classes=None, batch_size=64, target_layer=None):
+def explain(
+    model: Module,
+    images: Tensor,
+    classes: Any = None,
+    batch_size: int = 64,
+    target_layer: Module | str | None = None,
+) -> Maps:
     """Like `grad_cam`, returning `Maps`. Raises DataError on unfit images, classes or layer."""
     layer = find_layer(model, target_layer)
     images = torch.as_tensor(images)
@@ -54,21 +76,25 @@ def explain(model, images, classes=None, batch_size=64, target_layer=None):
     with evaluating(model), torch.inference_mode(False):
         parts = [_explain_batch(model, layer, images[b], chosen, b) for b in batches]
     if not parts:
-        nothing = np.zeros((0, *images.shape[2:]), np.float32)
-        return Maps(nothing, *[np.zeros(0)] * 5, layer=layer_name(model, layer))
+        nothing, none = np.zeros((0, *images.shape[2:]), np.float32), np.zeros(0)
+        return Maps(nothing, none, none, none, none, none, layer_name(model, layer))
     raw, classes, scores, rescue = (torch.cat(column) for column in zip(*parts, strict=True))
-    maps, flags = _scaled(raw, images.shape[2:], rescue)
-    columns = [column.cpu().numpy() for column in (raw, classes, scores, *flags)]
-    return Maps(maps, *columns, layer=layer_name(model, layer))
+    maps, (blank, relative) = _scaled(raw, images.shape[2:], rescue)
+    stored = _numpy(raw), _numpy(classes), _numpy(scores), _numpy(blank), _numpy(relative)
+    return Maps(maps, *stored, layer_name(model, layer))
 
 
-def find_layer(model, target_layer=None):
+def _numpy(values: Tensor) -> np.ndarray:
+    return values.cpu().numpy()
+
+
+def find_layer(model: Module, target_layer: Module | str | None = None) -> Module:
     """The module to explain: given, named, or the model's own `target_layer`."""
     layer = target_layer if target_layer is not None else getattr(model, "target_layer", None)
     modules = dict(model.named_modules())
     if isinstance(layer, str) and layer in modules:
         return modules[layer]
-    if any(layer is module for module in modules.values()):
+    if isinstance(layer, torch.nn.Module) and layer in modules.values():
         return layer
     last = [name for name, module in modules.items() if isinstance(module, torch.nn.Conv2d)][-1:]
     raise DataError(
@@ -78,17 +104,17 @@ def find_layer(model, target_layer=None):
     )
 
 
-def layer_name(model, layer):
+def layer_name(model: Module, layer: Module) -> str:
     """Dotted name of a module inside a network."""
     return next(name for name, module in model.named_modules() if module is layer)
 
 
-def device_of(model):
+def device_of(model: Module) -> Tensor:
     """Device and floating type of a network's parameters, as a tensor to convert to."""
     return next(model.parameters(), torch.zeros(0))
 
 
-def batch_length(images, batch_size, like):
+def batch_length(images: Tensor, batch_size: int, like: Tensor) -> int:
     """Images per batch: `batch_size`, fewer on a CPU when the images are large."""
     if batch_size < 1:
         raise DataError("batch_size must be at least 1", found=batch_size)
@@ -98,7 +124,7 @@ def batch_length(images, batch_size, like):
     return int(min(batch_size, max(1, CPU_BATCH_PIXELS // pixels)))
 
 
-def channels_last(images, like):
+def channels_last(images: Tensor, like: Tensor) -> Tensor:
     """A channels_last copy of a batch on the network's device and in its floating type.
 
     Written out because for one channel `.to(memory_format=...)` keeps the slower strides.
@@ -110,7 +136,7 @@ def channels_last(images, like):
 
 
 @contextmanager
-def evaluating(model):
+def evaluating(model: Module) -> Iterator[None]:
     """The network in eval mode; afterwards each of its modules is back in its own mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -121,15 +147,15 @@ def evaluating(model):
             module.training = mode
 
 
-def activations_and_logits(model, layer, images):
+def activations_and_logits(model: Module, layer: Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """Forward pass whose gradients begin at `layer`: (activations, logits (N, classes)).
 
     The trunk runs without gradients; at the layer a hook cuts the graph and turns them on. What
     follows gets a copy, so an in-place ReLU there cannot change the activations we keep.
     """
-    kept = []
+    kept: list[Tensor] = []
 
-    def cut(_module, _inputs, output):
+    def cut(_module: Module, _inputs: Any, output: Any) -> Tensor:
         if not torch.is_tensor(output) or output.ndim != 4:
             raise DataError("The layer's output must be one (N, K, h, w) tensor", found=output)
         kept[:] = [output.detach().requires_grad_()]
@@ -150,7 +176,9 @@ def activations_and_logits(model, layer, images):
     return kept[0], logits.reshape(len(images), -1)
 
 
-def gradients(model, layer, images, classes=None):
+def gradients(
+    model: Module, layer: Module, images: Tensor, classes: Tensor | None = None
+) -> tuple[Tensor, ...]:
     """(activations, gradient of the score in them, logits (N, classes), classes, scores (N,)).
 
     The first two are (N, K, h, w). classes: long (N,), None for the network's own decisions.
@@ -166,7 +194,7 @@ def gradients(model, layer, images, classes=None):
     return activations.detach(), gradient, logits.detach(), classes, scores.detach()
 
 
-def check_classes(classes, count):
+def check_classes(classes: Any, count: int) -> Tensor | None:
     """Classes as a long tensor (count,), or None for the network's own decisions.
 
     classes: one per image, one for all, or None. DataError where they are too few or negative.
@@ -181,19 +209,36 @@ def check_classes(classes, count):
     return chosen
 
 
-def decisions(logits):
+def decisions(logits: Tensor) -> Tensor:
     """The network's own class per image: sign of one logit, or the largest of several."""
     return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
 
 
-def class_scores(logits, classes):
+def class_scores(logits: Tensor, classes: Tensor) -> Tensor:
     """Score (N,) of `classes` (N,): a logit, negated for class 0 of a single logit."""
     if logits.shape[1] == 1:
         return torch.where(classes == 1, logits[:, 0], -logits[:, 0])
     return logits.gather(1, classes[:, None])[:, 0]
 
 
-def scale(raw, size, rescue, out=None):
+def class_score_module(model: Module) -> Module:
+    """The explained score as a module of (images, classes), which is what captum asks for."""
+
+    class ClassScore(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, images: Tensor, classes: Tensor) -> Tensor:
+            logits = self.model(images).reshape(len(images), -1)
+            return class_scores(logits, classes)
+
+    return ClassScore()
+
+
+def scale(
+    raw: Tensor, size: tuple[int, ...], rescue: Tensor, out: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Raw maps (N, h, w) -> (maps (N, S, S) in 0..1, blank (N,), relative (N,)).
 
     ReLU, bilinear upsampling (align_corners=False), division by each map's maximum, so that 0
@@ -209,24 +254,28 @@ def scale(raw, size, rescue, out=None):
     kept = raw.relu()
     if relative.any():
         kept[relative] = _lifted(raw[relative])
-    maps = F.interpolate(kept[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    maps = torch.nn.functional.interpolate(
+        kept[:, None], size=size, mode="bilinear", align_corners=False
+    )[:, 0]
     top = maps.flatten(1).amax(1)
     maps = torch.div(maps, torch.where(top > 0, top, 1.0)[:, None, None], out=out)
     return maps, erased & ~relative, relative
 
 
-def _lifted(raw):
+def _lifted(raw: Tensor) -> Tensor:
     """Maps (n, h, w) above their own lowest value; even ones are 1 everywhere."""
     lifted = raw - raw.amin((1, 2), keepdim=True)
     return torch.where(lifted.amax((1, 2), keepdim=True) > 0, lifted, 1.0)
 
 
-def slices(count, step):
+def slices(count: int, step: int) -> list[slice]:
     """Slices of `step` rows, the last one shorter, that cover `count` rows."""
     return [slice(start, min(start + step, count)) for start in range(0, count, step)]
 
 
-def _explain_batch(model, layer, images, chosen, rows):
+def _explain_batch(
+    model: Module, layer: Module, images: Tensor, chosen: Tensor | None, rows: slice
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(raw maps, classes explained, their scores, whether the map must not be blank), a batch's."""
     batch = channels_last(images, device_of(model))
     asked = None if chosen is None else chosen[rows]
@@ -239,7 +288,9 @@ def _explain_batch(model, layer, images, chosen, rows):
     return raw.view(-1, *activations.shape[2:]), classes, scores.float(), rescue
 
 
-def _scaled(raw, size, rescue, chunk=64):
+def _scaled(
+    raw: Tensor, size: tuple[int, ...], rescue: Tensor, chunk: int = 64
+) -> tuple[np.ndarray, list[Tensor]]:
     """Raw maps to (maps (N, S, S) as numpy, (blank, relative)); a chunk at a time, for memory."""
     maps, flags = np.empty((len(raw), *size), np.float32), []
     for rows in slices(len(raw), chunk):

@@ -4,7 +4,9 @@ A blank map is a miss in every score; a slice without a lesion has no score (NaN
 boxes (DeepLesion) or exact masks (phantom), in the pixels of the heat-map.
 """
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,20 +15,14 @@ from scipy.ndimage import distance_transform_edt
 
 from camreader.common.errors import DataError
 from camreader.common.tables import parse_boxes
-from camreader.statistics.intervals import wilson
+from camreader.statistics.intervals import clustered, clustered_mean
 
 THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2)
 FIXED = 0.5
 SCORES = ("hit", "hit_near", "energy", "iou_fixed", "iou_best")
-SIZES = {
-    "under 10 mm": (0, 10),
-    "10-20 mm": (10, 20),
-    "20-30 mm": (20, 30),
-    "over 30 mm": (30, 1e9),
-}
 
 
-def box_masks(cohort, size):
+def box_masks(cohort: pd.DataFrame, size: int) -> np.ndarray:
     """Boolean (N, size, size): the pixels of each slice that its boxes touch.
 
     `boxes` are zero-based, inclusive, at full resolution (`width` x `height`).
@@ -42,7 +38,7 @@ def box_masks(cohort, size):
     return masks
 
 
-def exact_masks(cohort, source, size):
+def exact_masks(cohort: pd.DataFrame, source: str | Path, size: int) -> np.ndarray | None:
     """Boolean (N, size, size) from the phantom's Masks_png: pixels at least half lesion.
 
     A lesion too small for any such pixel keeps the pixels it fills most. None where the source
@@ -57,7 +53,7 @@ def exact_masks(cohort, source, size):
     return masks
 
 
-def score(maps, masks, tolerance=None):
+def score(maps: np.ndarray, masks: np.ndarray, tolerance: float | None = None) -> pd.DataFrame:
     """Scores of maps (N, S, S) in 0..1 against lesion masks (N, S, S), one row per slice.
 
     hit        the maximum lies on the lesion (pointing game; of tied maxima, the share that does)
@@ -88,36 +84,29 @@ def score(maps, masks, tolerance=None):
     return frame.assign(blank=blank)
 
 
-def iou(found, truth):
+def iou(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Intersection over union of boolean (N, S, S) regions; 0 where both are empty."""
     return _ratio((found & truth).sum((1, 2)), (found | truth).sum((1, 2)))
 
 
-def size_groups(diameter_mm):
-    """Name of each lesion's size group, by its long axis in mm; "size unknown" where missing."""
-    groups = pd.Series("size unknown", index=pd.Series(diameter_mm).index)
-    for name, (low, high) in SIZES.items():
-        groups[(diameter_mm >= low) & (diameter_mm < high)] = name
-    return groups
-
-
-def summarise(frame, draws=500, seed=0, scores=SCORES, methods=None):
-    """Mean of every score per method with its 95 % patient-level bootstrap interval.
+def summarise(
+    frame: pd.DataFrame, scores: Sequence[str] = SCORES, methods: Iterable[str] | None = None
+) -> pd.DataFrame:
+    """Mean of every score per method with its 95 % interval, patients being the units.
 
     `frame` has one row per slice and method with `method`, `patient_id` and the scores; slices
     without a score are left out. One row per method, in order of appearance or of `methods`;
-    its `note` says in words why an interval, or everything, is missing.
+    its `note` says why an interval, or everything, is missing.
     """
     measured = frame.dropna(subset=[scores[0]])
     names = frame["method"].unique() if methods is None else methods
     rows = [
-        {"method": name, **_means(measured[measured["method"] == name], draws, seed, scores)}
-        for name in names
+        {"method": name, **_means(measured[measured["method"] == name], scores)} for name in names
     ]
     return pd.DataFrame(rows)
 
 
-def compare(frame, reference="gradcam", score="hit", draws=500, seed=0):
+def compare(frame: pd.DataFrame, reference: str = "gradcam", score: str = "hit") -> pd.DataFrame:
     """Each method minus `reference` on the slices both have: difference, low, high, by patient."""
     wide = frame.dropna(subset=[score]).pivot(index="slice_id", columns="method", values=score)
     patients = frame.drop_duplicates("slice_id").set_index("slice_id")["patient_id"]
@@ -128,22 +117,22 @@ def compare(frame, reference="gradcam", score="hit", draws=500, seed=0):
         pairs = (wide[method] - wide[reference]).dropna()
         groups = patients.loc[pairs.index].fillna("unknown").to_numpy()
         values = pairs.to_numpy()
-        low, high = patient_interval(values, groups, draws, seed)
+        low, high = patient_interval(values, groups)
         low = low if values.any() else -high  # never different so far: either could be better
         rows.append({"method": method, "difference": values.mean(), "low": low, "high": high})
     return pd.DataFrame(rows, columns=["method", "difference", "low", "high"])
 
 
-def _means(rows, draws, seed, scores):
+def _means(rows: pd.DataFrame, scores: Sequence[str]) -> dict[str, Any]:
     """One summary row: n, patients, every score with its interval, and what is missing."""
     groups = rows["patient_id"].fillna("unknown").to_numpy()
     patients = len(set(groups))
-    out = {"n": len(rows), "patients": patients}
+    out: dict[str, Any] = {"n": len(rows), "patients": patients}
     if "blank" in rows:
         out["blank"] = int(rows["blank"].sum())
     for name in scores:
         column = rows[name].to_numpy(float)
-        low, high = patient_interval(column, groups, draws, seed)
+        low, high = patient_interval(column, groups)
         mean = float(column.mean()) if len(column) else float("nan")
         out |= {name: mean, f"{name}_low": low, f"{name}_high": high}
     missing = {
@@ -153,38 +142,38 @@ def _means(rows, draws, seed, scores):
     return out | {"note": missing.get(patients, "")}
 
 
-def patient_interval(values, groups, draws=500, seed=0):
-    """95 % interval of the mean of `values` (n,) when whole patients (`groups`) are resampled.
+def patient_interval(values: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the mean of `values` (n,) in -1..1, patients (`groups`) being the units.
 
-    Percentiles, as in intervals.cluster_bootstrap, whose draws it repeats from per-patient sums,
-    hundreds of times quicker. Where every value is 0, every one 1 or every one -1, resampling has
-    nothing to vary and would claim certainty; there it is Wilson's interval for that share of
-    patients (negative for -1). (NaN, NaN) below two patients.
+    Shares (every value 0 or 1): Wilson's with the design effect; else a t interval of patients
+    (see `intervals`). Where every value is 0, every one 1 or every one -1 nothing varies; there it
+    is Wilson's interval for that share of patients (negative for -1). (NaN, NaN) below two
+    patients.
     """
-    codes, names = pd.factorize(np.asarray(groups))
-    if len(names) < 2:
+    values = np.asarray(values, float)
+    if len(set(groups)) < 2:
         return float("nan"), float("nan")
-    if len(set(values)) == 1 and values[0] in (-1, 0, 1):
-        same = wilson(abs(values[0]) * len(names), len(names))
-        return (same.low, same.high) if values[0] >= 0 else (-same.high, -same.low)
-    picks = np.random.default_rng(seed).integers(len(names), size=(draws, len(names)))
-    sums, counts = np.bincount(codes, values), np.bincount(codes)
-    means = sums[picks].sum(1) / counts[picks].sum(1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
+    if set(values) <= {0.0, 1.0}:
+        share = clustered(values == 1, groups)[0]
+        return share.low, share.high
+    if set(values) == {-1.0}:
+        share = clustered(values == -1, groups)[0]
+        return -share.high, -share.low
+    limits = (-1.0 if values.min() < 0 else 0.0, 1.0)
+    return clustered_mean(values, groups, limits)
 
 
-def _pointing(maps, masks):
+def _pointing(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Share of each map's maxima that lie on the mask."""
     top = maps == maps.max((1, 2), keepdims=True)
     return (top & masks).sum((1, 2)) / top.sum((1, 2))
 
 
-def _ratio(above, below):
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.zeros(len(above)), where=below > 0)
 
 
-def _grown(masks, tolerance):
+def _grown(masks: np.ndarray, tolerance: float) -> np.ndarray:
     """Masks grown by `tolerance` pixels on every side (Euclidean)."""
     return (
         np.stack([distance_transform_edt(~m) <= tolerance if m.any() else m for m in masks])
@@ -193,7 +182,7 @@ def _grown(masks, tolerance):
     )
 
 
-def _read_mask(path, size):
+def _read_mask(path: Path, size: int) -> np.ndarray:
     """One exact mask (size, size); empty where the slice has none on disk."""
     if not path.exists():
         return np.zeros((size, size), bool)

@@ -1,94 +1,134 @@
-"""Heat-maps on disk: made a chunk at a time, whole or absent, and never made twice."""
+"""The maps notebook 04 needs: of every decision, and of "tumor" by every method.
 
-import hashlib
-import os
+Grad-CAM of a whole test set takes a second per thousand slices, so it is written anew each time, a
+chunk at a time and straight to a file: a large cohort's maps never lie in memory. The methods that
+need more (`methods.own_jobs`) keep their maps, so that a scheduler can make them side by side; the
+notebook then finds them made, or makes them itself.
+From the shell: camreader maps --cohort phantom --method occlusion
+"""
+
+import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from tqdm.auto import tqdm
 
-from camreader.common.errors import DataError
+from camreader.common.errors import NotApplicable
 from camreader.common.source import code_digest
-from camreader.common.storage import atomic_path, read_json, write_json
-from camreader.heatmaps import gradcam
+from camreader.common.storage import atomic_path, digest
+from camreader.common.study import Study
+from camreader.heatmaps import gradcam, methods
+from camreader.heatmaps.cases import Explained, load
+from camreader.training.compute import keep_buffers
 
-RECORD = np.dtype(
-    [("done", "?"), ("explained_class", "i8"), ("score", "f4"), ("blank", "?"), ("relative", "?")]
-)
+CHUNK = 256  # slices explained before their maps are written
+FACTS = ("explained_class", "score", "blank", "relative")
 
 
-def store(path, model, read, count, mark="", chunk=64, target_layer=None, progress=True):
-    """Explain `count` images into `path`, float16 (count, S, S) memory-mapped; resumable.
+def store(study: Study, explained: Explained, progress: bool = True) -> tuple:
+    """Grad-CAM of every test slice's decision in runs/<cohort>/heatmaps/gradcam.npy.
 
-    `read(start, stop)` gives the images (n, C, S, S), so that only a chunk is in memory. Returns
-    (read-only memory map, record array of explained_class, score, blank, relative). A killed call
-    goes on where it stopped; a finished one made from the same weights, layer and `mark` (what
-    the images are) is not repeated; the array appears under its name only when it is whole.
+    Returns (read-only memory map float16 (n, S, S), DataFrame of explained_class, score, blank,
+    relative, layer). The file is whole or absent.
     """
-    path, layer = Path(path), gradcam.find_layer(model, target_layer)
-    name = gradcam.layer_name(model, layer)
-    mark = fingerprint(model, name, count, mark)
-    # Records first: if only they took their name, the next call fills both files again.
-    whole = {"records": path.with_suffix(".records.npy"), "maps": path}
-    parts = {end: path.with_name(f".{path.stem}.{mark}.{end}.npy") for end in whole}
-    finished = path.with_suffix(".json")
-    if _stored(whole, finished, mark) is None:
-        _fill(parts, model, layer, read, count, chunk, progress)
-        finished.unlink(missing_ok=True)
-        for end, part in parts.items():
-            os.replace(part, whole[end])
-        for leftover in path.parent.glob(f".{path.stem}.*.npy"):  # of weights since replaced
-            leftover.unlink()
-        write_json({"mark": mark, "layer": name, "count": count}, finished)
-    return _stored(whole, finished, mark)
+    path, images = study.runs / "heatmaps" / "gradcam.npy", explained.images
+    facts = []
+    with atomic_path(path) as temporary:
+        shape = (len(images), *images.shape[2:])
+        maps = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
+        with tqdm(total=len(images), unit="map", disable=not progress) as bar:
+            for rows in gradcam.slices(len(images), CHUNK):
+                found = gradcam.explain(explained.model, images[rows])
+                maps[rows] = found.maps
+                facts.append(pd.DataFrame({name: getattr(found, name) for name in FACTS}))
+                bar.update(rows.stop - rows.start)
+        maps.flush()
+    layer = gradcam.layer_name(explained.model, gradcam.find_layer(explained.model))
+    return np.load(path, mmap_mode="r"), pd.concat(facts, ignore_index=True).assign(layer=layer)
 
 
-def _stored(whole, finished, mark):
-    """(maps, records) of a finished call with this mark; None where one is missing or damaged."""
+def tumor_maps(
+    study: Study, explained: Explained, names: Iterable[str], slow_slices: int = 60, seed: int = 0
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Maps of "tumor" on the slices with a lesion: {method: (rows of `cases`, maps (k, S, S))}.
+
+    Slow methods see a seeded sample of `slow_slices` of those slices; a method that does not
+    apply to the network is left out.
+    """
+    found = {}
+    for name in names:
+        rows = _chosen(explained, name, slow_slices, seed)
+        make = kept if methods.METHODS[name].own_job else computed
+        try:
+            found[name] = rows, make(study, explained, name, rows)
+        except NotApplicable:
+            continue
+    return found
+
+
+def _chosen(explained: Explained, name: str, slow_slices: int, seed: int) -> np.ndarray:
+    """Rows of `explained.cases` that a method explains, rising."""
+    rows = np.flatnonzero(explained.cases["lesion"])
+    if methods.METHODS[name].slow:
+        rows = np.sort(np.random.default_rng(seed).permutation(rows)[:slow_slices])
+    return rows
+
+
+def computed(_study: Study, explained: Explained, name: str, rows: np.ndarray) -> np.ndarray:
+    """Maps (k, S, S) float32 of "tumor" by one method, of the cases numbered `rows` (k,)."""
+    return methods.compute(name, explained.model, explained.images[rows], 1)
+
+
+def kept(study: Study, explained: Explained, name: str, rows: np.ndarray) -> np.ndarray:
+    """The same, from runs/<cohort>/heatmaps/<method>.safetensors; made where it does not fit.
+
+    It fits when weights, slices, pixels and the methods' code are those it was made from.
+    """
+    path = study.runs / "heatmaps" / f"{name}.safetensors"
+    mark = _fingerprint(explained, name, rows)
     try:
-        if read_json(finished)["mark"] == mark:
-            return np.load(whole["maps"], mmap_mode="r"), np.load(whole["records"])
-    except (DataError, KeyError, OSError, ValueError, EOFError):
-        pass
-    return None
+        with safe_open(path, framework="np") as handle:
+            if (handle.metadata() or {}).get("mark") == mark:
+                return handle.get_tensor("maps")
+    except (FileNotFoundError, SafetensorError):
+        pass  # not made yet, or damaged: made again
+    maps = computed(study, explained, name, rows)
+    with atomic_path(path) as temporary:
+        save_file({"maps": maps}, temporary, metadata={"mark": mark})
+    return maps
 
 
-def _fill(parts, model, layer, read, count, chunk, progress):
-    """Fill the maps and records that are not done yet; each chunk is on disk before it counts."""
-    if not all(part.exists() for part in parts.values()):  # records alone would call zeros done
-        for part in parts.values():
-            part.unlink(missing_ok=True)
-    records = _open(parts["records"], RECORD, (count,))
-    size = read(0, min(1, count)).shape[2:]
-    maps = _open(parts["maps"], np.float16, (count, *size))
-    bar = tqdm(total=count, initial=int(records["done"].sum()), unit="map", disable=not progress)
-    with bar:
-        for rows in gradcam.slices(count, chunk):
-            if records["done"][rows].all():
-                continue
-            result = gradcam.explain(model, read(rows.start, rows.stop), target_layer=layer)
-            maps[rows] = result.maps
-            maps.flush()
-            for name in RECORD.names[1:]:
-                records[name][rows] = getattr(result, name)
-            records["done"][rows] = True
-            records.flush()
-            bar.update(rows.stop - rows.start)
+def _fingerprint(explained: Explained, name: str, rows: np.ndarray) -> str:
+    """SHA-256 (hex) of what decides the maps: method, code, slices, their pixels, weights."""
+    code = code_digest("heatmaps.methods", ("heatmaps",))
+    slices = list(explained.cases["slice_id"].iloc[rows])
+    parts: list[str | memoryview] = [f"{name} {code} {slices}", explained.images[rows].numpy().data]
+    for key, value in explained.model.state_dict().items():
+        parts += [key, value.detach().cpu().contiguous().numpy().data]
+    return digest(*parts)
 
 
-def _open(path, dtype, shape):
-    """A memory-mapped array to go on with, or a new one of zeros."""
-    if not path.exists():
-        with atomic_path(path) as temporary:
-            np.lib.format.open_memmap(temporary, "w+", dtype, shape).flush()
-    return np.lib.format.open_memmap(path, "r+")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `camreader maps`."""
+    slow = [name for name, method in methods.METHODS.items() if method.slow]
+    parser.add_argument("--data", default="data", help="folder of cohorts/ and runs/")
+    parser.add_argument("--cohort", default="phantom")
+    parser.add_argument("--protocol", default="sound", help="whose final network: sound or paper")
+    parser.add_argument("--trained-seed", type=int, default=0, help="of the network's training")
+    parser.add_argument("--method", required=True, choices=methods.own_jobs())
+    parser.add_argument("--slow-slices", type=int, default=60, help=f"for {', '.join(slow)}")
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of those slices")
 
 
-def fingerprint(model, layer, count, mark):
-    """Hash of what decides a map: weights, layer, images (`mark`) and the text of Grad-CAM."""
-    code = code_digest("heatmaps.gradcam", ("heatmaps",))
-    digest = hashlib.sha256(f"{layer} {count} {mark} {code}".encode())
-    for name, value in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+def run(options: argparse.Namespace) -> None:
+    """Make the maps of one method."""
+    keep_buffers()
+    study = Study(str(Path(options.data)), options.cohort)
+    explained = load(study, options.protocol, options.trained_seed)
+    found = tumor_maps(study, explained, [options.method], options.slow_slices, options.seed)
+    made = len(found[options.method][0]) if found else "does not apply to this network; no"
+    print(f"{options.method}: {made} maps")

@@ -1,48 +1,128 @@
-"""The methods Grad-CAM is compared with, and two baselines that any method must beat.
+"""The heat-map methods: Grad-CAM, those it is compared with, and two baselines any must beat.
 
-Every method is called alike, `METHODS[name](model, images, classes)`, explains the same score
-(the logit, negated for "no tumor") and returns float32 (N, S, S) in 0..1, each map divided by its
-maximum. Where a method gives signed values, the positive part (evidence for the class) is shown;
-saliency is an absolute value by definition.
+One registry. A method is a function `(model, images, classes) -> float32 (N, S, S) in 0..1`, each
+map divided by its maximum, under the decorator `register`, which says all that the tables, the
+figures, the workflow and the command line have to know of it: adding one means adding it here.
+
+Every method explains the same score (the logit, negated for "no tumor"). Where a method gives
+signed values, the positive part (evidence for the class) is shown.
 """
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+import lazy_loader
 import numpy as np
-import torch
-from torch import nn
 
-from camreader.common.errors import DataError
+from camreader.common.errors import DataError, NotApplicable
 from camreader.heatmaps import gradcam
 
-TITLES = {
-    "gradcam": "Grad-CAM",
-    "gradcam_pp": "Grad-CAM++",
-    "hirescam": "HiResCAM",
-    "cam": "CAM",
-    "saliency": "Saliency",
-    "guided_gradcam": "Guided Grad-CAM",
-    "integrated_gradients": "Integrated gradients",
-    "occlusion": "Occlusion",
-    "random": "Random map",
-    "centre": "Centre blob",
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from torch import Tensor
+    from torch.nn import Module
+else:  # take seconds, and the workflow asks for the methods' names only
+    pd, torch = lazy_loader.load("pandas"), lazy_loader.load("torch")
+
+NEEDS = {
+    "layer": "a layer to explain",
+    "gradient": "a backward pass to that layer",
+    "pixels": "a backward pass to every pixel",
+    "slow": "hundreds of passes a slice",
 }
-BASELINES = ("random", "centre")
 
 
-class ClassScore(nn.Module):
-    """The explained score as a module of (images, classes), which is what captum asks for."""
+@dataclass(frozen=True)
+class Method:
+    """One heat-map method and what the workbook has to know of it."""
 
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
+    name: str  # in tables and on the command line
+    title: str  # in figures and sentences
+    function: Callable[..., np.ndarray]
+    needs: tuple[str, ...] = ()  # keys of NEEDS
+    signed: bool = False  # its values also say what speaks against the class; that part is cut off
+    baseline: bool = False  # does not look at the network: a method has to beat it
+    viewer: bool = False  # offered in the viewer of notebook 04
+    only: str = ""  # the networks it applies to, where these are not all
 
-    def forward(self, images, classes):
-        logits = self.model(images).reshape(len(images), -1)
-        return gradcam.class_scores(logits, classes)
+    @property
+    def slow(self) -> bool:
+        """Explains a sample of the slices, because it needs hundreds of passes for each."""
+        return "slow" in self.needs
+
+    @property
+    def own_job(self) -> bool:
+        """Its maps are worth keeping, and a job of their own."""
+        return bool({"pixels", "slow"} & set(self.needs))
+
+    def applies(self, model: Module, images: Tensor) -> NotApplicable | None:
+        """None where the method can explain this network, tried on an image, else the reason."""
+        try:
+            compute(self.name, model, images[:1], 1)
+        except NotApplicable as reason:
+            return reason
+        return None
+
+    def not_applicable(self) -> NotApplicable:
+        """What the method's function raises on a network that it cannot explain."""
+        return NotApplicable(f"{self.title} does not apply to this network", expected=self.only)
 
 
-def unit(maps):
+METHODS: dict[str, Method] = {}
+GLOBAL_POOLING = "networks with global average pooling of the target layer, then one linear layer"
+RELU_MODULES = "networks whose ReLUs are modules"
+
+
+def register(title: str, *needs: str, name: str = "", **facts: Any) -> Callable:
+    """Decorator that enters a function into METHODS; `facts` are the other fields of `Method`."""
+
+    def enter(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+        entry = Method(name or function.__name__, title, function, needs, **facts)
+        METHODS[entry.name] = entry
+        return function
+
+    return enter
+
+
+def title(name: str) -> str:
+    """A method's name in figures and sentences."""
+    return METHODS[name].title
+
+
+def baselines() -> list[str]:
+    """Names of the methods that do not look at the network."""
+    return [name for name, method in METHODS.items() if method.baseline]
+
+
+def own_jobs() -> list[str]:
+    """Names of the methods whose maps a scheduler makes side by side and keeps."""
+    return [name for name, method in METHODS.items() if method.own_job]
+
+
+def overview(model: Module, images: Tensor) -> pd.DataFrame:
+    """One row per method: what it is, what it needs, and whether it applies to this network."""
+    rows = []
+    for name, method in METHODS.items():
+        reason = method.applies(model, images)
+        rows.append(
+            {
+                "method": name,
+                "what it is": (method.function.__doc__ or "").partition("\n")[0],
+                "needs": ", ".join(NEEDS[need] for need in method.needs) or "nothing",
+                "signed": method.signed,
+                "baseline": method.baseline,
+                "applies": "yes" if reason is None else f"no; only to {method.only}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def unit(maps: np.ndarray) -> np.ndarray:
     """Positive part of maps (N, S, S), each divided by its maximum; not finite = blank."""
     maps = np.maximum(np.asarray(maps, np.float32), 0)
     maps[~np.isfinite(maps).all((1, 2))] = 0
@@ -50,19 +130,30 @@ def unit(maps):
     return np.divide(maps, top, out=np.zeros_like(maps), where=top > 0)
 
 
-def compute(method, model, images, classes, **options):
-    """Maps of one method by name, float32 (N, S, S); DataError where the method does not apply."""
+def compute(method: str, model: Module, images: Tensor, classes: Any, **options: Any) -> np.ndarray:
+    """Maps of one method by name, float32 (N, S, S) in 0..1, of images (N, C, S, S).
+
+    classes: 0 or 1 per image, or one for all. NotApplicable where the method cannot explain this
+    network; DataError for an unknown method.
+    """
     if method not in METHODS:
         raise DataError("Unknown heat-map method", found=method, expected=", ".join(METHODS))
     images = torch.as_tensor(images)
     classes = gradcam.check_classes(classes, len(images))
-    return METHODS[method](model, images, classes, **options)
+    return METHODS[method].function(model, images, classes, **options)
 
 
-def gradcam_pp(model, images, classes, batch_size=64):
+@register("Grad-CAM", "layer", "gradient", name="gradcam", signed=True, viewer=True)
+def _grad_cam(model: Module, images: Tensor, classes: Tensor, batch_size: int = 64) -> np.ndarray:
+    """Grad-CAM (Selvaraju et al. 2017, ICCV)."""
+    return gradcam.grad_cam(model, images, classes, batch_size)
+
+
+@register("Grad-CAM++", "layer", "gradient")
+def gradcam_pp(model: Module, images: Tensor, classes: Tensor, batch_size: int = 64) -> np.ndarray:
     """Grad-CAM++ (Chattopadhay et al. 2018, WACV, equation 19)."""
 
-    def weigh(activations, gradient, _weight):
+    def weigh(activations: Tensor, gradient: Tensor, _outputs: Any) -> Tensor:
         square = gradient**2
         below = 2 * square + activations.sum((2, 3), keepdim=True) * gradient**3
         alpha = torch.where(below != 0, square / torch.where(below != 0, below, 1.0), 0.0)
@@ -71,7 +162,8 @@ def gradcam_pp(model, images, classes, batch_size=64):
     return _layer_maps(model, images, classes, batch_size, weigh)
 
 
-def hirescam(model, images, classes, batch_size=64):
+@register("HiResCAM", "layer", "gradient", signed=True, viewer=True)
+def hirescam(model: Module, images: Tensor, classes: Tensor, batch_size: int = 64) -> np.ndarray:
     """HiResCAM (Draelos & Carin 2020, arXiv 2011.08891): gradient x activation, place by place.
 
     The mean of Grad-CAM forgets where the gradient was, which matters for a head that, like the
@@ -80,21 +172,22 @@ def hirescam(model, images, classes, batch_size=64):
     return _layer_maps(model, images, classes, batch_size, lambda a, g, _w: (a * g).sum(1))
 
 
-def cam(model, images, classes, batch_size=64):
+@register("CAM", "layer", signed=True, only=GLOBAL_POOLING)
+def cam(model: Module, images: Tensor, classes: Tensor, batch_size: int = 64) -> np.ndarray:
     """CAM (Zhou et al. 2016, CVPR): feature maps weighed by the last linear layer.
 
     Only where the logits are that layer applied to the feature maps' means; that is tried on the
     images, and DataError is raised where it does not hold.
     """
-    linear = [module for module in model.modules() if isinstance(module, nn.Linear)][-1:]
+    linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1:]
 
-    def weigh(activations, _gradient, logits_and_classes):
-        logits, wanted = logits_and_classes
+    def weigh(activations: Tensor, _gradient: Tensor, outputs: Any) -> Tensor:
+        logits, wanted = outputs
         layer = linear[0] if linear else None
         if layer is None or layer.in_features != activations.shape[1]:
-            raise _no_cam()
+            raise METHODS["cam"].not_applicable()
         if not torch.allclose(layer(activations.mean((2, 3))), logits, rtol=1e-3, atol=1e-3):
-            raise _no_cam()
+            raise METHODS["cam"].not_applicable()
         sign = (2.0 * wanted - 1)[:, None] if len(layer.weight) == 1 else 1.0
         rows = wanted if len(layer.weight) > 1 else torch.zeros_like(wanted)
         return torch.einsum("nkhw,nk->nhw", activations, sign * layer.weight[rows])
@@ -102,23 +195,29 @@ def cam(model, images, classes, batch_size=64):
     return _layer_maps(model, images, classes, batch_size, weigh)
 
 
-def saliency(model, images, classes, batch_size=16):
+@register("Saliency", "pixels")
+def saliency(model: Module, images: Tensor, classes: Tensor, batch_size: int = 16) -> np.ndarray:
     """Saliency (Simonyan et al. 2014): absolute gradient of the score in each pixel; captum."""
     from captum.attr import Saliency
 
     return _captum(model, images, classes, batch_size, lambda score: Saliency(score).attribute)
 
 
-def guided_gradcam(model, images, classes, batch_size=16):
+@register("Guided Grad-CAM", "layer", "pixels", signed=True, viewer=True, only=RELU_MODULES)
+def guided_gradcam(
+    model: Module, images: Tensor, classes: Tensor, batch_size: int = 16
+) -> np.ndarray:
     """Guided Grad-CAM (Selvaraju et al. 2017, section 3.2); captum.
 
-    The network's ReLUs must be modules: captum does not see nn.functional.relu.
+    The network's ReLUs must be modules: captum does not see torch.nn.functional.relu.
     """
     from captum.attr import GuidedGradCam
 
+    if not any(isinstance(module, torch.nn.ReLU) for module in model.modules()):
+        raise METHODS["guided_gradcam"].not_applicable()
     layer = gradcam.find_layer(model)
 
-    def method(score):
+    def method(score: Module) -> Callable:
         guided = GuidedGradCam(score, layer)
         return lambda images, **others: guided.attribute(
             images, interpolate_mode="bilinear", **others
@@ -129,11 +228,14 @@ def guided_gradcam(model, images, classes, batch_size=16):
         return _captum(model, images, classes, batch_size, method)
 
 
-def integrated_gradients(model, images, classes, batch_size=8, steps=16):
+@register("Integrated gradients", "pixels", "slow", signed=True)
+def integrated_gradients(
+    model: Module, images: Tensor, classes: Tensor, batch_size: int = 8, steps: int = 16
+) -> np.ndarray:
     """Integrated gradients (Sundararajan et al. 2017) from a black slice; captum."""
     from captum.attr import IntegratedGradients
 
-    def method(score):
+    def method(score: Module) -> Callable:
         path = IntegratedGradients(score)
         return lambda images, **others: path.attribute(
             images, n_steps=steps, internal_batch_size=16, **others
@@ -142,14 +244,22 @@ def integrated_gradients(model, images, classes, batch_size=8, steps=16):
     return _captum(model, images, classes, batch_size, method)
 
 
-def occlusion(model, images, classes, batch_size=8, window=16, stride=12):
+@register("Occlusion", "slow", signed=True)
+def occlusion(
+    model: Module,
+    images: Tensor,
+    classes: Tensor,
+    batch_size: int = 8,
+    window: int = 16,
+    stride: int = 12,
+) -> np.ndarray:
     """Occlusion (Zeiler & Fergus 2014): the loss of score behind a square of the slice's mean.
 
     `window` and `stride` are in pixels of `images`; captum.
     """
     from captum.attr import Occlusion
 
-    def method(score):
+    def method(score: Module) -> Callable:
         occluder = Occlusion(score)
         return lambda images, **others: occluder.attribute(
             images,
@@ -163,14 +273,20 @@ def occlusion(model, images, classes, batch_size=8, window=16, stride=12):
     return _captum(model, images, classes, batch_size, method)
 
 
-def random(model, images, classes, seed=0, cells=16):
+@register("Random map", baseline=True)
+def random(
+    model: Module, images: Tensor, classes: Tensor, seed: int = 0, cells: int = 16
+) -> np.ndarray:
     """Baseline: a seeded random map of `cells` x `cells` cells, upsampled as Grad-CAM's are."""
     generator = torch.Generator().manual_seed(seed)
     raw = torch.rand(len(images), 1, cells, cells, generator=generator)
-    return unit(nn.functional.interpolate(raw, images.shape[2:], mode="bilinear")[:, 0])
+    return unit(
+        torch.nn.functional.interpolate(raw, images.shape[2:], mode="bilinear")[:, 0].numpy()
+    )
 
 
-def centre(model, images, classes, width=1 / 6):
+@register("Centre blob", baseline=True)
+def centre(model: Module, images: Tensor, classes: Tensor, width: float = 1 / 6) -> np.ndarray:
     """Baseline: the same Gaussian blob in the middle of every slice, SD `width` of its size."""
     height, breadth = images.shape[2:]
     y = (np.arange(height) + 0.5) / height - 0.5
@@ -179,26 +295,17 @@ def centre(model, images, classes, width=1 / 6):
     return unit(np.repeat(blob[None], len(images), 0))
 
 
-def _grad_cam(model, images, classes, batch_size=64):
-    return gradcam.grad_cam(model, images, classes, batch_size)
+def _layer_maps(
+    model: Module,
+    images: Tensor,
+    classes: Tensor,
+    batch_size: int,
+    weigh: Callable[[Tensor, Tensor, Any], Tensor],
+) -> np.ndarray:
+    """Maps of a method that combines the target layer's activations and gradients.
 
-
-METHODS = {
-    "gradcam": _grad_cam,
-    "gradcam_pp": gradcam_pp,
-    "hirescam": hirescam,
-    "cam": cam,
-    "saliency": saliency,
-    "guided_gradcam": guided_gradcam,
-    "integrated_gradients": integrated_gradients,
-    "occlusion": occlusion,
-    "random": random,
-    "centre": centre,
-}
-
-
-def _layer_maps(model, images, classes, batch_size, weigh):
-    """Maps of a method that combines the target layer's activations and gradients."""
+    weigh: (activations, gradient, (logits, classes)) -> raw maps (n, h, w) of a batch.
+    """
     layer, like = gradcam.find_layer(model), gradcam.device_of(model)
     step = gradcam.batch_length(images, batch_size, like)
     maps = np.zeros((len(images), *images.shape[2:]), np.float32)
@@ -215,12 +322,18 @@ def _layer_maps(model, images, classes, batch_size, weigh):
     return maps
 
 
-def _captum(model, images, classes, batch_size, method):
+def _captum(
+    model: Module,
+    images: Tensor,
+    classes: Tensor,
+    batch_size: int,
+    method: Callable[[Module], Callable],
+) -> np.ndarray:
     """Maps of a captum method: `method(score)` gives its attribute function."""
     like = gradcam.device_of(model)
     maps = []
     with gradcam.evaluating(model), torch.inference_mode(False):
-        attribute = method(ClassScore(model))
+        attribute = method(gradcam.class_score_module(model))
         for start in range(0, len(images), batch_size):
             batch = gradcam.channels_last(images[start : start + batch_size], like)
             wanted = classes[start : start + batch_size].to(like.device)
@@ -228,10 +341,3 @@ def _captum(model, images, classes, batch_size, method):
                 values = attribute(batch.requires_grad_(), additional_forward_args=wanted)
             maps.append(values.detach().amax(1).cpu().numpy())
     return unit(np.concatenate(maps) if maps else np.zeros((0, *images.shape[2:])))
-
-
-def _no_cam():
-    return DataError(
-        "CAM does not apply to this network",
-        expected="global average pooling of the target layer, then one linear layer",
-    )

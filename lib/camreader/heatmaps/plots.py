@@ -1,106 +1,203 @@
-"""Figures of the heat-maps: overlays, errors, localisation, faithfulness."""
+"""Figures of the heat-maps: the steps, overlays, errors, localisation, faithfulness."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Normalize
-from matplotlib.patches import Rectangle
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
 
-from camreader.common.style import HEAT, NO_TUMOR, TUMOR, refusal
-from camreader.common.tables import parse_boxes
-from camreader.heatmaps import methods, showcase
+from camreader.common.study import Study
+from camreader.common.style import (
+    FALSE_ALARM,
+    HEAT,
+    MISSED,
+    TUMOR,
+    lesion_boxes,
+    picture_grid,
+    refusal,
+)
+from camreader.heatmaps import gradcam, methods, overlay
+from camreader.heatmaps.cases import NAMES, Explained, display_slice
 
-NAMES = {1: "tumor", 0: "no tumor"}
-OPACITY = 0.65  # of the hottest pixel; elsewhere in proportion, so that anatomy stays visible
-GREYS = ("0.72", "0.45")
+WIDTH, HEIGHT, SIDE, TILE, MIDDLE = 12.6, 3.9, 2.1, 0.62, 1.95  # inches, of Figure 2
+PALETTE = ("#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe-Ito
+GREYS = ("0.72", "0.45", "0.3")  # of baselines
+DASHES = ("-", "--", "-.", ":")
 
 
-def overlay(axis, grey, heat, boxes=()):
-    """Draw a slice (H, W) in 0..1, its heat-map (h, w) over it, and lesion boxes (x1, y1, x2, y2).
+def look(name: str) -> dict[str, Any]:
+    """Colour and line style of a method, whatever the number of methods registered.
 
-    The opacity grows with the heat: what is cold is the slice alone.
+    Grad-CAM has the colour of a tumor, baselines are grey and dashed, and the others go through
+    the palette, each time round with another line style.
     """
-    height, width = grey.shape
-    axis.imshow(grey, cmap="gray", vmin=0, vmax=1)
-    heat = np.asarray(heat, np.float32)
-    axis.imshow(
-        heat,
-        cmap=HEAT,
-        vmin=0,
-        vmax=1,
-        alpha=OPACITY * heat,
-        interpolation="bilinear",
-        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
-    )
-    for x1, y1, x2, y2 in boxes:
-        box = Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, color="#56B4E9", linewidth=1)
-        axis.add_patch(box)
+    if name == "gradcam":
+        return {"color": TUMOR, "linestyle": "-"}
+    base = methods.baselines()
+    if name in base:
+        place = base.index(name)
+        return {"color": GREYS[place % len(GREYS)], "linestyle": DASHES[1 + place % 3]}
+    place = [other for other in methods.METHODS if other not in ("gradcam", *base)].index(name)
+    dash = DASHES[place // len(PALETTE) % len(DASHES)]
+    return {"color": PALETTE[place % len(PALETTE)], "linestyle": dash}
+
+
+def show(axis: Axes, grey: np.ndarray, heat: np.ndarray, case: Any) -> None:
+    """Draw a case's slice (H, W) in 0..1 under its map (h, w), with its lesion boxes."""
+    axis.imshow(overlay.blend(grey, heat))
+    lesion_boxes(axis, case, grey.shape)
     axis.set(xticks=[], yticks=[])
 
 
-def heat_bar(figure, axes, label="heat-map (share of its maximum)", **place):
-    """The colour bar that belongs to `overlay`: beside `axes`, or where `place` says."""
+def heat_bar(
+    figure: Figure, axes: Any, label: str = "heat-map (share of its maximum)", **place: Any
+) -> Colorbar:
+    """The colour bar that belongs to `show`: beside `axes`, or where `place` says."""
     shown = ScalarMappable(Normalize(0, 1), HEAT)
     place = place or {"ax": axes, "shrink": 0.6, "pad": 0.02}
     return figure.colorbar(shown, label=label, **place)
 
 
-def scaled_boxes(case, side):
-    """A case's lesion boxes in the pixels of its slice reduced to (side, side)."""
-    scale = side / np.array([case["width"], case["height"]] * 2)
-    return [np.array(box) * scale for box in parse_boxes(case["boxes"])]
+def steps(explained: Explained, row: int, shown: int = 4) -> Figure:
+    """Figure 2: the flow chart of test slice number `row`; `shown`: how many feature maps."""
+    image, case = explained.images[row : row + 1], explained.cases.iloc[row]
+    activations, weights, wanted = _weights(explained.model, image)
+    result = gradcam.explain(explained.model, image)
+    figure = plt.figure(figsize=(WIDTH, HEIGHT), layout="none")
+    left = [_axes(figure, x, MIDDLE - SIDE / 2, SIDE) for x in (0.1, 4.75, 7.35, 9.95)]
+    _image(left[0], image[0, 0], "1 · the slice the network sees")
+    _tiles(figure, activations, weights, shown)
+    extreme = max(np.abs(result.raw).max(), 1e-9)
+    signed = {"cmap": "RdBu_r", "vmin": -extreme, "vmax": extreme}
+    _image(left[1], result.raw[0], "3 · Σ α × feature map", **signed)
+    _image(left[2], result.raw[0].clip(0), "4 · ReLU: only what speaks for it", cmap=HEAT)
+    for axis in left[1:3]:
+        _bar(figure, axis)
+    show(left[3], image[0, 0].numpy(), result.maps[0], case)
+    left[3].set_title("5 · enlarged, over the slice", size=9)
+    _bar(figure, left[3], heat_bar)
+    for start, end in ((2.25, 3.05), (4.3, 4.7), (6.9, 7.3), (9.5, 9.9)):
+        _arrow(figure, start, end)
+    said = f"p(tumor) = {case['probability']:.2f}, explained: {NAMES[wanted]}"
+    layer = f"layer {result.layer}, {activations.shape[1]} x {activations.shape[2]} cells"
+    figure.suptitle(f"Grad-CAM: {said}; {layer}; α = mean of ∂score/∂feature map", size=10)
+    return figure
 
 
-def overlays(study, cases, maps, relative=None, columns=4):
+def _weights(model: torch.nn.Module, image: torch.Tensor) -> tuple[np.ndarray, np.ndarray, int]:
+    """Feature maps (K, h, w), their weights α (K,) and the class explained, of one image."""
+    layer = gradcam.find_layer(model)
+    with gradcam.evaluating(model):
+        activations, gradient, _, wanted, _ = gradcam.gradients(model, layer, image)
+    return activations[0].numpy(), gradient.mean((2, 3))[0].numpy(), int(wanted[0])
+
+
+def _tiles(figure: Figure, activations: np.ndarray, weights: np.ndarray, shown: int) -> None:
+    """The feature maps with the largest |α|, one below the other, α on their left."""
+    top = np.argsort(-np.abs(weights))[:shown]
+    upper = MIDDLE + shown * (TILE + 0.08) / 2
+    for place, k in enumerate(top):
+        axis = _axes(figure, 3.65, upper - (place + 1) * (TILE + 0.08), TILE)
+        title = f"2 · the {shown} of {len(weights)} feature\nmaps with the largest |α|"
+        _image(axis, activations[k], title if place == 0 else "", cmap="viridis")
+        axis.set_ylabel(f"α {weights[k]:+.1e}", rotation=0, ha="right", va="center", size=7)
+
+
+def _axes(figure: Figure, x: float, y: float, side: float) -> Axes:
+    """Square axes whose lower left corner and side are in inches."""
+    return figure.add_axes((x / WIDTH, y / HEIGHT, side / WIDTH, side / HEIGHT))
+
+
+def _image(axis: Axes, values: Any, title: str, **look: Any) -> None:
+    axis.imshow(np.asarray(values), **({"cmap": "gray"} | look))
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+    axis.set_title(title, size=9)
+
+
+def _bar(figure: Figure, axis: Axes, draw: Any = None) -> None:
+    """Colour bar under a picture; its numbers are few, so that they cannot touch."""
+    box = axis.get_position()
+    place = figure.add_axes((box.x0, box.y0 - 0.09, box.width, 0.025))
+    look: dict[str, Any] = {"cax": place, "orientation": "horizontal"}
+    bar = draw(figure, None, "", **look) if draw else figure.colorbar(axis.images[0], **look)
+    bar.ax.locator_params(nbins=3)
+    bar.ax.tick_params(labelsize=7)
+
+
+def _arrow(figure: Figure, start: float, end: float) -> None:
+    """Arrow between two steps, at mid-height; places in inches."""
+    ends = [(x / WIDTH, MIDDLE / HEIGHT) for x in (start, end)]
+    look: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 14, "color": "0.3"}
+    figure.add_artist(FancyArrowPatch(*ends, transform=figure.transFigure, **look))
+
+
+def overlays(
+    study: Study,
+    cases: pd.DataFrame,
+    maps: np.ndarray,
+    relative: Sequence[bool] | None = None,
+    columns: int = 4,
+) -> Figure:
     """Figure 6: slices at full resolution under their heat-maps, actual and predicted class."""
     if cases.empty:
         return refusal("There is no test slice to show")
-    rows = -(-len(cases) // columns)
-    size = (2.6 * columns + 0.8, 3.0 * rows)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    figure, axes = picture_grid(len(cases), columns, (2.6, 3.0), 0.8)
     marks = np.zeros(len(cases), bool) if relative is None else np.asarray(relative)
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, case, heat, mark in zip(axes.flat, cases.itertuples(), maps, marks, strict=False):
-        overlay(axis, showcase.display_slice(study, case), heat, parse_boxes(case.boxes))
+    for axis, case, heat, mark in zip(axes, cases.itertuples(), maps, marks, strict=False):
+        show(axis, display_slice(study, case), heat, case)
         axis.set_title(
-            f"Actual: {NAMES[case.label]}\nPredicted: {NAMES[case.predicted]}"
+            f"Actual: {NAMES[case.truth]}\nPredicted: {NAMES[case.predicted]}"
             f" ({case.probability:.2f}){' *' if mark else ''}",
             size=9,
-            color=TUMOR if case.label != case.predicted else "black",
+            color="black" if case.correct else _error_colour(case),
         )
     heat_bar(figure, axes)
-    note = "blue box: lesion; orange title: error"
+    note = "blue box: lesion; coloured title: error (orange: missed, blue: false alarm)"
     note += "; * speaks least against its class" if marks.any() else ""
     figure.text(0.005, 0.001, note, size=7, color="0.35", va="bottom")
     return figure
 
 
-def errors_sheet(images, cases, maps, columns=8):
+def errors_sheet(
+    images: torch.Tensor, cases: pd.DataFrame, maps: np.ndarray, columns: int = 8
+) -> Figure:
     """Contact sheet of every false positive and false negative with the map of its decision."""
     if cases.empty:
         return refusal("The network makes no error on its test slices")
     order = np.argsort(cases["outcome"].to_numpy(), kind="stable")
-    columns = min(columns, max(3, len(cases)))
-    rows = -(-len(cases) // columns)
-    size = (1.55 * columns + 0.9, 1.85 * rows + 0.7)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, k in zip(axes.flat, order, strict=False):
+    figure, axes = picture_grid(
+        len(cases), min(columns, max(3, len(cases))), (1.55, 1.85), 0.9, 0.7
+    )
+    for axis, k in zip(axes, order, strict=False):
         case = cases.iloc[k]
-        overlay(axis, images[k, 0].numpy(), maps[k], scaled_boxes(case, images.shape[-1]))
-        missed = case["outcome"] == "false negative"
-        title = f"{'FN' if missed else 'FP'}  p = {case['probability']:.2f}\n{case['region']}"
-        axis.set_title(title, size=7, color=NO_TUMOR if missed else TUMOR)
+        show(axis, images[k, 0].numpy(), maps[k], case)
+        words = "missed" if case["truth"] else "false alarm"
+        words = f"{words}, p = {case['probability']:.2f}\n{case['region']}"
+        axis.set_title(words, size=7, color=_error_colour(case))
     heat_bar(figure, axes, "")
-    false = cases["outcome"].value_counts()
-    words = ", ".join(f"{false.get(f'false {x}', 0)} false {x}s (F{y})" for x, y in WORDS)
-    figure.suptitle(f"{words}; map of the network's decision, lesion boxes in blue", size=9)
+    missed = int((cases["truth"] == 1).sum())
+    figure.suptitle(
+        f"{missed} missed (orange), {len(cases) - missed} false alarms (blue); map of the "
+        "network's decision, lesion boxes in blue",
+        size=9,
+    )
     return figure
 
 
-def picture(rgb, title):
+def _error_colour(case: Any) -> str:
+    return MISSED if case.truth else FALSE_ALARM
+
+
+def picture(rgb: np.ndarray, title: str) -> Figure:
     """A finished picture (H, W, 3) as it is, under its title."""
     figure, axis = plt.subplots(figsize=(9, 9 * rgb.shape[0] / rgb.shape[1] + 0.5))
     axis.imshow(rgb)
@@ -109,99 +206,111 @@ def picture(rgb, title):
     return figure
 
 
-WORDS = (("negative", "N"), ("positive", "P"))
-
-
-def localisation(table):
-    """Forest plot: every method and the two baselines, then Grad-CAM by size and region."""
+def localisation(table: pd.DataFrame) -> Figure:
+    """Forest plot: every method and the baselines, then Grad-CAM by size and region; 0 to 100 %."""
     table = table[(table["truth"] == table["truth"].iloc[0]) & (table["n"] > 0)]
-    whole = table[table["kind"] == "all"]
+    whole = table[table["kind"] == "all"].iloc[::-1].reset_index(drop=True)
     if whole.empty:
         return refusal("No test slice has a lesion: localisation cannot be measured here")
     titles = {"hit": "maximum on the lesion", "energy": "heat on the lesion"}
     titles |= {"iou_best": "IoU, best threshold"}
-    figure, axes = plt.subplots(1, 4, figsize=(13, 4.6), width_ratios=(1, 1, 1, 1.25))
-    whole = whole.iloc[::-1].reset_index(drop=True)
+    figure, axes = plt.subplots(1, 4, figsize=(13, 1.6 + 0.3 * len(whole)), sharex=True)
     for axis, (score, title) in zip(axes[:3], titles.items(), strict=True):
-        colours = [_colour(method) for method in whole["method"]]
-        _forest(axis, whole, score, np.arange(len(whole)), colours)
+        _forest(axis, whole, score)
         axis.set_title(f"{title} (%)", size=10)
         axis.set_yticks(np.arange(len(whole)), [])
-        best = whole.loc[whole["method"].isin(methods.BASELINES), score].max()
-        axis.axvline(100 * best, color="0.7", linewidth=0.8, linestyle=":", zorder=0)
-    names = [f"{methods.TITLES[r.method]} (n = {r.n})" for r in whole.itertuples()]
+        best = whole.loc[whole["method"].isin(methods.baselines()), score].max()
+        axis.axvline(100 * best, color="0.4", linewidth=1, linestyle=":", zorder=0)
+    names = [f"{methods.title(r.method)} (n = {r.n})" for r in whole.itertuples()]
     axes[0].set_yticks(np.arange(len(whole)), names)
     _groups(axes[3], table[table["kind"] != "all"])
+    axes[0].set_xlim(-2, 102)
     truth = table["truth"].iloc[0]
     figure.suptitle(
-        f"Where is the heat? Truth: {truth}; 95 % patient-level intervals; dotted: better baseline",
+        f"Where is the heat? Truth: {truth}; 95 % intervals by patient; dotted: better baseline",
         size=10,
     )
     return figure
 
 
-def faithfulness(curves, randomised):
-    """Deletion and insertion curves, and the maps' likeness while weights are randomised."""
-    if curves.empty:
-        return refusal("No test slice has a lesion: faithfulness cannot be measured here")
-    figure, axes = plt.subplots(1, 3, figsize=(13, 4.4))
-    for axis, what in zip(axes, ("deletion", "insertion"), strict=False):
-        for method, part in curves.groupby("method", sort=False):
-            style = {"color": _colour(method), "linestyle": _dash(method)}
-            axis.plot(100 * part["share"], part[what], label=methods.TITLES[method], **style)
-        done = "taken away" if what == "deletion" else "brought back"
-        axis.set(xlabel=f"hottest pixels {done} (%)", ylim=(0, 1))
-        axis.set_title(f"{what.capitalize()} (n = {curves['n'].max()})", size=10)
-    axes[0].set_ylabel("mean probability of “tumor”")
-    axes[1].legend(fontsize=7, frameon=False, loc="lower right")
-    for method, part in randomised.groupby("method", sort=False):
-        style = {"color": _colour(method), "linestyle": _dash(method)}
-        style |= {"label": methods.TITLES[method], "marker": "o"}
-        axes[2].plot(part["step"], part["likeness"], **style)
-        band = {"color": _colour(method), "alpha": 0.1, "linewidth": 0}
-        axes[2].fill_between(part["step"], part["lowest"], part["highest"], **band)
-    layers = randomised.drop_duplicates("step")["layer"]
-    axes[2].set_xticks(range(len(layers)), layers, rotation=35, ha="right", size=7)
-    axes[2].set(xlabel="randomised up to layer", ylabel="rank correlation with the trained map")
-    words = f"{randomised['maps'].max()} maps each; band: lowest to highest draw"
-    axes[2].set_title(f"Randomised weights\n({words})", size=10)
-    axes[2].axhline(0, color="0.7", linewidth=0.8)
-    axes[2].legend(fontsize=7, frameon=False)
-    return figure
-
-
-def _forest(axis, table, score, place, colours):
-    """Points with intervals, in percent; without an interval just the point."""
-    for y, row, colour in zip(place, table.to_dict("records"), colours, strict=True):
-        ends = [100 * row[f"{score}_low"], 100 * row[f"{score}_high"]]
-        axis.plot(ends, [y, y], color=colour, linewidth=1.6)
-        axis.plot(100 * row[score], y, "o", color=colour, markersize=5)
-    axis.margins(x=0.06)
-    axis.set_xlim(right=max(5, axis.get_xlim()[1]))
+def _forest(axis: Axes, table: pd.DataFrame, score: str, scale: float = 100) -> None:
+    """One row a line: point and interval of `score`; hollow where `look` has no solid line."""
+    for y, row in enumerate(table.to_dict("records")):
+        style = look(row["method"])
+        colour, fill = style["color"], style["color"] if style["linestyle"] == "-" else "white"
+        ends = [scale * row[f"{score}_low"], scale * row[f"{score}_high"]]
+        axis.plot(ends, [y, y], color=colour, linewidth=2)
+        axis.plot(scale * row[score], y, "o", color=colour, mfc=fill, markersize=5)
     axis.grid(axis="x", color="0.9")
 
 
-def _groups(axis, table):
+def _groups(axis: Axes, table: pd.DataFrame) -> None:
     """Grad-CAM's hits by lesion size and region beside the better baseline of each group."""
     own = table[table["method"] == "gradcam"].iloc[::-1].reset_index(drop=True)
-    others = table[table["method"].isin(methods.BASELINES)]
+    others = table[table["method"].isin(methods.baselines())]
     base = others.groupby(["kind", "group"])["hit"].max()
-    place = np.arange(len(own))
-    _forest(axis, own, "hit", place, [_colour("gradcam")] * len(own))
-    for y, row in zip(place, own.itertuples(), strict=True):
-        axis.plot(100 * base[row.kind, row.group], y, "|", color="0.4", markersize=11)
-    axis.set_yticks(place, [f"{row.group} ({row.n})" for row in own.itertuples()], size=8)
-    axis.set_title("Grad-CAM hits (%) by size, region\nbar: better baseline", size=10)
+    _forest(axis, own, "hit")
+    for y, row in enumerate(own.itertuples()):
+        axis.plot(100 * base[row.kind, row.group], y, "|", color="0.2", markersize=13, mew=2)
+    axis.set_yticks(np.arange(len(own)), [f"{r.group} (n = {r.n})" for r in own.itertuples()])
+    axis.tick_params("y", labelsize=8)
+    axis.set_title("Grad-CAM's maximum (%) by size\nand region; bar: better baseline", size=9)
 
 
-def _colour(method):
-    """Grad-CAM in the colour of a tumor, baselines in grey, the others told apart."""
-    if method in methods.BASELINES:
-        return GREYS[methods.BASELINES.index(method)]
-    palette = ["#0072B2", "#009E73", "#F0E442", "#CC79A7", "#56B4E9", "#E69F00", "#000000"]
-    others = [name for name in methods.TITLES if name not in ("gradcam", *methods.BASELINES)]
-    return TUMOR if method == "gradcam" else palette[others.index(method)]
+def faithfulness(table: pd.DataFrame, curves: pd.DataFrame, randomised: pd.DataFrame) -> Figure:
+    """Deletion and insertion, their difference for every method, and randomised weights.
+
+    table: of `tables.faithfulness_table`; curves, randomised: what it was made from.
+    """
+    if curves.empty:
+        return refusal("No test slice has a lesion: faithfulness cannot be measured here")
+    figure, axes = plt.subplots(1, 3, figsize=(13, 4.8), width_ratios=(1, 0.9, 1.15))
+    measured = table[table["n"] > 0].iloc[::-1].reset_index(drop=True)
+    base = measured[measured["method"].isin(methods.baselines())]
+    gain = "insertion_minus_deletion"
+    better = base.sort_values(gain)["method"].tail(1).tolist()
+    _curves(axes[0], curves, ["gradcam", *better])
+    _forest(axes[1], measured, gain, scale=1)
+    axes[1].set_yticks(np.arange(len(measured)), [methods.title(m) for m in measured["method"]])
+    axes[1].axvline(0, color="0.4", linewidth=1, linestyle=":")
+    n, patients = measured["n"].max(), measured["patients"].max()
+    axes[1].set_title(
+        f"Insertion minus deletion (higher: more faithful)\n{n} slices, 95 % interval by patient "
+        f"({patients})",
+        size=10,
+    )
+    _randomised(axes[2], randomised)
+    return figure
 
 
-def _dash(method):
-    return "--" if method in methods.BASELINES else "-"
+def _curves(axis: Axes, curves: pd.DataFrame, names: Iterable[str]) -> None:
+    """Mean probability while the hottest pixels go (solid) or come (dashed), with 95 % bands."""
+    for name in names:
+        part, colour = curves[curves["method"] == name], look(name)["color"]
+        for what, dash in (("deletion", "-"), ("insertion", "--")):
+            share, label = 100 * part["share"], f"{methods.title(name)}, {what}"
+            axis.plot(share, part[what], color=colour, linestyle=dash, label=label)
+            ends = part[f"{what}_low"], part[f"{what}_high"]
+            axis.fill_between(share, *ends, color=colour, alpha=0.15, linewidth=0)
+    axis.set(xlabel="hottest pixels taken away, or brought back (%)", ylim=(0, 1))
+    axis.set_ylabel("mean probability of “tumor”")
+    axis.set_title("Grad-CAM and the better baseline\n(band: 95 % by patient)", size=10)
+    axis.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
+
+
+def _randomised(axis: Axes, table: pd.DataFrame) -> None:
+    """Rank correlation with the trained network's maps while block after block is randomised."""
+    for name, part in table.groupby("method", sort=False):
+        style = look(name)
+        axis.plot(part["step"], part["likeness"], marker="o", label=methods.title(name), **style)
+        ends = part["lowest"], part["highest"]
+        axis.fill_between(part["step"], *ends, color=style["color"], alpha=0.1, linewidth=0)
+    last = int(table["step"].max()) if len(table) else 0
+    ticks = ["none", *map(str, range(1, last)), "all"][: last + 1]
+    axis.set_xticks(range(last + 1), ticks)
+    axis.set(xlabel=f"blocks randomised, from the output back ({last} in all)")
+    axis.set(ylabel="rank correlation with the trained map")
+    maps = int(table["maps"].max()) if len(table) else 0
+    axis.set_title(f"Randomised weights\n({maps} maps each; band: lowest to highest draw)", size=10)
+    axis.axhline(0, color="0.7", linewidth=0.8)
+    axis.legend(fontsize=7, frameon=False, loc="upper right")

@@ -1,22 +1,26 @@
 """The tables of notebook 04: what the maps are, where they point, whether they are faithful."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
 from camreader.common.storage import write_table
+from camreader.common.study import Study
 from camreader.common.tables import Heatmaps
 from camreader.heatmaps import faithfulness, gradcam, localisation
-from camreader.heatmaps import methods as rivals
-from camreader.heatmaps.cases import load
+from camreader.heatmaps import methods as registry
+from camreader.heatmaps.cases import Explained, load
 from camreader.statistics.intervals import wilson
 from camreader.training import networks
+from camreader.training.predictions import size_bands
 
-SANITY = ("gradcam", "hirescam", "saliency", "guided_gradcam")
 WHOSE = ["slice_id", "patient_id"]
+Maps = dict[str, tuple[np.ndarray, np.ndarray]]  # of `maps.tumor_maps`
 AREAS = ("deletion", "insertion", "insertion_minus_deletion")
 
 
-def maps_table(explained, records):
+def maps_table(explained: Explained, records: pd.DataFrame) -> pd.DataFrame:
     """Maps by outcome: n, blank ones, those the ReLU alone would erase, and peers' default.
 
     `peer_blank` counts the maps that would be blank had the positive logit been explained for
@@ -36,7 +40,7 @@ def maps_table(explained, records):
     return pd.DataFrame(rows)
 
 
-def score(explained, maps, truth):
+def score(explained: Explained, maps: Maps, truth: np.ndarray) -> pd.DataFrame:
     """Localisation scores, one row per method and slice, with patient, size and region."""
     tables = []
     for method, (rows, found) in maps.items():
@@ -45,10 +49,13 @@ def score(explained, maps, truth):
         scores = localisation.score(found, truth[rows])
         tables.append(pd.concat([about.assign(method=method), scores], axis=1))
     frame = pd.concat(tables, ignore_index=True)
-    return frame.assign(size=localisation.size_groups(frame["diameter_mm"]))
+    sizes = size_bands(frame["diameter_mm"]).cat.add_categories("size unknown")
+    return frame.assign(size=sizes.fillna("size unknown"))
 
 
-def heatmaps_table(study, explained, records, maps, truth):
+def heatmaps_table(
+    study: Study, explained: Explained, records: pd.DataFrame, maps: np.ndarray, truth: np.ndarray
+) -> pd.DataFrame:
     """Write runs/<cohort>/heatmaps/heatmaps.parquet: every stored map with its scores."""
     cases = explained.cases
     frame = pd.DataFrame({"slice_id": cases["slice_id"], "method": "gradcam"})
@@ -62,7 +69,7 @@ def heatmaps_table(study, explained, records, maps, truth):
     return frame
 
 
-def localisation_table(scored, methods, draws=500):
+def localisation_table(scored: dict[str, pd.DataFrame], methods: Iterable[str]) -> pd.DataFrame:
     """Every method, then Grad-CAM and the baselines by lesion size and region, per truth.
 
     `scored` is {truth: frame of `score`}. `hit_minus_gradcam` compares on the same slices. A
@@ -70,16 +77,17 @@ def localisation_table(scored, methods, draws=500):
     """
     tables = []
     for truth, frame in scored.items():
-        whole = localisation.summarise(frame, draws, methods=methods)
+        whole = localisation.summarise(frame, methods=methods)
         whole = whole.assign(group="all", kind="all")
-        absent = ~whole["method"].isin(frame["method"]) & bool(len(frame))
-        whole.loc[absent, "note"] = "does not apply to this network"
-        whole = against_gradcam(whole, frame, "hit", draws)
+        for name in set(whole["method"]) - set(frame["method"]) if len(frame) else ():
+            note = f"does not apply to this network; only to {registry.METHODS[name].only}"
+            whole.loc[whole["method"] == name, "note"] = note
+        whole = against_gradcam(whole, frame, "hit")
         tables.append(whole.assign(truth=truth))
-        few = frame[frame["method"].isin(["gradcam", *rivals.BASELINES])]
+        few = frame[frame["method"].isin(["gradcam", *registry.baselines()])]
         for kind in ("size", "region"):
-            for group, part in few.groupby(kind, sort=True):
-                table = localisation.summarise(part, draws).assign(group=group, kind=kind)
+            for group, part in few.groupby(kind, sort=True, observed=True):
+                table = localisation.summarise(part).assign(group=group, kind=kind)
                 tables.append(table.assign(truth=truth))
     table = pd.concat(tables, ignore_index=True)
     first = ["truth", "kind", "group", "method"]
@@ -87,19 +95,21 @@ def localisation_table(scored, methods, draws=500):
     return table[[*first, *others, "note"]]
 
 
-def against_gradcam(table, frame, score, draws=500):
+def against_gradcam(table: pd.DataFrame, frame: pd.DataFrame, score: str) -> pd.DataFrame:
     """`table` and <score>_minus_gradcam, _low and _high: paired differences of `frame`."""
-    against = localisation.compare(frame, score=score, draws=draws).set_index("method")
+    against = localisation.compare(frame, score=score).set_index("method")
     for column, ending in (("difference", ""), ("low", "_low"), ("high", "_high")):
         table[f"{score}_minus_gradcam{ending}"] = table["method"].map(against[column])
     return table
 
 
-def faithfulness_curves(explained, maps, count=60, seed=0):
+def faithfulness_curves(
+    explained: Explained, maps: Maps, count: int = 60, seed: int = 0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Deletion and insertion of every method on a seeded sample of the slices all of them have.
 
-    Returns (curves: one row per method and share of pixels, areas: one row per method and slice);
-    both are empty where no slice has a lesion.
+    Returns (curves: one row per method and share of pixels, with intervals by patient; areas: one
+    row per method and slice); both are empty where no slice has a lesion.
     """
     common = sorted(set.intersection(*(set(rows.tolist()) for rows, _ in maps.values())))
     if not common:
@@ -111,29 +121,46 @@ def faithfulness_curves(explained, maps, count=60, seed=0):
     for method, (rows, found) in maps.items():
         own = found[np.searchsorted(rows, chosen)]
         share, gone, come = faithfulness.deletion_insertion(explained.model, images, own, 1)
-        means = {"deletion": gone.mean(0), "insertion": come.mean(0)}
+        means = _curve("deletion", gone, whose) | _curve("insertion", come, whose)
         curves.append(pd.DataFrame({"method": method, "share": share, "n": len(chosen)} | means))
         table = faithfulness.curve_table(share, gone, come).assign(method=method)
         areas.append(pd.concat([whose, table], axis=1))
     return pd.concat(curves, ignore_index=True), pd.concat(areas, ignore_index=True)
 
 
-def sanity(explained, count=16, seed=0):
-    """Likeness of the maps while the weights are randomised, on a seeded sample of slices."""
+def _curve(name: str, values: np.ndarray, whose: pd.DataFrame) -> dict[str, np.ndarray]:
+    """A curve's mean over slices (n, steps) and its ends, patients resampled, by column."""
+    groups = whose["patient_id"].fillna("unknown").to_numpy()
+    ends = [localisation.patient_interval(column, groups) for column in values.T]
+    low, high = np.array(ends).T
+    return {name: values.mean(0), f"{name}_low": low, f"{name}_high": high}
+
+
+def sanity(explained: Explained, count: int = 16, seed: int = 0) -> pd.DataFrame:
+    """Likeness of the maps while the weights are randomised, on a seeded sample of slices.
+
+    Of every method that looks at this network and does not need hundreds of passes a slice.
+    """
     rows = np.flatnonzero(explained.cases["lesion"])
     chosen = np.sort(np.random.default_rng(seed).permutation(rows)[:count])
+    names = [
+        name
+        for name, method in registry.METHODS.items()
+        if not (method.baseline or method.slow)
+        and method.applies(explained.model, explained.images) is None
+    ]
     architecture = explained.record["architecture"], explained.record["image_size"]
     return faithfulness.randomisation(
         explained.model,
         lambda: networks.build(*architecture),
         explained.images[chosen],
         1,
-        SANITY,
+        names,
         seed=seed,
     )
 
 
-def seeds_table(study, explained, seeds):
+def seeds_table(study: Study, explained: Explained, seeds: Iterable[int]) -> pd.DataFrame:
     """Likeness of Grad-CAM maps of networks that differ by their training seed only.
 
     One row per other seed: mean rank correlation over the lesion slices that are in both test
@@ -153,13 +180,15 @@ def seeds_table(study, explained, seeds):
     return pd.DataFrame(rows, columns=["seed", "n", "likeness"])
 
 
-def faithfulness_table(areas, randomised, seeds, methods, draws=500):
+def faithfulness_table(
+    areas: pd.DataFrame, randomised: pd.DataFrame, seeds: pd.DataFrame, methods: Iterable[str]
+) -> pd.DataFrame:
     """One row per method: areas under its curves with intervals, and what randomising leaves.
 
     `insertion_minus_deletion_minus_gradcam` compares with Grad-CAM on the same slices.
     """
-    table = localisation.summarise(areas, draws, scores=AREAS, methods=methods)
-    table = against_gradcam(table, areas, AREAS[-1], draws)
+    table = localisation.summarise(areas, scores=AREAS, methods=methods)
+    table = against_gradcam(table, areas, AREAS[-1])
     last = randomised[randomised["step"] == randomised["step"].max()].set_index("method")
     for name in ("likeness", "lowest", "highest", "maps", "blank"):
         table[f"randomised_{name}"] = table["method"].map(last[name])
@@ -170,5 +199,5 @@ def faithfulness_table(areas, randomised, seeds, methods, draws=500):
     return table[[name for name in table if name != "note"] + ["note"]]
 
 
-def _cells(raw):
+def _cells(raw: np.ndarray) -> str:
     return f"{raw.shape[1]} x {raw.shape[2]}"

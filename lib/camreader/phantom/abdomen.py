@@ -1,14 +1,17 @@
 """Below the diaphragm: liver, spleen, kidneys, gut, vessels, bladder; and the whole slice."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from camreader.phantom import chest, trunk
-from camreader.phantom.anatomy import draw_tree, grow_tree, smooth
+from camreader.phantom.anatomy import Patient, draw_tree, grow_tree, smooth
+from camreader.phantom.scanner import Canvas
 
 SMALL = 140  # bulges of small bowel; gas is rare in them
 
 
-def draw_slice(canvas, p, z):
+def draw_slice(canvas: Canvas, p: Patient, z: float) -> None:
     """Draw patient `p` at level z (mm): everything but table, lesions and noise."""
     trunk.draw_skin(canvas, p, z)
     trunk.draw_muscles(canvas, p, z)
@@ -26,7 +29,7 @@ def draw_slice(canvas, p, z):
     trunk.draw_back(canvas, p, z)
 
 
-def dome(p, z, side):
+def dome(p: Patient, z: float, side: int) -> np.ndarray:
     """Outline of the belly under one half of the diaphragm at z, rising into the chest."""
     top = 196 + (side > 0) * 14 + p.number("breath", -14, 14)
     t = np.clip((z - top) / 75, 0, 1)
@@ -39,7 +42,7 @@ def dome(p, z, side):
     return centre + (outline - centre) * np.sqrt(1 - (1 - t) ** 2)
 
 
-def draw_belly(canvas, p, z):
+def draw_belly(canvas: Canvas, p: Patient, z: float) -> None:
     for side in (1, -1):
         under = dome(p, z, side)
         if len(under) > 8 and z < 290:
@@ -55,7 +58,7 @@ def draw_belly(canvas, p, z):
     draw_liver(canvas, p, z)
 
 
-def liver(p, z):
+def liver(p: Patient, z: float) -> list[np.ndarray]:
     """Right and left lobe of the liver at z: list of outlines (n, 2)."""
     lobes = []
     under = dome(p, z, -1)
@@ -78,10 +81,10 @@ def liver(p, z):
     return lobes
 
 
-def liver_trees(p):
+def liver_trees(p: Patient) -> tuple[np.ndarray, np.ndarray]:
     """Portal and hepatic veins as segments, grown once per patient."""
 
-    def grow(rng):
+    def grow(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         points = rng.uniform((-150, -85, 205), (30, 75, 345), (900, 3))
         where = (points - (-72 * p.width, -5, 272)) / (66, 72, 78)
         points = points[(where**2).sum(1) < 0.85]
@@ -92,7 +95,7 @@ def liver_trees(p):
     return p.keep("liver trees", grow)
 
 
-def draw_liver(canvas, p, z):
+def draw_liver(canvas: Canvas, p: Patient, z: float) -> None:
     lobes = liver(p, z)
     for lobe in lobes:
         canvas.fill(lobe, p.hu["liver"])
@@ -107,11 +110,12 @@ def draw_liver(canvas, p, z):
     canvas.fill(p.ball("gallbladder", bag[0], (11.5, 18.5, 25), z, 0.5), p.number("bile", 4, 14))
 
 
-def draw_vessels(canvas, p, z):
+def draw_vessels(canvas: Canvas, p: Patient, z: float) -> None:
     """Aorta, cava and the branches to gut and kidneys; iliac vessels below."""
     artery, vein = p.hu["aorta"], p.hu["vein"]
     if z < 425:
-        x, y = np.interp(z, [180, 260, 420], [20, 10, 4]), np.interp(z, [180, 280], [36, 26])
+        x = float(np.interp(z, [180, 260, 420], [20, 10, 4]))
+        y = float(np.interp(z, [180, 280], [36, 26]))
         r = float(np.interp(z, [200, 420], [11.5, 8.5])) * p.number("aorta", 0.85, 1.15)
         canvas.fill(p.blob("descending", (x, y), (r, r), z, rough=0.03), artery)
         if p.number("calcium", 0, 1) < 0.35 and int(z / 9) % 2:
@@ -130,14 +134,14 @@ def draw_vessels(canvas, p, z):
     if 305 < z < 318:
         canvas.stroke([(-14, 18), (8, 9), (40, 38)], 7, vein)
 
-    def grow(rng):
+    def grow(rng: np.random.Generator) -> np.ndarray:
         points = rng.uniform((-85, -80, 300), (85, 10, 500), (320, 3)) * (p.width, 1, 1)
         return grow_tree(rng, points, np.array([0.0, -4, 300]), 0.5)
 
     draw_tree(canvas, p.keep("mesentery", grow), z, vein - 10, p.hu["fat"])
 
 
-def draw_spleen_pancreas(canvas, p, z):
+def draw_spleen_pancreas(canvas: Canvas, p: Patient, z: float) -> None:
     breath = p.number("breath", -14, 14)
     size = p.number("spleen", 0.75, 1.25)
     centre = (p.half_width(z) - 46, 34, 272 + breath)
@@ -151,7 +155,7 @@ def draw_spleen_pancreas(canvas, p, z):
         canvas.stroke([(-14, 0), (12, 0), (40, 10), (62, 24)], 6, p.hu["portal"])
 
 
-def draw_kidneys(canvas, p, z):
+def draw_kidneys(canvas: Canvas, p: Patient, z: float) -> None:
     """Kidneys in their fat: cortex, medulla, sinus; adrenals above."""
     breath = p.number("breath", -14, 14)
     for side, level in ((-1, 342), (1, 332)):
@@ -173,10 +177,10 @@ def draw_kidneys(canvas, p, z):
             canvas.stroke(adrenal, 3.5, p.hu["gland"])
 
 
-def gut(p):
+def gut(p: Patient) -> np.ndarray:
     """Centres and radii (n, 4) of the bowel's bulges: small bowel, then colon."""
 
-    def make(rng):
+    def make(rng: np.random.Generator) -> np.ndarray:
         small = rng.uniform((-82, -82, 322, 8), (82, 12, 548, 15), (SMALL, 4)) * (p.width, 1, 1, 1)
         ascending = [(-100 * p.width, 8, z, 19) for z in range(335, 460, 24)]
         descending = [(103 * p.width, 20, z, 14) for z in range(290, 480, 20)]
@@ -189,14 +193,16 @@ def gut(p):
     return p.keep("gut", make)
 
 
-def _within(p, x, y, z, r):
+def _within(
+    p: Patient, x: float, y: float, z: float, r: float
+) -> tuple[float, float, float, float]:
     """A loop of bowel moved inwards until it lies within the belly's wall."""
     wide, deep = p.half_width(z) - 22 - 1.3 * r, p.half_depth(z) - 20 - 1.2 * r
     out = ((abs(x) / wide) ** 2.35 + (abs(y) / deep) ** 2.35) ** (1 / 2.35)
     return x / max(1, out), y / max(1, out), z, r
 
 
-def draw_gut(canvas, p, z):
+def draw_gut(canvas: Canvas, p: Patient, z: float) -> None:
     """Stomach, colon and loops of small bowel: wall, then food, contrast agent or gas."""
     draw_hollow(canvas, p, "stomach", (56, -36, 258), (44, 34, 56), z, 4)
     if z < 268:
@@ -207,7 +213,16 @@ def draw_gut(canvas, p, z):
             draw_hollow(canvas, p, f"loop{i}", (x, y, level), radii, z, 2.2, 0.8 * (i < SMALL))
 
 
-def draw_hollow(canvas, p, name, centre, radii, z, wall_mm, rarer_gas=0.0):
+def draw_hollow(
+    canvas: Canvas,
+    p: Patient,
+    name: str,
+    centre: Sequence[float] | np.ndarray,
+    radii: Sequence[float] | np.ndarray,
+    z: float,
+    wall_mm: float,
+    rarer_gas: float = 0.0,
+) -> None:
     """One bulge of gut at z; gas floats above its level, for the patient lies on the back."""
     turn, kind, fill, extra = p.keep(f"in {name}", lambda rng: rng.random(4))
     outer = p.ball(name, centre, radii, z, 3.1 * turn, 0.2)
@@ -224,7 +239,7 @@ def draw_hollow(canvas, p, name, centre, radii, z, wall_mm, rarer_gas=0.0):
         canvas.fill(gas, -930)
 
 
-def draw_pelvic_organs(canvas, p, z):
+def draw_pelvic_organs(canvas: Canvas, p: Patient, z: float) -> None:
     """Rectum, womb or prostate, bladder."""
     draw_hollow(canvas, p, "rectum", (2, 46 + p.back, 545), (19, 17, 75), z, 4)
     organ = (44, 26, 32) if p.sex == "F" else (24, 18, 24)
@@ -241,7 +256,7 @@ def draw_pelvic_organs(canvas, p, z):
         )
 
 
-def draw_table(canvas, y, arcs):
+def draw_table(canvas: Canvas, y: float, arcs: Sequence[tuple[float, float, float, float]]) -> None:
     """The table under the patient: arcs of (offset, half-width, thickness, HU), mm."""
     for offset, half, thickness, hu in arcs:
         x = np.linspace(-half, half, 60)

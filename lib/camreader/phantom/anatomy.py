@@ -5,10 +5,16 @@ down (lungs 0-270, liver 190-350, kidneys 290-390, pelvis 440-620).
 """
 
 import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
+
+if TYPE_CHECKING:
+    from camreader.phantom.scanner import Canvas
 
 LEVELS = (-40, 0, 40, 90, 150, 200, 260, 330, 400, 450, 500, 560, 640)
 WALL_X = (176, 160, 151, 149, 149, 147, 143, 138, 137, 145, 160, 168, 165)  # muscle, half-width
@@ -33,7 +39,7 @@ BACK = 1.15  # the trunk's back half is this much deeper than its front
 BEND_MM = 1.6  # no organ is an ellipse: how far tissue lies from where it was drawn
 
 
-def smooth(points, rounds=2):
+def smooth(points: ArrayLike, rounds: int = 2) -> np.ndarray:
     """Round a polygon's corners (Chaikin 1974, corner cutting): points (n, 2) -> (4n, 2)."""
     points = np.asarray(points, float)
     for _ in range(rounds):
@@ -43,7 +49,12 @@ def smooth(points, rounds=2):
     return points
 
 
-def ellipse(centre, radii, angle=0.0, points=24):
+def ellipse(
+    centre: Sequence[float] | np.ndarray,
+    radii: Sequence[float] | np.ndarray,
+    angle: float = 0.0,
+    points: int = 24,
+) -> np.ndarray:
     """A plain ellipse (points, 2)."""
     t = np.linspace(0, 2 * np.pi, points, endpoint=False)
     x, y = radii[0] * np.cos(t), radii[1] * np.sin(t)
@@ -51,7 +62,13 @@ def ellipse(centre, radii, angle=0.0, points=24):
     return np.stack([centre[0] + c * x - s * y, centre[1] + s * x + c * y], 1)
 
 
-def grow_tree(rng, targets, root, leaf_mm=0.45, together=24):
+def grow_tree(
+    rng: np.random.Generator,
+    targets: np.ndarray,
+    root: np.ndarray,
+    leaf_mm: float = 0.45,
+    together: int = 24,
+) -> np.ndarray:
     """Vessel tree from `root` to every target (n, 3): segments (n, 7) x, y, z, x, y, z, radius.
 
     From the root outwards, each target joins the nearest node already reached; a branch's
@@ -83,24 +100,33 @@ class Patient:
     arms_down: bool
     oral_hu: float  # the bowel's content, about 10 without oral contrast agent
     lung_hu: float
-    hu: dict = field(default_factory=dict)
-    kept: dict = field(default_factory=dict)  # trees, waves and numbers already drawn
+    hu: dict[str, float] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)  # trees, waves and numbers already drawn
 
-    def rng(self, name):
+    def rng(self, name: str) -> np.random.Generator:
         """A generator of this patient's own for the thing called `name`."""
         return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
 
-    def keep(self, name, make):
+    def keep(self, name: str, make: Callable[[np.random.Generator], Any]) -> Any:
         """`make(rng)`, once per patient and name."""
         if name not in self.kept:
             self.kept[name] = make(self.rng(name))
         return self.kept[name]
 
-    def number(self, name, low, high):
+    def number(self, name: str, low: float, high: float) -> float:
         """This patient's own value of `name`, uniform between low and high."""
         return low + (high - low) * self.keep(f"number {name}", lambda rng: float(rng.random()))
 
-    def blob(self, name, centre, radii, z=0.0, angle=0.0, rough=0.05, points=32):
+    def blob(
+        self,
+        name: str,
+        centre: Sequence[float] | np.ndarray,
+        radii: Sequence[float] | np.ndarray,
+        z: float = 0.0,
+        angle: float = 0.0,
+        rough: float = 0.05,
+        points: int = 32,
+    ) -> np.ndarray:
         """A wobbly ellipse (points, 2) whose wobble is the patient's own and drifts with z."""
         amplitude, shift, drift = self.keep(
             f"wave {name}", lambda r: (r.normal(size=4), r.uniform(0, 6.3, 4), r.normal(size=4))
@@ -113,7 +139,16 @@ class Patient:
         c, s = np.cos(angle), np.sin(angle)
         return np.stack([centre[0] + c * x - s * y, centre[1] + s * x + c * y], 1)
 
-    def ball(self, name, centre, radii, z, angle=0.0, rough=0.05, points=28):
+    def ball(
+        self,
+        name: str,
+        centre: Sequence[float] | np.ndarray,
+        radii: Sequence[float] | np.ndarray,
+        z: float,
+        angle: float = 0.0,
+        rough: float = 0.05,
+        points: int = 28,
+    ) -> np.ndarray:
         """Cut through a wobbly 3-D ellipsoid at z: (points, 2), or (0, 2) where it is not met."""
         left = 1 - ((z - centre[2]) / radii[2]) ** 2
         if left <= 0.01 or min(radii) <= 0:
@@ -121,22 +156,22 @@ class Patient:
         cut = radii[0] * np.sqrt(left), radii[1] * np.sqrt(left)
         return self.blob(name, centre[:2], cut, z, angle, rough, points)
 
-    def half_width(self, z):
+    def half_width(self, z: float | np.ndarray) -> Any:
         return np.interp(z, LEVELS, WALL_X) * self.width
 
-    def half_depth(self, z):
+    def half_depth(self, z: float | np.ndarray) -> Any:
         return np.interp(z, LEVELS, WALL_Y) * self.depth
 
-    def fat_at(self, z):
+    def fat_at(self, z: float) -> float:
         """Thickness of the fat under the skin, mm."""
         return self.fat_mm * float(np.interp(z, LEVELS, FAT))
 
     @property
-    def back(self):
+    def back(self) -> float:
         """How far a deep trunk's spine lies behind the average one's, mm."""
         return (self.depth - 1) * 90
 
-    def wall_at(self, t, z, inset=0.0):
+    def wall_at(self, t: np.ndarray, z: float, inset: float = 0.0) -> np.ndarray:
         """Points of the muscle wall at angles t (radians; 0 left, pi/2 back), `inset` mm in."""
         power = 2 / 2.35
         x = (self.half_width(z) - inset) * np.sign(np.cos(t)) * np.abs(np.cos(t)) ** power
@@ -147,11 +182,20 @@ class Patient:
         r = 1 + bend[0] * np.cos(2 * t + 1) + bend[1] * np.cos(3 * t) + bend[2] * np.sin(4 * t)
         return np.stack([x * r, y * r - furrow], 1)
 
-    def wall(self, z, inset=0.0, points=72):
+    def wall(self, z: float, inset: float = 0.0, points: int = 72) -> np.ndarray:
         """Outline of the trunk's muscle wall at z, `inset` mm inwards: (points, 2)."""
         return self.wall_at(np.linspace(0, 2 * np.pi, points, endpoint=False), z, inset)
 
-    def strip(self, z, side, first, last, thickness, inset=0.0, points=14):
+    def strip(
+        self,
+        z: float,
+        side: int,
+        first: float,
+        last: float,
+        thickness: float,
+        inset: float = 0.0,
+        points: int = 14,
+    ) -> np.ndarray:
         """A flat muscle along the wall between two angles (degrees on the left), lens-shaped."""
         u = np.linspace(-1, 1, points)
         t = np.deg2rad((first + last) / 2 + u * (last - first) / 2)
@@ -161,7 +205,7 @@ class Patient:
         shape = np.sqrt(1 - np.abs(u[:, None]) ** 3)
         return np.vstack([outer, (outer + (inner - outer) * shape)[::-1]])
 
-    def cavity(self, z, points=72):
+    def cavity(self, z: float, points: int = 72) -> np.ndarray:
         """Outline of the chest or belly cavity at z: behind it lie spine and back muscles."""
         outline = self.wall(z, 15 + 3 * float(np.interp(z, [230, 300], [1, 0])), points)
         spine = np.exp(-((outline[:, 0] / 45) ** 4))
@@ -169,7 +213,7 @@ class Patient:
         outline[behind, 1] *= 0.93 - 0.12 * spine[behind]
         return outline
 
-    def bend(self, x, y, z):
+    def bend(self, x: np.ndarray, y: np.ndarray, z: float) -> tuple[np.ndarray, np.ndarray]:
         """How far (dx, dy in mm) tissue drawn at x, y (arrays) lies off; nil at the skin."""
         wave = self.keep("warp", lambda rng: rng.normal(0, (1 / 22, 1 / 22, 1 / 40, 3), (14, 4)))
         phase = x[..., None] * wave[:, 0] + y[..., None] * wave[:, 1] + z * wave[:, 2] + wave[:, 3]
@@ -179,7 +223,7 @@ class Patient:
         return inside * np.sin(phase).sum(-1), inside * np.cos(phase).sum(-1)
 
 
-def new_patient(rng):
+def new_patient(rng: np.random.Generator) -> Patient:
     """Draw a patient's build, sex, contrast phase and tissue HU."""
     sex = "F" if rng.random() < 0.45 else "M"
     phase = int(rng.choice(3, p=PHASE_SHARES))
@@ -205,7 +249,7 @@ def new_patient(rng):
     return patient
 
 
-def slab(tree, z, thickness):
+def slab(tree: np.ndarray, z: float, thickness: float) -> Iterator[tuple[np.ndarray, float]]:
     """The pieces of a vessel tree inside a slab: list of two (x, y) ends and radius, mm."""
     low = np.minimum(tree[:, 2], tree[:, 5]) - tree[:, 6]
     high = np.maximum(tree[:, 2], tree[:, 5]) + tree[:, 6]
@@ -217,7 +261,9 @@ def slab(tree, z, thickness):
     return zip(ends, radius, strict=True)
 
 
-def draw_tree(canvas, tree, z, hu, background, thickness=5):
+def draw_tree(
+    canvas: "Canvas", tree: np.ndarray, z: float, hu: float, background: float, thickness: float = 5
+) -> None:
     """Draw what a slice shows of a vessel tree: dots and streaks, thin ones fainter."""
     for ends, r in slab(tree, z, thickness):
         shade = background + (hu - background) * min(1, 0.25 + 2.4 * r / thickness)

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from camreader.phantom.anatomy import draw_tree, grow_tree, slab, smooth
+from camreader.phantom.anatomy import Patient, draw_tree, grow_tree, slab, smooth
+from camreader.phantom.scanner import Canvas
 
 
-def lung(p, z, side):
+def lung(p: Patient, z: float, side: int) -> np.ndarray:
     """Outline of one lung at z (n, 2); empty outside 2-275 mm."""
     if not 2 < z < 275:
         return np.empty((0, 2))
@@ -20,10 +21,10 @@ def lung(p, z, side):
     return smooth(centre + (shape - centre) * tip, 1)
 
 
-def lung_tree(p, side):
+def lung_tree(p: Patient, side: int) -> np.ndarray:
     """The lung's vessels as segments (n, 7), grown once per patient."""
 
-    def grow(rng):
+    def grow(rng: np.random.Generator) -> np.ndarray:
         points = rng.uniform((18, -100, 8), (155, 112, 262), (5200, 3))
         narrow = np.clip(points[:, 2] / 50, 0.35, 1)
         a, b = ((half(points[:, 2]) - 22) * narrow for half in (p.half_width, p.half_depth))
@@ -34,7 +35,7 @@ def lung_tree(p, side):
     return p.keep(f"lung tree {side}", grow)
 
 
-def draw_lungs(canvas, p, z):
+def draw_lungs(canvas: Canvas, p: Patient, z: float) -> None:
     for side in (-1, 1):
         outline = lung(p, z, side)
         if not len(outline):
@@ -49,7 +50,7 @@ def draw_lungs(canvas, p, z):
             canvas.stroke(beside, 1.5 * r, -960)
 
 
-def draw_mediastinum(canvas, p, z):
+def draw_mediastinum(canvas: Canvas, p: Patient, z: float) -> None:
     """Fat, heart, great vessels, airway and gullet between the lungs."""
     b = p.half_depth(z) - 20
     w = float(np.interp(z, [0, 30, 60, 110, 210], [44, 32, 33, 36, 36])) * p.number(
@@ -68,7 +69,7 @@ def draw_mediastinum(canvas, p, z):
     draw_nodes(canvas, p, z)
 
 
-def draw_heart(canvas, p, z):
+def draw_heart(canvas: Canvas, p: Patient, z: float) -> None:
     """Heart in its fat: muscle, four chambers with contrast agent."""
     size = np.sqrt(max(0.0, 1 - ((z - 165) / 62) ** 2))
     if size < 0.1:
@@ -89,7 +90,7 @@ def draw_heart(canvas, p, z):
             canvas.fill(p.blob(name, at, np.array(radii) * scale, z, angle, 0.12), p.hu["heart"])
 
 
-def draw_airway(canvas, p, z, muscle):
+def draw_airway(canvas: Canvas, p: Patient, z: float, muscle: float) -> None:
     """Trachea, main bronchi and gullet."""
     gullet = (8, 33 if z < 180 else 28)
     canvas.fill(p.blob("gullet", gullet, (9, 6.5), z, rough=0.12), muscle - 12)
@@ -105,7 +106,7 @@ def draw_airway(canvas, p, z, muscle):
             canvas.fill(p.blob(f"bronchus{side}", at, (8, 6.7), z), -975)
 
 
-def draw_branches(canvas, p, z):
+def draw_branches(canvas: Canvas, p: Patient, z: float) -> None:
     """Above the arch: arteries to head and arms, the veins from them, thyroid."""
     artery, vein = p.hu["aorta"], p.hu["vein"] + 35
     for i, (x, y, r) in enumerate([(-14, -18, 7), (9, -10, 5), (24, 2, 5.5)]):
@@ -118,7 +119,7 @@ def draw_branches(canvas, p, z):
             canvas.fill(p.blob(f"thyroid{side}", (side * 17, 2), (7, 14), z), 110)
 
 
-def draw_aorta(canvas, p, z):
+def draw_aorta(canvas: Canvas, p: Patient, z: float) -> None:
     artery, big = p.hu["aorta"], p.number("aorta", 0.85, 1.15)
     if 62 < z < 80:
         bow = [(-16, -30), (6, -34), (24, -12), (36, 22), (26, 38), (14, 30), (8, 0), (-10, -8)]
@@ -134,7 +135,7 @@ def draw_aorta(canvas, p, z):
         canvas.fill(p.blob("cava", (-36, -16), (8.5, 10), z, rough=0.08), p.hu["vein"] + 45)
 
 
-def draw_hila(canvas, p, z):
+def draw_hila(canvas: Canvas, p: Patient, z: float) -> None:
     """Lung arteries and the roots of the lungs."""
     blood = p.hu["heart"]
     if 92 < z < 120:
@@ -150,7 +151,7 @@ def draw_hila(canvas, p, z):
             )
 
 
-def draw_nodes(canvas, p, z):
+def draw_nodes(canvas: Canvas, p: Patient, z: float) -> None:
     """Normal nodes and thymus strands: small soft spots that are nobody's tumor."""
     spots = p.keep("nodes", lambda rng: rng.uniform((-32, -60, 40, 1.8), (32, 30, 200, 4), (16, 4)))
     for i, (x, y, at, r) in enumerate(spots):

@@ -1,6 +1,8 @@
 """Tumors and cysts of the phantom: where they grow, how well they show, and their exact masks.
 
 Tune difficulty with the constants below: sizes, contrasts, edges.
+
+Tested in tests/phantom/test_write.py, with the files that hold them.
 """
 
 import math
@@ -10,7 +12,9 @@ import numpy as np
 from scipy.ndimage import binary_opening, distance_transform_edt
 
 from camreader.phantom.abdomen import liver
+from camreader.phantom.anatomy import Patient
 from camreader.phantom.chest import lung
+from camreader.phantom.scanner import Canvas
 from camreader.phantom.sites import RANGES, place
 
 SHARES = {  # of patients, by the region of their measured lesion
@@ -71,12 +75,13 @@ class Lesion:
     bumps: np.ndarray  # (5, 3): amplitude, phase, drift with z
     waves: np.ndarray  # (n, 4): wave vector in rad/mm and phase; none in a cyst
 
-    def coverage(self, x, y, z):
+    def coverage(self, x: np.ndarray, y: np.ndarray, z: float) -> np.ndarray:
         """Share 0..1 of each point (arrays x, y in mm) that is lesion, in a slab round z."""
         slab = [self._inside(x, y, z + step)[0] for step in (-1.7, 0, 1.7)]
         return np.mean(slab, axis=0)
 
-    def _inside(self, x, y, z):
+    def _inside(self, x: np.ndarray, y: np.ndarray, z: float) -> tuple[np.ndarray, np.ndarray]:
+        """Share of each point that is lesion, and its depth below the surface in mm."""
         turn, (x0, y0, z0), (a, b, height) = (
             float(self.angle),
             self.centre.tolist(),
@@ -92,12 +97,12 @@ class Lesion:
         depth = (1 - np.sqrt(u * u + v * v + w**4) / bump) * ((a + b) / 2)
         return np.clip(depth / self.edge_mm + 0.5, 0, 1), depth
 
-    def tissue(self, x, y, z):
+    def tissue(self, x: np.ndarray, y: np.ndarray, z: float) -> np.ndarray:
         """HU of the lesion's own tissue at each point: rim, then core."""
         inner = np.clip((self._inside(x, y, z)[1] - RIM_MM) / 0.8 + 0.5, 0, 1)
         return self.rim_hu + (self.core_hu - self.rim_hu) * inner + self._mottle(x, y, z)
 
-    def _mottle(self, x, y, z):
+    def _mottle(self, x: np.ndarray, y: np.ndarray, z: float) -> np.ndarray | float:
         """Deviation in HU at each point: a sum of plane waves, so that slices fit each other."""
         if not len(self.waves):
             return 0.0
@@ -107,7 +112,7 @@ class Lesion:
         return MOTTLE_HU * self.strength * math.sqrt(2 / MOTTLE_WAVES) * total
 
 
-def tumor_hu(rng, p, region):
+def tumor_hu(rng: np.random.Generator, p: Patient, region: str) -> tuple[float, float, float]:
     """HU of a tumor's rim and core in `region`, and the strength of the sign."""
     strength = CONSPICUITY * np.exp(rng.normal(0, CONSPICUITY_SPREAD))
     strength = float(np.clip(strength * (1 if p.phase else WITHOUT_AGENT), *CONSPICUITY_RANGE))
@@ -122,14 +127,22 @@ def tumor_hu(rng, p, region):
     return float(rim), float(max(core, LOWEST_HU)), strength
 
 
-def cyst_hu(rng, p):
+def cyst_hu(rng: np.random.Generator, p: Patient) -> tuple[float, float, float]:
     """HU of a cyst's wall and water; a few walls show."""
     water = rng.uniform(*CYST_HU)
     shows = rng.random() < CYST_RIM_SHARE
     return (p.hu["liver"] + CYST_RIM_STEP if shows else water), water, float("nan")
 
 
-def new_lesion(rng, p, number, kind, region, z, annotated):
+def new_lesion(
+    rng: np.random.Generator,
+    p: Patient,
+    number: int,
+    kind: str,
+    region: str,
+    z: float,
+    annotated: bool,
+) -> Lesion | None:
     """A lesion of `region` at level z; None where the patient has no room for one."""
     low, high = DIAMETER_RANGE
     diameter = np.clip(DIAMETER_MM * np.exp(rng.normal(0, DIAMETER_SPREAD)), low, high)
@@ -156,7 +169,7 @@ def new_lesion(rng, p, number, kind, region, z, annotated):
     return Lesion(number, kind, region, annotated, centre, radii, *hu, edge, turn, bumps, waves)
 
 
-def mottle_waves(rng, count):
+def mottle_waves(rng: np.random.Generator, count: int) -> np.ndarray:
     """Wave vectors (rad/mm) of random direction and wavelength, and phases: (count, 4)."""
     vectors = rng.normal(size=(count, 3))
     lengths = 2 * np.pi / rng.uniform(*MOTTLE_MM, count)
@@ -164,7 +177,7 @@ def mottle_waves(rng, count):
     return np.column_stack([vectors, rng.uniform(0, 2 * np.pi, count)])
 
 
-def new_lesions(rng, p, region, z):
+def new_lesions(rng: np.random.Generator, p: Patient, region: str, z: float) -> list[Lesion]:
     """All tumors and cysts near the level z of the patient's measured lesion, which is first."""
     plans = [("tumor", region, z, True)]
     for _ in range(rng.choice(len(OTHERS), p=OTHERS)):
@@ -178,7 +191,7 @@ def new_lesions(rng, p, region, z):
             level = rng.uniform(*RANGES[organ])
             if abs(level - z) < 50:
                 plans.append(("cyst", organ, level, False))
-    found = []
+    found: list[Lesion] = []
     for kind, where, level, annotated in plans:
         lesion = new_lesion(rng, p, len(found) + 1, kind, where, level, annotated)
         if lesion is not None and not any(_touch(lesion, other) for other in found):
@@ -186,9 +199,9 @@ def new_lesions(rng, p, region, z):
     return found
 
 
-def _touch(one, other):
+def _touch(one: Lesion, other: Lesion) -> bool:
     gap = (one.centre - other.centre) / (one.radii.max() + other.radii.max())
-    return np.linalg.norm(gap) < 1.25
+    return bool(np.linalg.norm(gap) < 1.25)
 
 
 ALLOWED_HU = {  # what a lesion may replace; vessels full of contrast, bone and gas stay
@@ -201,7 +214,7 @@ ALLOWED_HU = {  # what a lesion may replace; vessels full of contrast, bone and 
 }
 
 
-def paint(image, canvas, p, z, lesion):
+def paint(image: np.ndarray, canvas: Canvas, p: Patient, z: float, lesion: Lesion) -> np.ndarray:
     """Paint `lesion` into drawn HU (size, size), in place; returns its mask on this slice.
 
     The mask (bool, size x size) holds the pixels that are at least half lesion; empty where the
@@ -226,7 +239,7 @@ def paint(image, canvas, p, z, lesion):
     return empty
 
 
-def _part(canvas, lesion):
+def _part(canvas: Canvas, lesion: Lesion) -> tuple[slice, slice]:
     """The rows and columns (two slices) of the canvas that the lesion can reach."""
     reach = 1.5 * lesion.radii[:2].max() + 3
     middle = (lesion.centre[:2] @ canvas.turn - canvas.corner) / canvas.pixel_mm
@@ -235,7 +248,14 @@ def _part(canvas, lesion):
     return slice(y0, y1), slice(x0, x1)
 
 
-def _room(image, canvas, p, z, region, part):
+def _room(
+    image: np.ndarray,
+    canvas: Canvas,
+    p: Patient,
+    z: float,
+    region: str,
+    part: tuple[slice, slice],
+) -> np.ndarray:
     """Where in `part` of the slice a lesion of `region` may grow: bool."""
     if region == "lung":
         inside = canvas.mask([lung(p, z, -1), lung(p, z, 1)])
@@ -247,7 +267,7 @@ def _room(image, canvas, p, z, region, part):
     return (image[part] > low) & (image[part] < high)
 
 
-def contrast(image, before, mask, pixel_mm):
+def contrast(image: np.ndarray, before: np.ndarray, mask: np.ndarray, pixel_mm: float) -> float:
     """Mean HU of the painted lesion minus the median of the ring 2-6 mm around it, no noise."""
     reach = round(6 / pixel_mm) + 2
     y, x = np.nonzero(mask)

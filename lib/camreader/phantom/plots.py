@@ -1,13 +1,21 @@
-"""Is the phantom believable? Phantom beside real slices, and their statistics together."""
+"""Is the phantom believable? Phantom beside real slices, and their statistics together.
+
+Tested in tests/browser/test_report.py, on a report whose notebook 01 draws both figures.
+"""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from camreader.cohorts import pixels, windows
 from camreader.common import style
+from camreader.common.study import Study
 from camreader.phantom import realism as likeness
 from camreader.phantom import scanner
 
@@ -16,13 +24,13 @@ SHOWN = ("lung", "mediastinum", "liver", "kidney", "pelvis")  # one phantom slic
 PHANTOM, REAL = "#0072B2", "0.25"
 
 
-def source(study):
+def source(study: Study) -> Path | None:
     """The phantom's folder, or None where the cohort is no phantom."""
     card = study.card
     return Path(card["source"]) if card.get("synthetic") else None
 
 
-def phantom_slices(folder):
+def phantom_slices(folder: Path | str) -> list[Path]:
     """Paths of one key slice per region of SHOWN, as far as the phantom has them."""
     lesions = likeness.read_truth(folder)[1]
     keys = lesions[lesions.key == 1].drop_duplicates("region").set_index("region")
@@ -30,7 +38,7 @@ def phantom_slices(folder):
     return [Path(folder) / f"Images_png/{row.series}/{row.slice:03d}.png" for row in rows]
 
 
-def real_slices(folder, count=3):
+def real_slices(folder: Path | str | None, count: int = 3) -> list[Path]:
     """Paths of `count` real slices, one per series first; [] where there is no such folder."""
     series = sorted((Path(folder) / "Images_png").glob("*")) if folder else []
     stacks = [sorted(one.glob("*.png")) for one in series]
@@ -41,7 +49,7 @@ def real_slices(folder, count=3):
     return [stack[len(stack) // 2 if not turn else -turn] for stack, turn in picks]
 
 
-def realism(study, real_folder=None):
+def realism(study: Study, real_folder: Path | str | None = None) -> Figure:
     """Phantom beside real slices in three windows; phantom alone where no real slice is at hand."""
     folder = source(study)
     if folder is None:
@@ -65,14 +73,16 @@ def realism(study, real_folder=None):
     return figure
 
 
-def sample(folder, count=120):
+def sample(folder: Path | str, count: int = 120) -> list[np.ndarray]:
     """HU of up to `count` slices spread evenly over a DeepLesion-like folder."""
     paths = sorted((Path(folder) / "Images_png").glob("*/*.png"))
     step = max(1, math.ceil(len(paths) / count))
     return [pixels.read_hu(path) for path in paths[::step]]
 
 
-def statistics(study, real_folder=None):
+def statistics(
+    study: Study, real_folder: Path | str | None = None
+) -> tuple[Figure, pd.DataFrame | None]:
     """Noise, size and contrast of the phantom against the real ones: figure and table.
 
     Real numbers are those published or measured on DeepLesion (`likeness`); where real slices are
@@ -82,7 +92,7 @@ def statistics(study, real_folder=None):
     if folder is None:
         return style.refusal("This cohort is real: there is no phantom to compare"), None
     slices = sample(folder)
-    real = sample(real_folder) if real_slices(real_folder) else []
+    real = sample(real_folder) if real_folder and real_slices(real_folder) else []
     sds = np.array([likeness.noise_sd(hu) for hu in slices])
     figure, axes = plt.subplots(2, 2, figsize=(8.4, 6))
     _spectra(axes[0, 0], slices, real)
@@ -94,7 +104,7 @@ def statistics(study, real_folder=None):
     return figure, likeness.comparison(folder, sds)
 
 
-def _spectra(ax, slices, real):
+def _spectra(ax: Axes, slices: list[np.ndarray], real: list[np.ndarray]) -> None:
     f, power = likeness.noise_spectrum(slices)
     ax.plot(f, power, "o-", color=PHANTOM, ms=4, label=f"phantom, {len(slices)} slices")
     if real:
@@ -107,7 +117,7 @@ def _spectra(ax, slices, real):
     ax.legend(frameon=False)
 
 
-def _noise(ax, sds, real):
+def _noise(ax: Axes, sds: np.ndarray, real: Sequence[float]) -> None:
     ax.hist(sds[np.isfinite(sds)], bins=20, color=PHANTOM, alpha=0.75, label="phantom slices")
     _band(ax, likeness.REAL_NOISE_SD, "real: median, 5–95 %")
     if real:
@@ -116,8 +126,8 @@ def _noise(ax, sds, real):
     _legend_above(ax)
 
 
-def _sizes(ax, diameters):
-    bins = np.geomspace(5, 100, 24)
+def _sizes(ax: Axes, diameters: pd.Series) -> None:
+    bins = np.geomspace(5, 100, 24).tolist()
     ax.hist(diameters, bins=bins, color=PHANTOM, alpha=0.75, label=f"phantom, n = {len(diameters)}")
     _band(ax, likeness.REAL_DIAMETER_MM, "real: median, 5–95 %")
     ax.set(xscale="log", xlabel="long axis of measured lesions, mm", ylabel="lesions", title="Size")
@@ -126,21 +136,21 @@ def _sizes(ax, diameters):
     _legend_above(ax)
 
 
-def _contrasts(ax, contrast):
-    bins = np.arange(-120, 80, 8)
+def _contrasts(ax: Axes, contrast: pd.Series) -> None:
+    bins = list(range(-120, 80, 8))
     ax.hist(contrast, bins=bins, color=PHANTOM, alpha=0.75, label=f"phantom, n = {len(contrast)}")
     _band(ax, likeness.REAL_LIVER_HU, "real: median, quartiles")
     ax.set(xlabel="liver lesion minus ring, HU", ylabel="lesions", title="Liver lesion contrast")
     _legend_above(ax)
 
 
-def _band(ax, quantiles, label):
+def _band(ax: Axes, quantiles: Sequence[float], label: str) -> None:
     low, middle, high = quantiles
     ax.axvspan(low, high, color=REAL, alpha=0.12, lw=0)
     ax.axvline(middle, color=REAL, lw=1.5, label=label)
 
 
-def _legend_above(ax):
+def _legend_above(ax: Axes) -> None:
     """A legend in headroom of its own: over the bars it could not be read."""
     ax.set_ylim(top=1.45 * ax.get_ylim()[1])
     ax.legend(frameon=False, loc="upper left", fontsize=8)

@@ -4,10 +4,12 @@ Real numbers were measured on DeepLesion: noise on its slices, sizes and contras
 lesions. How often a neighbour hides a lesion is in `labels`.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from camreader.common.errors import DataError
 
@@ -17,14 +19,14 @@ REAL_LIVER_HU = (-52.0, -35.0, -23.0)  # lesion minus surrounding ring: quartile
 BLOCK = 16  # pixels a side of the blocks that noise is measured in
 
 
-def flat_blocks(hu, block=BLOCK, quietest=0.25):
+def flat_blocks(hu: np.ndarray, block: int = BLOCK, quietest: float = 0.25) -> np.ndarray:
     """The quietest soft-tissue blocks of a slice, each less its plane: (n, block, block) HU.
 
     Blocks lie wholly between -50 and 200 HU. Structure only adds variance, so the quietest quarter
     is nearest to pure noise; its SD is a little below the noise's, alike for real and synthetic.
     """
     rows, columns = (n // block * block for n in hu.shape)
-    tiles = hu[:rows, :columns].reshape(rows // block, block, -1, block).swapaxes(1, 2)
+    tiles: np.ndarray = hu[:rows, :columns].reshape(rows // block, block, -1, block).swapaxes(1, 2)
     tiles = tiles.reshape(-1, block, block).astype(float)
     soft = (tiles.min((1, 2)) > -50) & (tiles.max((1, 2)) < 200)
     tiles = tiles[soft]
@@ -36,13 +38,15 @@ def flat_blocks(hu, block=BLOCK, quietest=0.25):
     return tiles[order[: max(1, int(len(order) * quietest))]] if len(order) else tiles
 
 
-def noise_sd(hu):
+def noise_sd(hu: np.ndarray) -> float:
     """Noise of one slice in HU: median SD of its flat blocks; NaN where it has none."""
     blocks = flat_blocks(hu)
     return float(np.median(blocks.std((1, 2)))) if len(blocks) else float("nan")
 
 
-def noise_spectrum(slices, block=BLOCK):
+def noise_spectrum(
+    slices: Iterable[np.ndarray], block: int = BLOCK
+) -> tuple[np.ndarray, np.ndarray]:
     """Radial noise power of HU slices: (f in cycles per pixel, power with mean 1)."""
     blocks = np.concatenate([flat_blocks(hu, block) for hu in slices])
     power = (
@@ -55,7 +59,7 @@ def noise_spectrum(slices, block=BLOCK):
     return counts / block, radial / radial.mean()
 
 
-def read_truth(folder):
+def read_truth(folder: Path | str) -> list[pd.DataFrame]:
     """The phantom's slice_truth.csv and lesion_truth.csv; DataError where missing."""
     tables = []
     for name in ("slice_truth.csv", "lesion_truth.csv"):
@@ -66,7 +70,7 @@ def read_truth(folder):
     return tables
 
 
-def comparison(folder, sds):
+def comparison(folder: Path | str, sds: ArrayLike) -> pd.DataFrame:
     """Quantiles of the phantom beside the real ones: quantity, quantiles, phantom, real, n."""
     lesions = read_truth(folder)[1]
     measured = lesions[lesions.key == 1]

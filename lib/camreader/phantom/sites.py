@@ -1,8 +1,14 @@
-"""Where in a patient of the phantom tumors and cysts may grow."""
+"""Where in a patient of the phantom tumors and cysts may grow.
+
+Tested in tests/phantom/test_write.py, with the lesions placed there.
+"""
+
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
 from camreader.phantom.abdomen import dome, liver
+from camreader.phantom.anatomy import Patient
 from camreader.phantom.chest import lung
 
 RANGES = {  # mm down from the lung tips: where each region's lesions may sit
@@ -17,7 +23,7 @@ RANGES = {  # mm down from the lung tips: where each region's lesions may sit
 }
 
 
-def contains(outline, x, y):
+def contains(outline: np.ndarray, x: float, y: float) -> bool:
     """Whether the polygon (n, 2) holds the point: even-odd rule."""
     if len(outline) < 3:
         return False
@@ -29,7 +35,7 @@ def contains(outline, x, y):
     return bool((crosses & left).sum() % 2)
 
 
-def in_organ(p, region, x, y, z):
+def in_organ(p: Patient, region: str, x: float, y: float, z: float) -> bool:
     """Whether a point of the patient is in lung or liver; True for regions without an outline."""
     if region == "lung":
         side = 1 if x > 0 else -1
@@ -39,7 +45,9 @@ def in_organ(p, region, x, y, z):
     return True
 
 
-def place(rng, p, region, z, radius):
+def place(
+    rng: np.random.Generator, p: Patient, region: str, z: float, radius: float
+) -> np.ndarray | None:
     """A centre (x, y) for a lesion of `region` at level z, or None where none fits."""
     for _ in range(60):
         x, y = PLACES[region](rng, p, z)
@@ -50,50 +58,50 @@ def place(rng, p, region, z, radius):
     return None
 
 
-def _side(rng):
+def _side(rng: np.random.Generator) -> int:
     return 1 if rng.random() < 0.5 else -1
 
 
-def _lung(rng, p, z):
+def _lung(rng: np.random.Generator, p: Patient, z: float) -> tuple[float, float]:
     return _side(rng) * rng.uniform(38, 130) * p.width, rng.uniform(-80, 80)
 
 
-def _liver(rng, p, z):
+def _liver(rng: np.random.Generator, p: Patient, z: float) -> tuple[float, float]:
     return rng.uniform(-135, 50) * p.width, rng.uniform(-85, 70)
 
 
-def _mediastinum(rng, p, z):
+def _mediastinum(rng: np.random.Generator, p: Patient, z: float) -> np.ndarray:
     stations = [(-20, -12), (-24, 4), (22, -6), (-4, -52), (6, 24), (-42, 14), (44, 16), (12, -48)]
     return np.array(stations[rng.integers(len(stations))]) + rng.normal(0, 4, 2)
 
 
-def _abdomen(rng, p, z):
+def _abdomen(rng: np.random.Generator, p: Patient, z: float) -> tuple[float, float]:
     if rng.random() < 0.5:  # beside the great vessels
         return rng.choice([-34, -6, 26]) + rng.normal(0, 4), rng.uniform(2, 26)
     return rng.uniform(-70, 70), rng.uniform(-58, -5)
 
 
-def _pelvis(rng, p, z):
+def _pelvis(rng: np.random.Generator, p: Patient, z: float) -> tuple[float, float]:
     if rng.random() < 0.5:  # along the iliac vessels
         return _side(rng) * rng.uniform(48, 72), rng.uniform(-15, 30)
     return rng.uniform(-45, 45), rng.uniform(-45, 40)
 
 
-def _soft_tissue(rng, p, z):
+def _soft_tissue(rng: np.random.Generator, p: Patient, z: float) -> np.ndarray:
     outline = p.wall(z, -rng.uniform(-8, 0.8 * p.fat_mm))
     return outline[rng.integers(len(outline))]
 
 
-def _kidney(rng, p, z):
+def _kidney(rng: np.random.Generator, p: Patient, z: float) -> tuple[float, float]:
     turn, side = rng.uniform(0, 2 * np.pi), _side(rng)
     return side * 62 * p.width + 17 * np.cos(turn), 42 + 20 * np.sin(turn)
 
 
-def _bone(rng, p, z):
+def _bone(rng: np.random.Generator, p: Patient, z: float) -> tuple[float, float]:
     return rng.uniform(-11, 11), 58 + (p.depth - 1) * 90 + rng.uniform(-8, 8)
 
 
-PLACES = {
+PLACES: dict[str, Callable[[np.random.Generator, Patient, float], Iterable[float]]] = {
     "lung": _lung,
     "liver": _liver,
     "mediastinum": _mediastinum,

@@ -1,4 +1,10 @@
-"""The phantom's tables: DeepLesion's own columns, and the truth that the real files lack."""
+"""The phantom's tables: DeepLesion's own columns, and the truth that the real files lack.
+
+Tested in tests/phantom/test_write.py, with the images they tell of.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +17,11 @@ from camreader.common.storage import write_table
 from camreader.common.tables import REGIONS
 from camreader.phantom.lesions import contrast
 
+if TYPE_CHECKING:
+    from camreader.phantom.anatomy import Patient
+    from camreader.phantom.lesions import Lesion
+    from camreader.phantom.write import Plan, Scene
+
 STEP_MM = 5  # slice grid
 LESION_COLUMNS = (
     *annotations.LESION_COLUMNS,
@@ -18,7 +29,16 @@ LESION_COLUMNS = (
 )  # of the tumor's sign; empty for cysts
 
 
-def lesion_row(plan, index, lesion, mask, ids, image, before, scene):
+def lesion_row(
+    plan: "Plan",
+    index: int,
+    lesion: "Lesion",
+    mask: np.ndarray,
+    ids: np.ndarray,
+    image: np.ndarray,
+    before: np.ndarray,
+    scene: "Scene",
+) -> dict[str, Any] | None:
     """A lesion's row on one slice, with its measured diameters in pixels; None where unseen."""
     if lesion.kind == "tumor":
         mask = ids == lesion.number
@@ -47,7 +67,7 @@ def lesion_row(plan, index, lesion, mask, ids, image, before, scene):
     }
 
 
-def diameters(mask):
+def diameters(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """RECIST diameters of a mask: two (2, 2) arrays of x, y ends, the longest line and the
     longest one across it (Eisenhauer 2009, Eur J Cancer 45:228)."""
     points = np.argwhere(mask)[:, ::-1].astype(float)
@@ -59,11 +79,19 @@ def diameters(mask):
     s, t = points @ along, points @ across
     bins = np.rint(s).astype(int)
     width = {b: np.ptp(t[bins == b]) for b in np.unique(bins)}
-    best = np.flatnonzero(bins == max(width, key=width.get))
+    best = np.flatnonzero(bins == max(width, key=width.__getitem__))
     return long_axis, points[[best[np.argmin(t[best])], best[np.argmax(t[best])]]]
 
 
-def record(plan, rng, scene, patient, lesions, found, indices):
+def record(
+    plan: "Plan",
+    rng: np.random.Generator,
+    scene: "Scene",
+    patient: "Patient",
+    lesions: "list[Lesion]",
+    found: list[dict[str, Any]],
+    indices: list[int],
+) -> dict[str, Any]:
     """All table rows of one patient, ready for JSON."""
     keys = {}
     for lesion in lesions:
@@ -91,11 +119,11 @@ def record(plan, rng, scene, patient, lesions, found, indices):
     }
 
 
-def _text(*values):
+def _text(*values: float) -> str:
     return ", ".join(f"{value:.6g}" for value in values)
 
 
-def _info(plan, row, about):
+def _info(plan: "Plan", row: dict[str, Any], about: dict[str, Any]) -> list[Any]:
     """One row of DL_info.csv, coordinates counted from 1 as DeepLesion does."""
     ends = np.array(row["axes"]).reshape(4, 2) + 1
     low, high = ends.min(0) - BOX_MARGIN, ends.max(0) + BOX_MARGIN
@@ -112,7 +140,7 @@ def _info(plan, row, about):
     ]  # fmt: skip
 
 
-def write_tables(folder, records):
+def write_tables(folder: Path, records: list[dict[str, Any]]) -> None:
     for name, key, columns in (
         ("lesion_truth.csv", "lesions", LESION_COLUMNS),
         ("slice_truth.csv", "slices", annotations.SLICE_COLUMNS),

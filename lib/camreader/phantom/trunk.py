@@ -1,13 +1,16 @@
 """The trunk's wall: skin, fat, muscles and bones, from shoulders to hips."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from camreader.phantom.anatomy import BACK, ellipse, smooth
+from camreader.phantom.anatomy import BACK, Patient, ellipse, smooth
+from camreader.phantom.scanner import Canvas
 
 CORTEX, SPONGE = 520, 200  # HU of compact and of spongy bone
 
 
-def draw_skin(canvas, p, z):
+def draw_skin(canvas: Canvas, p: Patient, z: float) -> None:
     """Breasts, skin, fat under it, arms beside it."""
     fat = p.fat_at(z)
     if p.sex == "F" and 70 < z < 190:
@@ -18,7 +21,7 @@ def draw_skin(canvas, p, z):
         draw_arms(canvas, p, z)
 
 
-def draw_muscles(canvas, p, z):
+def draw_muscles(canvas: Canvas, p: Patient, z: float) -> None:
     """The wall's flat muscles, fat between them, and what they leave free: the cavity's fat."""
     if z < 270:
         canvas.fill(p.wall(z, 9), p.hu["muscle"] - 8)  # between the ribs
@@ -31,7 +34,7 @@ def draw_muscles(canvas, p, z):
         canvas.fill(p.cavity(z), p.hu["fat"])
 
 
-def draw_chest_muscles(canvas, p, z, side):
+def draw_chest_muscles(canvas: Canvas, p: Patient, z: float, side: int) -> None:
     up = float(np.clip((150 - z) / 110, 0, 1))
     muscle = p.hu["muscle"]
     bulk = p.number("bulk", 0.75, 1.2) * (1 if p.sex == "M" else 0.85)
@@ -52,7 +55,7 @@ def draw_chest_muscles(canvas, p, z, side):
         canvas.stroke(blade[1:], 1.8, SPONGE)
 
 
-def draw_belly_muscles(canvas, p, z, side):
+def draw_belly_muscles(canvas: Canvas, p: Patient, z: float, side: int) -> None:
     muscle = p.hu["muscle"]
     bulk = p.number("bulk", 0.75, 1.2) * float(np.interp(z, [230, 290], [0.5, 1]))
     low = float(np.interp(z, [440, 490], [1, 0.35]))
@@ -64,7 +67,7 @@ def draw_belly_muscles(canvas, p, z, side):
         canvas.fill(p.strip(z, side, 48, 88, 8, 1), muscle - 4)
 
 
-def draw_breasts(canvas, p, z, fat):
+def draw_breasts(canvas: Canvas, p: Patient, z: float, fat: float) -> None:
     scale = np.sqrt(max(0.0, 1 - ((z - 130) / 62) ** 2))
     size = p.number("breast", 0.5, 1.3) * scale
     if size < 0.1:
@@ -81,7 +84,7 @@ def draw_breasts(canvas, p, z, fat):
             canvas.stroke(bend, rng.uniform(1, 5) * scale, rng.uniform(-60, 25))
 
 
-def draw_arms(canvas, p, z):
+def draw_arms(canvas: Canvas, p: Patient, z: float) -> None:
     for side in (-1, 1):
         at = side * (p.half_width(z) + p.fat_mm + 48), 12
         canvas.fill(p.blob(f"arm{side}", at, (44, 48), z), 5)
@@ -91,7 +94,7 @@ def draw_arms(canvas, p, z):
         canvas.disc(*at, 6, 60)
 
 
-def draw_ribs(canvas, p, z):
+def draw_ribs(canvas: Canvas, p: Patient, z: float) -> None:
     """Ribs slope down towards the front, so a slice meets each over a few centimetres."""
     a, b = p.half_width(z) - 15, p.half_depth(z) - 15
     shift, slope = p.number("ribs", 0, 24), p.number("slope", 125, 165)
@@ -112,7 +115,9 @@ def draw_ribs(canvas, p, z):
             canvas.stroke(line, 6, 160)
 
 
-def draw_rib(canvas, p, side, radii, middle, name):
+def draw_rib(
+    canvas: Canvas, p: Patient, side: int, radii: Sequence[float], middle: float, name: str
+) -> None:
     """A rib's cut: a lens along the chest wall, bony behind, cartilage in front."""
     half = p.number(name, 0.028, 0.05) * (1.5 if middle < 0.3 else 1)
     u = np.linspace(-1, 1, 11)
@@ -129,7 +134,7 @@ def draw_rib(canvas, p, side, radii, middle, name):
         canvas.fill(np.vstack([(mid + outward)[inside], (mid - outward)[inside][::-1]]), hu)
 
 
-def draw_back(canvas, p, z):
+def draw_back(canvas: Canvas, p: Patient, z: float) -> None:
     """Back muscles, psoas and, above the sacrum, the vertebra."""
     muscle = p.hu["muscle"]
     for side in (-1, 1):
@@ -140,15 +145,15 @@ def draw_back(canvas, p, z):
                 canvas.fill(p.blob(f"back{i}{side}", at, (rx, ry), z, side * 0.12, 0.07), muscle)
         if z > 300:
             r = float(np.interp(z, [300, 330, 440, 500, 560], [4, 11, 22, 22, 15]))
-            x = float(np.interp(z, [300, 450, 560], [34, 50, 84]))
-            y = float(np.interp(z, [300, 470, 560], [54, 44, -30]))
-            at = side * x, y + p.back
-            canvas.fill(p.blob(f"psoas{side}", at, (r, r * 1.15), z, rough=0.07), muscle)
+            out = float(np.interp(z, [300, 450, 560], [34, 50, 84]))
+            deep = float(np.interp(z, [300, 470, 560], [54, 44, -30]))
+            beside = side * out, deep + p.back
+            canvas.fill(p.blob(f"psoas{side}", beside, (r, r * 1.15), z, rough=0.07), muscle)
     if z < 475:
         draw_vertebra(canvas, p, z, 60 + p.back)
 
 
-def draw_vertebra(canvas, p, z, y):
+def draw_vertebra(canvas: Canvas, p: Patient, z: float, y: float) -> None:
     """Arch with its processes, body or disc, and the canal."""
     size = float(np.interp(z, [0, 430], [0.82, 1.15])) * p.number("spine", 0.93, 1.07)
     spongy = p.number("bone", 130, 240)
@@ -172,7 +177,7 @@ def draw_vertebra(canvas, p, z, y):
     canvas.disc(*canal, 7.5 * size, p.number("canal", 15, 40))
 
 
-def draw_pelvic_wall(canvas, p, z):
+def draw_pelvic_wall(canvas: Canvas, p: Patient, z: float) -> None:
     """Buttocks, hip bones, sacrum."""
     muscle = p.hu["muscle"]
     grow = float(np.clip((z - 440) / 60, 0, 1))
@@ -193,7 +198,7 @@ def draw_pelvic_wall(canvas, p, z):
             canvas.disc(x, at[1] + (4 if x == 0 else -2), 5 * t, 10)
 
 
-def draw_wing(canvas, p, z, side, grow):
+def draw_wing(canvas: Canvas, p: Patient, z: float, side: int, grow: float) -> None:
     """The iliac bone's wing with the iliac muscle inside it."""
     t = float(np.interp(z, [440, 550], [0, 1]))
     wing = np.array(
@@ -210,7 +215,7 @@ def draw_wing(canvas, p, z, side, grow):
     canvas.stroke(line[1:-1], max(width - 4, 1.5), SPONGE)
 
 
-def draw_hip(canvas, p, z, side):
+def draw_hip(canvas: Canvas, p: Patient, z: float, side: int) -> None:
     """Socket and head of the hip, the bones before and behind them."""
     x = side * 88 * p.width
     size = np.sqrt(max(0.05, 1 - ((z - 575) / 30) ** 2))

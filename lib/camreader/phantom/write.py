@@ -7,10 +7,12 @@ says that the folder is whole. A patient whose images are cut short or gone is a
 
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +21,8 @@ from camreader.common.source import code_digest
 from camreader.common.storage import png_is_whole, read_json, write_json
 from camreader.phantom import scanner
 from camreader.phantom.abdomen import draw_slice, draw_table
-from camreader.phantom.anatomy import BACK, new_patient
-from camreader.phantom.lesions import SHARES, new_lesions, paint
+from camreader.phantom.anatomy import BACK, Patient, new_patient
+from camreader.phantom.lesions import SHARES, Lesion, new_lesions, paint
 from camreader.phantom.sites import RANGES
 from camreader.phantom.tables import STEP_MM, lesion_row, record, write_tables
 
@@ -43,22 +45,29 @@ class Plan:
     size: int
 
     @property
-    def series(self):
+    def series(self) -> str:
         return f"{self.number:06d}_01_01"
 
     @property
-    def part(self):
+    def part(self) -> Path:
         return Path(self.folder) / ".parts" / f"{self.number:06d}.json"
 
     @property
-    def whole(self):
+    def whole(self) -> bool:
         """True where all images and masks are on disk and none was cut short."""
         series = [Path(self.folder) / kind / self.series for kind in (IMAGES, MASKS)]
         counts = [sum(map(png_is_whole, folder.glob("*.png"))) for folder in series]
         return counts == [self.slices] * 2
 
 
-def write_phantom(folder, slices=1705, seed=0, size=512, workers=None, progress=True):
+def write_phantom(
+    folder: Path | str,
+    slices: int = 1705,
+    seed: int = 0,
+    size: int = 512,
+    workers: int | None = None,
+    progress: bool = True,
+) -> dict[str, Any]:
     """Write a synthetic DeepLesion into `folder`: images, DL_info.csv and the truth; its card.
 
     Images_png/<series>/<slice>.png are uint16 (HU + 32768), `size` x `size`; Masks_png alike as
@@ -68,7 +77,7 @@ def write_phantom(folder, slices=1705, seed=0, size=512, workers=None, progress=
     since. `workers`: processes, by default one per core. DataError where `folder` holds other data.
     """
     folder = Path(folder)
-    card = {"synthetic": True, "seed": seed, "slices": slices, "size": size}
+    card: dict[str, Any] = {"synthetic": True, "seed": seed, "slices": slices, "size": size}
     card["drawing"] = code_digest("phantom.write", ("phantom", "cohorts"))
     finished = _settle(folder, card)
     plans = _plans(folder, slices, seed, size)
@@ -86,7 +95,7 @@ def write_phantom(folder, slices=1705, seed=0, size=512, workers=None, progress=
     return read_json(folder / "phantom.json")
 
 
-def _settle(folder, card):
+def _settle(folder: Path, card: dict[str, Any]) -> bool:
     """True where the folder is finished; else make it ready, keeping only parts of this card."""
     done, begun = folder / "phantom.json", folder / ".parts" / "card.json"
     for path, finished in ((done, True), (begun, False)):
@@ -106,7 +115,7 @@ def _settle(folder, card):
     return False
 
 
-def _facts(path):
+def _facts(path: Path) -> dict[str, Any]:
     """What a card says; {} where there is none, or where it is damaged."""
     try:
         return read_json(path)
@@ -114,7 +123,7 @@ def _facts(path):
         return {}
 
 
-def _plans(folder, slices, seed, size):
+def _plans(folder: Path, slices: int, seed: int, size: int) -> list[Plan]:
     """One Plan per patient; slice counts sum to `slices`, regions and splits hold their shares."""
     low, high = SLICES_PER_PATIENT
     if slices < low:
@@ -134,14 +143,16 @@ def _plans(folder, slices, seed, size):
     ]
 
 
-def _quota(rng, names, shares, n):
+def _quota(
+    rng: np.random.Generator, names: Sequence[Any], shares: Sequence[float], n: int
+) -> list[Any]:
     """List of n names in their shares, as exactly as n allows, in random order."""
     edges = np.rint(np.cumsum(shares) / np.sum(shares) * n).astype(int)
     which = np.searchsorted(edges, np.arange(n), side="right")
     return [names[i] for i in rng.permutation(which)]
 
 
-def _draw_all(plans, workers, progress):
+def _draw_all(plans: list[Plan], workers: int | None, progress: bool) -> None:
     workers = workers or len(os.sched_getaffinity(0))
     report = _progress_bar(len(plans)) if progress and plans else lambda done: None
     if workers == 1 or len(plans) < 2:
@@ -154,12 +165,12 @@ def _draw_all(plans, workers, progress):
             report(done)
 
 
-def _progress_bar(total):
+def _progress_bar(total: int) -> Callable[[int], None]:
     from tqdm.auto import tqdm
 
     bar = tqdm(total=total, desc="phantom", unit="patient")
 
-    def report(done):
+    def report(done: int) -> None:
         bar.update(1)
         if done == total:
             bar.close()
@@ -167,7 +178,7 @@ def _progress_bar(total):
     return report
 
 
-def draw_patient(plan):
+def draw_patient(plan: Plan) -> None:
     """Draw one patient's slices and write them, their masks and, last, the part file."""
     rng = np.random.default_rng([plan.seed, plan.number])
     patient = new_patient(rng)
@@ -184,7 +195,9 @@ def draw_patient(plan):
     write_json(rows, plan.part)
 
 
-def _measured_lesion(plan, rng, patient):
+def _measured_lesion(
+    plan: Plan, rng: np.random.Generator, patient: Patient
+) -> "tuple[float, list[Lesion], Scene]":
     """Level, lesions and scene of a patient whose first lesion can be seen on its key slice."""
     while True:
         z = rng.uniform(*RANGES[plan.region])
@@ -200,7 +213,7 @@ def _measured_lesion(plan, rng, patient):
             return z, lesions, scene
 
 
-def _index(z):
+def _index(z: float) -> int:
     return round(z / STEP_MM) + 12
 
 
@@ -209,17 +222,19 @@ class Scene:
     """How one series was acquired."""
 
     pixel_mm: float
-    centre: tuple
+    centre: tuple[float, ...]
     sd: float
     turn: float
     table_y: float
-    table: list
+    table: list[tuple[float, float, float, float]]
 
-    def canvas(self, size):
+    def canvas(self, size: int) -> scanner.Canvas:
         return scanner.Canvas(self.pixel_mm, self.centre, size, self.turn)
 
 
-def new_scene(rng, patient, lesion, z, size):
+def new_scene(
+    rng: np.random.Generator, patient: Patient, lesion: Lesion, z: float, size: int
+) -> Scene:
     """Field of view around the patient (sometimes zoomed), dose, table."""
     broad = 2 * (patient.half_width(z) + patient.fat_at(z)) + 10
     field = np.clip(broad * rng.uniform(0.98, 1.22), 512 * 0.55, 512 * 0.98)
@@ -235,7 +250,7 @@ def new_scene(rng, patient, lesion, z, size):
     return Scene(field / size, tuple(centre), sd, rng.normal(0, 0.03), back, _table(rng))
 
 
-def _table(rng):
+def _table(rng: np.random.Generator) -> list[tuple[float, float, float, float]]:
     """Arcs of one of three kinds of table: thin shell, double shell, short bright cradle."""
     kind, hu = rng.integers(3), rng.uniform(-700, -300)
     if kind == 2:
@@ -244,7 +259,15 @@ def _table(rng):
     return shell + [(rng.uniform(14, 30), 200, 1.8, hu - 100)] * int(kind)
 
 
-def _draw_slice(plan, rng, patient, lesions, scene, z, index):
+def _draw_slice(
+    plan: Plan,
+    rng: np.random.Generator,
+    patient: Patient,
+    lesions: list[Lesion],
+    scene: Scene,
+    z: float,
+    index: int,
+) -> list[dict[str, Any]]:
     """Draw and write one slice and its mask; its rows for lesion_truth.csv."""
     canvas = scene.canvas(plan.size)
     draw_table(canvas, scene.table_y, scene.table)
@@ -252,13 +275,13 @@ def _draw_slice(plan, rng, patient, lesions, scene, z, index):
     image = canvas.read(partial(patient.bend, z=z))
     wall = ~canvas.mask([patient.cavity(z)])
     image += scanner.strands(rng, image, scene.pixel_mm, wall)
-    before, ids, rows = image.copy(), np.zeros(image.shape, np.uint8), []
+    before, ids, painted = image.copy(), np.zeros(image.shape, np.uint8), []
     for lesion in sorted(lesions, key=lambda one: one.kind):  # tumors over cysts
         mask = paint(image, canvas, patient, z, lesion)
         if lesion.kind == "tumor":
             ids[mask] = lesion.number
-        rows.append((lesion, mask))
-    rows = [lesion_row(plan, index, *row, ids, image, before, scene) for row in rows]
+        painted.append((lesion, mask))
+    rows = [lesion_row(plan, index, *one, ids, image, before, scene) for one in painted]
     name = f"{plan.series}/{index:03d}.png"
     scanner.write_png(ids, Path(plan.folder) / MASKS / name)
     hu = scanner.scan(rng, image, scene.pixel_mm, scene.sd)

@@ -1,13 +1,17 @@
 """The claims ledger: what the paper claims, what its own data say, what this run measured.
 
-data/published/claims.csv lists every numeric or directional claim in our words and names the
-check that recomputes it; the verdict comes from the check, never from the file. Notebook 05
+data/published/claims.csv lists every numeric or directional claim in our words, with a few of the
+paper's own, and names the check that recomputes it; the verdict comes from the check, never from
+the file. `basis` says whether the paper states the claim, whether it is our reading of it, or
+arithmetic; rows of one `fact` say the same and are counted once (`by_fact`). Notebook 05
 writes the ledger without this run, so that it is the same on every machine; as a program
 (`camreader claims --reports reports`) this module adds what the run measured.
 """
 
+from argparse import ArgumentParser, Namespace
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pandera.pandas as pa
@@ -18,10 +22,14 @@ from camreader.common.storage import read_table
 from camreader.common.study import Study
 from camreader.common.tables import check
 from camreader.published import numbers, readings
+from camreader.published.paper import Paper
+from camreader.published.verdicts import Finding, by_fact, kind
 
+__all__ = ["by_fact", "kind", "ledger", "read_claims", "with_this_run"]
 LEDGER = "claims_published"
 CHECKS = {check.__name__: check for check in (*readings.CHECKS, *numbers.CHECKS)}
 NOT_MEASURED = "not measured in this run"
+STATED = ("id", "section", "place", "claim", "quote", "published", "basis", "fact")
 
 
 class Claims(pa.DataFrameModel):
@@ -31,12 +39,15 @@ class Claims(pa.DataFrameModel):
     section: Series[str]
     place: Series[str]
     claim: Series[str]
+    quote: Series[str]
     published: Series[str]
+    basis: Series[str] = pa.Field(isin=("stated", "our reading", "arithmetic"))
+    fact: Series[str]
     check: Series[str]
     argument: Series[str]
 
 
-def read_claims(folder="../data/published"):
+def read_claims(folder: str | Path = "../data/published") -> pd.DataFrame:
     """The list of claims (one row each), checked; DataError names an unknown check."""
     path = Path(folder) / "claims.csv"
     read_table(path)  # for its words where the file is missing or broken
@@ -48,19 +59,18 @@ def read_claims(folder="../data/published"):
     return claims
 
 
-def ledger(paper, claims):
+def ledger(paper: Paper, claims: pd.DataFrame) -> pd.DataFrame:
     """Every claim with its recomputed value, interval, n, verdict and reason: one row each."""
     rows = []
     for claim in claims.itertuples(index=False):
         finding = _recomputed(paper, claim)
-        stated = {name: getattr(claim, name) for name in ("id", "section", "place", "claim")}
-        rows.append({**stated, "published": claim.published, **asdict(finding)})
+        rows.append({name: getattr(claim, name) for name in STATED} | asdict(finding))
     frame = pd.DataFrame(rows).astype({"n": "Int64"})
     order = ["recomputed", "value", "low", "high", "n", "verdict", "reason"]
-    return frame[["id", "section", "place", "claim", "published", *order]]
+    return frame[[*STATED, *order]]
 
 
-def _recomputed(paper, claim):
+def _recomputed(paper: Paper, claim: Any) -> Finding:
     """The Finding of one claim; DataError for an argument that its check does not know."""
     try:
         return CHECKS[claim.check](paper, claim.argument, claim.published)
@@ -70,20 +80,15 @@ def _recomputed(paper, claim):
         raise DataError(words, **place, found=claim.argument) from error
 
 
-def kind(verdict):
-    """A verdict without its n, for counting: "not supported at n = 16" -> "not supported"."""
-    return verdict.split(" at n = ")[0]
-
-
 @dataclass(frozen=True)
 class Measure:
     """Where a run keeps one quantity: a table of reports/tables, the row's cells, the column."""
 
     table: str
-    where: dict = field(default_factory=dict)
+    where: dict[str, Any] = field(default_factory=dict)
     column: str = "value"
 
-    def read(self, folder):
+    def read(self, folder: str | Path) -> str:
         """The quantity in words with its interval and n, or words on why there is none."""
         path = Path(folder) / f"{self.table}.csv"
         if not path.exists():
@@ -98,7 +103,7 @@ class Measure:
             return f"{NOT_MEASURED}: {self.table} has no {self.column} where {sought}"
         return self._words(rows.iloc[0])
 
-    def _words(self, row):
+    def _words(self, row: pd.Series) -> str:
         value = row[self.column]
         if pd.isna(value):
             note = row.get("note", "")
@@ -109,21 +114,30 @@ class Measure:
         return f"{100 * value:.1f} % ({limits}{n})"
 
 
-def _metric(name, protocol="paper", run="final"):
+def _metric(name: str, protocol: str = "paper", run: str = "final") -> Measure:
     return Measure("03_metrics", {"metric": name, "protocol": protocol, "run": run})
 
 
-def region(name, protocol="paper"):
+def region(name: str, protocol: str = "paper") -> Measure:
     """Accuracy of the network trained on one region alone."""
     return Measure("06_regions", {"region": name, "protocol": protocol}, "accuracy")
 
 
 MAP_HIT = Measure("04_localisation", {"method": "gradcam", "kind": "all"}, "hit")
+DIFFERENCES = {  # best of several: answered by what the others hit minus what Grad-CAM hits
+    f"{words} minus Grad-CAM": Measure(
+        MAP_HIT.table, {"method": name, "kind": "all"}, "hit_minus_gradcam"
+    )
+    for name, words in (("gradcam_pp", "Grad-CAM++"), ("cam", "CAM"), ("saliency", "saliency"))
+}
+FAITHFUL = Measure("04_faithfulness", {"method": "gradcam"}, "insertion")
 MAP_NEAR = Measure(MAP_HIT.table, MAP_HIT.where, "hit_near")  # at most 1/16 of the side away
 HIDDEN = Measure("01_label_rules", {"rule": "neighbour", "distance_mm": 0.0}, "share")
 MEASURED = {  # claim -> what this run measured of the same quantity, each named in words
-    "cited-ms": {"Grad-CAM on the lesion": MAP_HIT},
-    "cited-chest": {"Grad-CAM on the lesion": MAP_HIT},
+    "cited-ms": {"Grad-CAM on the lesion": MAP_HIT} | DIFFERENCES,
+    "cited-chest": {"Grad-CAM on the lesion": MAP_HIT} | DIFFERENCES,
+    "benefit-localisation": {"Grad-CAM on the lesion": MAP_HIT} | DIFFERENCES,
+    "benefit-faithful": {"Grad-CAM, insertion": FAITHFUL},
     "labels": {"neighbours that hide a lesion": HIDDEN},
     "labels-incomplete": {"neighbours that hide a lesion": HIDDEN},
     "threshold": {"paper": _metric("accuracy")},
@@ -146,7 +160,7 @@ MEASURED = {  # claim -> what this run measured of the same quantity, each named
 }
 
 
-def with_this_run(frame, folder):
+def with_this_run(frame: pd.DataFrame, folder: str | Path) -> pd.DataFrame:
     """The ledger with a column `this_run`: what the tables in `folder` say of each claim."""
     said = []
     for name in frame["id"]:
@@ -158,12 +172,12 @@ def with_this_run(frame, folder):
     return frame.assign(this_run=said)
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     """Arguments of `camreader claims`."""
     parser.add_argument("--reports", default="reports", help="folder with tables/ (default here)")
 
 
-def run(options):
+def run(options: Namespace) -> None:
     """Add this run's measurements to notebook 05's ledger: reports/tables/claims.csv."""
     study = Study(reports=options.reports)
     published = read_table(study.tables / f"{LEDGER}.csv")

@@ -2,13 +2,25 @@
 
 A check takes the typed paper and a claim's argument and published value, and returns a
 `Finding`, as in `reading_checks`.
+
+Tested in tests/published/test_claims.py: each check by the verdicts it gives on the paper as it is
+and with cells changed.
 """
+
+from typing import Any
 
 import numpy as np
 from sklearn.metrics import log_loss
 
 from camreader.common.errors import DataError
-from camreader.published.paper import image_totals, matching_counts, nearest_counts
+from camreader.published.paper import (
+    Paper,
+    batch_sizes,
+    image_totals,
+    matching_counts,
+    mean_of_batches,
+    nearest_counts,
+)
 from camreader.published.verdicts import (
     CONTRADICTED,
     REPRODUCED,
@@ -20,8 +32,10 @@ from camreader.published.verdicts import (
 )
 from camreader.statistics.intervals import newcombe, wilson
 
+STOPPED = "Reached because training went on until it was, not measured on untouched images."
 
-def unrecorded(paper, argument, _):
+
+def unrecorded(paper: Paper, argument: str, _: str) -> Finding:
     """A claim that rests on something the paper does not give."""
     rows = [paper.statement(name) for name in argument.split("; ")]
     given = [row["quantity"] for row in rows if row["status"] != "missing"]
@@ -31,24 +45,24 @@ def unrecorded(paper, argument, _):
     return Finding("not possible", UNCHECKABLE, f"Not given: {missing}.")
 
 
-def final_test(paper):
+def final_test(paper: Paper) -> tuple[int, int]:
     """(k, n) of the final test set: the only counts with the stated errors and percentage."""
     errors = int(paper.number("final_errors"))
     counts = matching_counts(paper.statement("final_percent")["value"], n_max=2000)
     fits = counts[counts["n"] - counts["k"] == errors]
     if len(fits) != 1:
         raise DataError("The test set is not determined", found=fits.to_numpy().tolist())
-    return tuple(int(x) for x in fits.iloc[0])
+    return int(fits["k"].iloc[0]), int(fits["n"].iloc[0])
 
 
-def final_accuracy(paper, *_):
+def final_accuracy(paper: Paper, *_: str) -> Finding:
     """Is there exactly one count of images with this percentage and number of errors?"""
     k, n = final_test(paper)
-    reason = f"With {n - k} errors only n = {n} rounds to it: {k} of {n}."
+    reason = f"With {n - k} errors only n = {n} rounds to it: {k} of {n}. {STOPPED}"
     return share(k, n, f"{k} of {n} = {100 * k / n:.2f} %", REPRODUCED, reason)
 
 
-def final_errors(paper, _, published):
+def final_errors(paper: Paper, _: str, published: str) -> Finding:
     """The same count seen from the errors."""
     k, n = final_test(paper)
     verdict = verdict_of(n - k == int(published))
@@ -56,15 +70,15 @@ def final_errors(paper, _, published):
     return share(n - k, n, f"{n - k} of {n}", verdict, reason)
 
 
-def passes_threshold(paper, threshold, _):
+def passes_threshold(paper: Paper, threshold: str, _: str) -> Finding:
     """Did the test set itself pass the threshold?"""
     (k, n), wanted = final_test(paper), paper.number(threshold) / 100
     verdict = verdict_of(k / n >= wanted)
-    reason = f"{k / n:.2%} on this test set, which is also what stopped the training."
+    reason = f"{k / n:.2%} on this test set. {STOPPED}"
     return share(k, n, f"{k} of {n}", verdict, reason)
 
 
-def true_accuracy(paper, threshold, _):
+def true_accuracy(paper: Paper, threshold: str, _: str) -> Finding:
     """Is the accuracy behind the sample at least the threshold? Wilson's lower limit decides."""
     (k, n), wanted = final_test(paper), paper.number(threshold) / 100
     proportion = wilson(k, n)
@@ -75,19 +89,20 @@ def true_accuracy(paper, threshold, _):
     return share(k, n, f"{k} of {n}", verdict, reason)
 
 
-def untouched_test(paper, stopping, _):
+def untouched_test(paper: Paper, stopping: str, _: str) -> Finding:
     """An accuracy on the set that stopped the training is no test on unseen images."""
     used = paper.statement(stopping)["value"]
     k, n = final_test(paper)
     if used == "test":
         reason = (
-            "The test set decided when to sample anew, retrain and stop; no other set is named."
+            "The Results say the opposite: images were sampled anew and the network trained until "
+            "the test set reached its accuracy."
         )
         return share(k, n, "stopped on the test set", CONTRADICTED, reason)
     return share(k, n, f"stopped on the {used} set", REPRODUCED, "The test set was left alone.")
 
 
-def same_statement(paper, argument, _):
+def same_statement(paper: Paper, argument: str, _: str) -> Finding:
     """Two places that should say the same."""
     rows = [paper.statement(name) for name in argument.split("; ")]
     said = [row["value"] for row in rows]
@@ -96,26 +111,28 @@ def same_statement(paper, argument, _):
     return Finding(", ".join(said), verdict, reason)
 
 
-def image_total(paper, about, _):
+def image_total(paper: Paper, about: str, _: str) -> Finding:
     """All images, from the test images and their share; "about" allows 5 %."""
     stated, n = paper.number(about), final_test(paper)[1]
     low, high = image_totals(n, paper.number("test_percent"))
     close = low <= 1.05 * stated and high >= 0.95 * stated
-    reason = f"{n} test images are {paper.number('test_percent'):.0f} % of {low} to {high} images."
+    reason = f"{n} test images are {paper.number('test_percent'):.0f} % of {low} to {high} images "
+    reason += "(taking the split as stated: the two claims are checked against each other)."
     verdict = verdict_of(close)
     return Finding(f"{low} to {high}", verdict, reason, (low + high) / 2, low, high)
 
 
-def split_share(paper, percent, _):
+def split_share(paper: Paper, percent: str, _: str) -> Finding:
     """The share of test images among about 1700; whole images and "about" allow 5 %."""
     n, total = final_test(paper)[1], int(paper.number("images_about"))
     found, stated = n / total, paper.number(percent) / 100
     verdict = verdict_of(abs(found / stated - 1) <= 0.05)
-    reason = f"{n} test images of about {total}."
+    reason = f"{n} test images of about {total} (taking that number as stated: the two claims are "
+    reason += "checked against each other)."
     return Finding(f"{found:.1%}", verdict, reason, found, n=total)
 
 
-def printed_percent(paper, argument):
+def printed_percent(paper: Paper, argument: str) -> str:
     """A printed percentage as text: "table2 first accuracy_percent" or "text lung_percent"."""
     where, *names = argument.split()
     if where == "text":
@@ -123,32 +140,88 @@ def printed_percent(paper, argument):
     return paper.cells(2)[0].loc[names[0], names[1]]
 
 
-def granularity(paper, argument, _):
-    """Can any count out of the test set, or out of up to 400, round to the printed percentage?"""
+def granularity(paper: Paper, argument: str, _: str) -> Finding:
+    """Can a count out of the test set round to the printed percentage? Else, a mean of batches?
+
+    An accuracy averaged over batches is no count of images: batch sizes that give both printed
+    accuracies of Table 2 are named, for then nothing speaks against the same test set.
+    """
+    percent, n = printed_percent(paper, argument), final_test(paper)[1]
+    if n in set(matching_counts(percent, n_max=n)["n"]):
+        k = int(matching_counts(percent, n_max=n).set_index("n").loc[n, "k"])
+        return share(k, n, f"{k} of {n}", REPRODUCED, f"It fits the {n} images.")
+    near = nearest_counts(percent, n, n).iloc[0]
+    reason = f"The nearest with {n} images is {int(near['k'])}, {100 * near['k'] / n:.3f} %."
+    both = paper.cells(2)[0]["accuracy_percent"].tolist()
+    sizes = batch_sizes(both, n)
+    if not sizes:
+        words = f"{reason} Nor is it a mean over batches of one size: another set was used."
+        return Finding(f"no count of {n}", CONTRADICTED, words, n=n)
+    chance = 100 * np.prod([_share_that_fits(p, n, sizes) for p in both])
+    listed = " and ".join(map(str, sizes)) if len(sizes) < 4 else f"{len(sizes)} sizes"
+    reason += f" Means over batches of {listed} give both accuracies of Table 2; two random "
+    reason += f"percentages near them would fit one of these with about {chance:.1f} %."
+    verdict = f"no count of the {n} images; fits averages over batches of {_usual(sizes)}"
+    return Finding(f"no count of {n}", verdict, reason, n=n)
+
+
+def _usual(sizes: list[int]) -> int:
+    """The batch size somebody would choose: a power of two where there is one."""
+    return next((b for b in sizes if b & (b - 1) == 0), sizes[0])
+
+
+def _share_that_fits(
+    percent: str, n: int, sizes: list[int], around: float = 1.0, step: float = 0.001
+) -> float:
+    """Share of the printable percentages within `around` points that the first size can give."""
+    near = np.arange(float(percent) - around, float(percent) + around, step)
+    return float(np.mean([bool(mean_of_batches(f"{p:.3f}", n, _usual(sizes))) for p in near]))
+
+
+def own_count(paper: Paper, argument: str, _: str) -> Finding:
+    """A percentage of a set of its own, whose size is not printed: which counts can it be?"""
     percent, n_test = printed_percent(paper, argument), final_test(paper)[1]
-    counts = matching_counts(percent, n_max=400)
-    if n_test in set(counts["n"]):
-        k = int(counts.set_index("n").loc[n_test, "k"])
-        return share(k, n_test, f"{k} of {n_test}", REPRODUCED, f"It fits the {n_test} images.")
-    near = nearest_counts(percent, n_test, n_test).iloc[0]
-    reason = (
-        f"The nearest with {n_test} images is {int(near['k'])}, {100 * near['k'] / n_test:.3f} %."
-    )
-    if counts.empty:
-        first = matching_counts(percent, n_max=2000).iloc[0]
-        text = f"no count up to 400; first {first['k']} of {first['n']}"
-        return Finding(
-            text,
-            CONTRADICTED,
-            f"{reason} Another set was used, or batches were averaged.",
-            n=n_test,
-        )
-    text = ", ".join(f"{k} of {n}" for k, n in counts.to_numpy())
-    k, n = (int(x) for x in counts.iloc[0])
-    return share(k, n, text, CONTRADICTED, f"{reason} Another set was used.")
+    first = matching_counts(percent, n_max=2000).iloc[0]
+    k, n = int(first["k"]), int(first["n"])
+    text = f"no count up to {n - 1}, first {k} of {n}"
+    if n <= n_test:
+        return share(k, n, f"{k} of {n} or more", REPRODUCED, f"{k} of {n} images round to it.")
+    reason = f"Tested on its own set, whose size is not printed. A count needs {n} images or more; "
+    reason += "an average over batches does not."
+    return Finding(text, f"no count of up to {n - 1} images", reason)
 
 
-def adds_up(paper, run, _):
+def small_sample(paper: Paper, argument: str, _: str) -> Finding:
+    """Can the sample be small, if the percentage is a count of it?"""
+    first = matching_counts(printed_percent(paper, argument), n_max=2000).iloc[0]
+    n, total = int(first["n"]), int(paper.number("images_about"))
+    if n <= 50:
+        return Finding(f"{n} images or more", REPRODUCED, f"{n} images can give the percentage.")
+    reason = f"As a count the printed percentage needs {n} test images or more, of about {total} "
+    reason += "in all: no small sample. Only as an average over batches can it be one."
+    return Finding(f"{n} images or more", "no count of a small sample", reason)
+
+
+def all_compared(paper: Paper, method: str, _: str) -> Finding:
+    """Did every cited paper compare methods, and find this one best?"""
+    table = paper.cells(1)[0]
+    several = table["methods"].str.contains(";").fillna(False)
+    best = (table["best_method"] == method).fillna(False) & several
+    alone = ", ".join(f"[{row}]" for row in table.index[~several])
+    k, n = int(best.sum()), len(table)
+    reason = f"{alone} tested {method} alone and ranks nothing." if alone else "All ranked methods."
+    return share(k, n, f"{k} of {n}", verdict_of(k == n), f"{reason} By the paper's own Table 1.")
+
+
+def no_such_label(paper: Paper, quantity: str, _: str) -> Finding:
+    """Does the data set lack such a label?"""
+    row = paper.statement(quantity)
+    found = int(float(row["value"]))
+    text = f"{found} such labels"
+    return Finding(text, verdict_of(found == 0), f"{row['place']}: {row['words']}.")
+
+
+def adds_up(paper: Paper, run: str, _: str) -> Finding:
     """Accuracy and error rate of one run."""
     row = paper.cells(2)[0].loc[run]
     total = round(float(row["accuracy_percent"]) + float(row["test_error_percent"]), 6)
@@ -156,7 +229,7 @@ def adds_up(paper, run, _):
     return Finding(f"{total:g} %", verdict, "The two printed numbers were added.", total / 100)
 
 
-def better(paper, argument, _):
+def better(paper: Paper, argument: str, _: str) -> Finding:
     """Is the second accuracy higher? A test needs the counts behind both percentages."""
     percents = [printed_percent(paper, part) for part in argument.split("; ")]
     n, gap = final_test(paper)[1], float(percents[1]) - float(percents[0])
@@ -173,7 +246,7 @@ def better(paper, argument, _):
     return Finding(text, verdict, reason, d.value, d.low, d.high, n)
 
 
-def perfect_score(paper, argument, _):
+def perfect_score(paper: Paper, argument: str, _: str) -> Finding:
     """100 % of an unknown number: how many images would it take to beat the overall accuracy?"""
     percent, n_name = argument.split("; ")
     k, n = final_test(paper)
@@ -186,7 +259,7 @@ def perfect_score(paper, argument, _):
     return share(right, liver, f"{right} of {liver}", REPRODUCED, "The count is given.")
 
 
-def hidden_lesions(paper, percent, _):
+def hidden_lesions(paper: Paper, percent: str, _: str) -> Finding:
     """Do slices that no key slice marks hold a lesion all the same?"""
     beside = paper.number(percent) / 100
     free, n = (int(paper.number(name)) for name in ("slices_lesion_free", "slices_annotated"))
@@ -200,18 +273,18 @@ def hidden_lesions(paper, percent, _):
     return Finding(text, verdict_of(beside > 0), reason, beside)
 
 
-def gradient_weight(*_):
+def gradient_weight(*_: Any) -> Finding:
     """Equation (1) against Selvaraju et al. 2017, equation 1: the spatial mean of the gradient."""
     gradient = np.array([[1.0, 2.0], [3.0, 4.0]])
     printed, original = gradient.size * gradient, gradient.mean()
     same = np.allclose(printed, original)
-    reason = "The original weight is the mean of the gradient, sum / Z; in our copy it has "
-    reason += f"neither sum nor 1/Z and is one number per pixel (example: mean {original:g}, "
+    reason = "The original weight is the mean of the gradient, sum / Z; in the text we have there "
+    reason += f"is neither sum nor 1/Z, one number per pixel (example: mean {original:g}, "
     reason += f"printed {printed.min():g} to {printed.max():g})."
     return Finding("mean of the gradient", verdict_of(same), reason)
 
 
-def cross_entropy(*_):
+def cross_entropy(*_: Any) -> Finding:
     """Equation (2) against scikit-learn's log loss, on five fixed answers."""
     y, p = np.array([1, 0, 1, 1, 0]), np.array([0.9, 0.2, 0.6, 0.99, 0.5])
     printed = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
@@ -231,6 +304,10 @@ CHECKS = (
     image_total,
     split_share,
     granularity,
+    own_count,
+    small_sample,
+    all_compared,
+    no_such_label,
     adds_up,
     better,
     perfect_score,

@@ -53,18 +53,18 @@ class Paper:
     table3: pd.DataFrame
     text: pd.DataFrame
 
-    def cells(self, number):
+    def cells(self, number: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Table 1, 2 or 3 as (values, statuses): frames in the paper's own layout."""
         return wide(getattr(self, f"table{number}"))
 
-    def statement(self, quantity):
+    def statement(self, quantity: str) -> pd.Series:
         """The row of text.csv for one quantity; DataError where there is none."""
         rows = self.text[self.text["quantity"] == quantity]
         if rows.empty:
             raise DataError("Unknown quantity", file="text.csv", column="quantity", found=quantity)
         return rows.iloc[0]
 
-    def number(self, quantity):
+    def number(self, quantity: str) -> float:
         """A quantity of the running text as a number; DataError where the paper gives none."""
         row = self.statement(quantity)
         found = "missing" if row["status"] == "missing" else row["value"]
@@ -74,27 +74,27 @@ class Paper:
             place = {"file": "text.csv", "row": quantity, "column": "value"}
         raise DataError("Not a number", **place, found=found)
 
-    def readings(self):
+    def readings(self) -> pd.DataFrame:
         """Table 3 as (16, 5) values: label, cnn, reader, finding, helpfulness (NA = missing)."""
         return self.cells(3)[0]
 
 
-def load(folder="../data/published"):
+def load(folder: str | Path = "../data/published") -> Paper:
     """Read and check the typed tables; DataError names the file, row and column at fault."""
-    folder = Path(folder)
-    tables = [_read(folder / f"table{number}.csv", Cells) for number in (1, 2, 3)]
-    paper = Paper(*tables, _read(folder / "text.csv", Statements))
-    _check_missing(paper, folder)
-    _check_readings(paper, folder / "table3.csv")
+    place = Path(folder)
+    first, second, third = (_read(place / f"table{number}.csv", Cells) for number in (1, 2, 3))
+    paper = Paper(first, second, third, _read(place / "text.csv", Statements))
+    _check_missing(paper, place)
+    _check_readings(paper, place / "table3.csv")
     return paper
 
 
-def _read(path, schema):
+def _read(path: Path, schema: type[pa.DataFrameModel]) -> pd.DataFrame:
     read_table(path)  # for its words where the file is missing or broken
     return check(pd.read_csv(path, dtype=str), schema, file=path)  # as text: digits matter
 
 
-def _check_missing(paper, folder):
+def _check_missing(paper: Paper, folder: Path) -> None:
     """A missing cell must be empty and a printed one filled, save a finding no one named."""
     for name in ("table1", "table2", "table3", "text"):
         frame = getattr(paper, name)
@@ -112,7 +112,7 @@ def _check_missing(paper, folder):
             )
 
 
-def _check_readings(paper, file):
+def _check_readings(paper: Paper, file: Path) -> None:
     allowed = dict.fromkeys(("label", "cnn", "reader"), (TUMOR, NO_TUMOR))
     readings = paper.readings()
     for column, values in (allowed | {"helpfulness": HELPFULNESS}).items():
@@ -124,7 +124,7 @@ def _check_readings(paper, file):
             )
 
 
-def wide(cells):
+def wide(cells: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(values, statuses): the table as printed, one column per `column`, rows in file order."""
     if cells.duplicated(["row", "column"]).any():
         twice = cells[cells.duplicated(["row", "column"])].iloc[0]
@@ -140,7 +140,7 @@ def wide(cells):
     return tuple(frames)
 
 
-def with_status(values, statuses):
+def with_status(values: pd.DataFrame, statuses: pd.DataFrame) -> pd.DataFrame:
     """One frame: every column followed by its status column, for reports/tables."""
     both = {}
     for column in values:
@@ -148,7 +148,7 @@ def with_status(values, statuses):
     return pd.DataFrame(both).rename_axis("row").reset_index()
 
 
-def counts(readings):
+def counts(readings: pd.DataFrame) -> dict[str, int]:
     """The Discussion's three counts of a table of readings: who agrees with whom, how often."""
     return {
         "reader_equals_label": int((readings["reader"] == readings["label"]).sum()),
@@ -161,7 +161,7 @@ def counts(readings):
 STATED_COUNTS = {"reader_equals_label": 12, "reader_equals_cnn": 12, "cnn_differs_from_label": 2}
 
 
-def enumerate_row16(paper):
+def enumerate_row16(paper: Paper) -> pd.DataFrame:
     """Every pair of answers that image 16 could have had, and whether it fits the text.
 
     Frame (4, 6): cnn, reader, the three counts over all 16 images, fits. Exactly one row fits;
@@ -182,7 +182,7 @@ def enumerate_row16(paper):
     return frame
 
 
-def completions(readings):
+def completions(readings: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Both tables that the missing helpfulness of image 16 allows, by that answer.
 
     The text (4 Discussion) says that no image was "not helpful", which leaves Yes and Some.
@@ -194,7 +194,7 @@ def completions(readings):
     return filled
 
 
-def matching_counts(percent, n_max=400, n_min=1):
+def matching_counts(percent: str, n_max: int = 400, n_min: int = 1) -> pd.DataFrame:
     """Every (k, n) with n_min <= n <= n_max whose k/n rounds to the printed percentage.
 
     `percent` is the text as printed ("85.414"): its digits set the rounding. A value half-way
@@ -215,14 +215,36 @@ def matching_counts(percent, n_max=400, n_min=1):
     return pd.DataFrame(found, columns=["k", "n"])
 
 
-def nearest_counts(percent, n_max=400, n_min=1):
+def batch_sizes(percents: list[str], n: int) -> list[int]:
+    """Batch sizes b (2 <= b < n) of which every printed percentage can be the mean over batches.
+
+    The mean of the percentages of n // b full batches and the rest, each of whole images, as a
+    training loop prints it that averages over batches. `percents` as printed.
+    """
+    return [b for b in range(2, n) if all(mean_of_batches(p, n, b) for p in percents)]
+
+
+def mean_of_batches(percent: str, n: int, size: int) -> bool:
+    """Whether a mean over batches of `size` of n images can round to the printed percentage."""
+    full, rest = divmod(n, size)
+    number = full + (rest > 0)
+    decimals = len(str(percent).partition(".")[2])
+    half = 0.5 * 10 ** -(decimals + 2) + 1e-12
+    last = np.arange(rest + 1) / rest if rest else np.zeros(1)
+    needed = float(percent) / 100 * number - last  # of the full batches' shares, summed
+    right = np.round(needed * size)  # the whole number of images that comes nearest
+    fits = np.abs(right / size - needed) <= half * number
+    return bool((fits & (right >= 0) & (right <= full * size)).any())
+
+
+def nearest_counts(percent: str, n_max: int = 400, n_min: int = 1) -> pd.DataFrame:
     """For each n, the k whose percentage comes nearest: frame k, n, gap in percentage points."""
     n = pd.Series(range(n_min, n_max + 1))
     k = (float(percent) / 100 * n).round().astype(int)
     return pd.DataFrame({"k": k, "n": n, "gap": (100 * k / n - float(percent)).abs()})
 
 
-def image_totals(n_test, test_percent=20):
+def image_totals(n_test: int, test_percent: float = 20) -> tuple[int, int]:
     """(lowest, highest) number of images of which `test_percent` % can be `n_test`.
 
     A splitter may round down or up, so a total counts if either rounding gives n_test.

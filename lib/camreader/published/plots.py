@@ -1,12 +1,17 @@
 """Figures of notebook 05: the published readings, their agreement and the claims ledger."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from camreader.common.style import NO_TUMOR, SOUND, TUMOR
-from camreader.published.claims import kind
 from camreader.published.paper import matching_counts, nearest_counts
+from camreader.published.verdicts import kind
 
 PATTERNS = {  # who stands alone, and the colour of that row
     "all three agree": "#E8F1EC",
@@ -18,6 +23,7 @@ VERDICTS = {
     "reproduced": "#009E73",
     "consistent, one cell missing": "#8FD3B8",
     "not supported": "#E69F00",
+    "no count of the images": "#CC79A7",
     "contradicted": "#D55E00",
     "cannot be checked": "#B0B0B0",
 }
@@ -31,7 +37,7 @@ COLUMNS = {
 WIDTHS = (0.9, 1.7, 1.7, 1.9, 3.1, 2.2)
 
 
-def _source(figure):
+def _source(figure: Figure) -> Figure:
     """The words that say where the numbers come from, as `style.label_cohort` does for slices."""
     figure.set_layout_engine("constrained", rect=(0, 0.025, 1, 0.975))  # room for the words
     words = "published numbers: Applied Sciences 2022, 12, 7748"
@@ -39,14 +45,14 @@ def _source(figure):
     return figure
 
 
-def who_stands_alone(row):
+def who_stands_alone(row: pd.Series) -> str:
     """The name in PATTERNS for one row of Table 3."""
     if row["label"] == row["cnn"]:
         return "all three agree" if row["reader"] == row["label"] else "radiologist alone"
     return "label alone" if row["reader"] == row["cnn"] else "network alone"
 
 
-def table3(values, statuses):
+def table3(values: pd.DataFrame, statuses: pd.DataFrame) -> Figure:
     """Table 3 as a picture: rows coloured by who stands alone, doubtful cells hatched."""
     figure, axes = plt.subplots(figsize=(9, 6.4))
     edges = np.concatenate([[0], np.cumsum(WIDTHS)])
@@ -69,22 +75,28 @@ def table3(values, statuses):
     return _source(figure)
 
 
-def _words(value, status, column):
+def _words(value: Any, status: str, column: str) -> str:
     if status == "missing":
         return "Yes or Some" if column == "helpfulness" else "missing"
     return value if isinstance(value, str) else ""
 
 
-def _cell(axes, x, y, width, text, colour, status):
+def _cell(
+    axes: Axes, x: float, y: float, width: float, text: str, colour: str, status: str
+) -> None:
     hatch = {"inferred": "///", "missing": "xxx"}.get(status)
-    style = {"facecolor": colour, "edgecolor": "0.7" if hatch else "white", "hatch": hatch}
+    style: dict[str, Any] = {
+        "facecolor": colour,
+        "edgecolor": "0.7" if hatch else "white",
+        "hatch": hatch,
+    }
     axes.add_patch(Rectangle((x, y), width, 1, linewidth=1, **style))
     weight = {"Has Tumor": TUMOR, "No Tumor": NO_TUMOR}.get(text, "0.15")
     box = {"facecolor": colour, "edgecolor": "none", "pad": 1.5} if hatch else None
     axes.text(x + 0.1, y + 0.5, text, va="center", color=weight, bbox=box)
 
 
-def agreement(frame):
+def agreement(frame: pd.DataFrame) -> Figure:
     """Forest plot of agreement statistics: one row each, hollow where no interval exists."""
     order = ["raw agreement", "Gwet's AC1", "Cohen's kappa", "Fleiss's kappa"]
     order += ["Krippendorff's alpha", "sensitivity", "specificity"]
@@ -105,7 +117,7 @@ def agreement(frame):
     return _source(figure)
 
 
-def _estimate(axes, row, y):
+def _estimate(axes: Axes, row: Any, y: float) -> None:
     defined = not np.isnan(row.low)
     face = SOUND if defined else "white"
     if defined:
@@ -116,7 +128,7 @@ def _estimate(axes, row, y):
     axes.text(1.08, y, words, va="center", size="small")
 
 
-def claims(ledger):
+def claims(ledger: pd.DataFrame) -> Figure:
     """How many claims of each section got which verdict."""
     table = ledger.assign(kind=ledger["verdict"].map(kind))
     sections = list(dict.fromkeys(table["section"]))
@@ -130,17 +142,17 @@ def claims(ledger):
         left = left + np.asarray(widths)
     axes.set(xlabel=f"claims (of {len(ledger)})")
     axes.margins(x=0.02)
-    figure.legend(loc="outside upper center", ncols=5, frameon=False)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
     return _source(figure)
 
 
-def granularity(percents, n_test, n_max=400):
+def granularity(percents: dict[str, str], n_test: int, n_max: int = 400) -> Figure:
     """For each printed percentage: how near can a count of n images come?
 
     A dot per n; those under the line round to the printed digits and are marked.
     """
-    shape = {"nrows": len(percents), "sharex": True, "figsize": (9, 1.75 * len(percents))}
-    figure, all_axes = plt.subplots(**shape)
+    size = (9, 1.75 * len(percents))
+    figure, all_axes = plt.subplots(nrows=len(percents), sharex=True, figsize=size)
     for axes, (title, percent) in zip(all_axes, percents.items(), strict=True):
         near, fits = nearest_counts(percent, n_max), matching_counts(percent, n_max)
         axes.semilogy(near["n"], near["gap"].clip(1e-5), ".", color="0.7", markersize=3)

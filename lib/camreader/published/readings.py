@@ -2,9 +2,16 @@
 
 A check takes the typed paper and a claim's argument and published value, and returns a
 `Finding`. No check knows its verdict beforehand: change a cell of table3.csv and it moves.
+
+Tested in tests/published/test_claims.py: each check by the verdicts it gives on the paper as it is
+and with cells changed.
 """
 
-from camreader.published.paper import NO_TUMOR, TUMOR, completions
+from dataclasses import replace
+
+import pandas as pd
+
+from camreader.published.paper import NO_TUMOR, TUMOR, Paper, completions
 from camreader.published.verdicts import (
     ALPHA,
     CONSISTENT,
@@ -35,20 +42,20 @@ QUESTIONS = {  # yes or no, for each row of Table 3 concerned; NA where a cell i
 }
 
 
-def ask(paper, question):
+def ask(paper: Paper, question: str) -> pd.Series:
     """A question of QUESTIONS put to Table 3: nullable booleans by image number."""
     return QUESTIONS[question](paper.readings()).astype("boolean")
 
 
-def _where_known(answer, cell):
+def _where_known(answer: pd.Series, cell: pd.Series) -> pd.Series:
     return answer.astype("boolean").where(cell.notna())
 
 
-def _images(answer):
+def _images(answer: pd.Series) -> str:
     return ", ".join(str(image) for image in answer.index[answer.fillna(False)])
 
 
-def rows_listed(paper, _, published):
+def rows_listed(paper: Paper, _: str, published: str) -> Finding:
     """How many images does Table 3 list?"""
     n, status = len(paper.readings()), paper.cells(3)[1]
     whole = int(status[["label", "cnn", "reader", "helpfulness"]].eq("printed").all(axis=1).sum())
@@ -56,7 +63,7 @@ def rows_listed(paper, _, published):
     return Finding(f"{n} images", verdict_of(n == int(published)), reason, n=n)
 
 
-def count(paper, question, published):
+def count(paper: Paper, question: str, published: str) -> Finding:
     """How many images? A missing cell leaves a range, and the verdict says so."""
     answer = ask(paper, question)
     known, k, total = int(answer.notna().sum()), int(answer.sum()), len(answer)
@@ -68,7 +75,7 @@ def count(paper, question, published):
     return share(k, known, text, verdict, f"{reason}{_inferred_part(paper, answer)}")
 
 
-def _inferred_part(paper, answer):
+def _inferred_part(paper: Paper, answer: pd.Series) -> str:
     """Words on how much of a count rests on inferred cells; empty where nothing does."""
     inferred = paper.cells(3)[1].eq("inferred").any(axis=1).reindex(answer.index) & answer.notna()
     if not inferred.any():
@@ -77,7 +84,7 @@ def _inferred_part(paper, answer):
     return f" The printed rows alone: {printed}; image {_images(inferred)} is inferred."
 
 
-def images(paper, question, published):
+def images(paper: Paper, question: str, published: str) -> Finding:
     """Which images? The printed list against the list from Table 3."""
     answer = ask(paper, question)
     found = _images(answer)
@@ -89,7 +96,7 @@ def images(paper, question, published):
     return share(int(answer.sum()), len(answer), found or "none", verdict_of(not parts), reason)
 
 
-def answers(paper, argument, _):
+def answers(paper: Paper, argument: str, _: str) -> Finding:
     """One row of Table 3 as the text describes it: "6: label=No Tumor; reader=Has Tumor"."""
     image, _, pairs = argument.partition(": ")
     wanted = dict(pair.split("=") for pair in pairs.split("; "))
@@ -101,15 +108,15 @@ def answers(paper, argument, _):
     return Finding(text, verdict, reason, n=1)
 
 
-def occurs(paper, question, _):
+def occurs(paper: Paper, question: str, _: str) -> Finding:
     """Does it happen at all?"""
     answer = ask(paper, question)
     k, n = int(answer.sum()), len(answer)
-    verdict = verdict_of(k)
+    verdict = verdict_of(k > 0)
     return share(k, n, f"{k} of {n}", verdict, f"It is so in images: {_images(answer) or 'none'}.")
 
 
-def majority(paper, question, _):
+def majority(paper: Paper, question: str, _: str) -> Finding:
     """More often than not? Both answers that the missing cell allows must say so."""
     column = {
         name: QUESTIONS[question](t).sum() for name, t in completions(paper.readings()).items()
@@ -122,7 +129,18 @@ def majority(paper, question, _):
     return Finding(text, verdict, reason, ks[0] / n, low, high, n)
 
 
-def more_helpful(paper, argument, _):
+def known_majority(paper: Paper, question: str, _: str) -> Finding:
+    """More often than not, among the answers that are known?"""
+    answer = ask(paper, question)
+    k, known, total = int(answer.sum()), int(answer.notna().sum()), len(answer)
+    p = wilson(k, known)
+    verdict = REPRODUCED if p.low > 0.5 else CONTRADICTED if p.high < 0.5 else unsupported(known)
+    unknown = f" ({total - known} unknown)" if total > known else ""
+    reason = f"The interval reaches from {p.low:.1%} to {p.high:.1%}: one reader, {total} images."
+    return share(k, known, f"{k} of {known}{unknown}", verdict, reason)
+
+
+def more_helpful(paper: Paper, argument: str, _: str) -> Finding:
     """Is "Yes" more frequent where the first question holds than where the second does?
 
     The missing helpfulness is tried both ways; the completion kinder to the claim decides.
@@ -136,7 +154,27 @@ def more_helpful(paper, argument, _):
     return _more_often(tables)
 
 
-def cysts_called_tumor(paper, *_):
+def three_cases(paper: Paper, argument: str, _: str) -> Finding:
+    """The same of the images that the text names, and of all that fit the two questions."""
+    first, second, named = argument.split("; ")
+    images = [int(image) for image in named.split(", ")]
+    t = paper.readings()
+    groups = [QUESTIONS[question](t) for question in (first, second)]
+    tables = []
+    for chosen in (t.index.isin(images), True):
+        inside, outside = (group & chosen for group in groups)
+        concerned = t[inside | outside]
+        tables.append((concerned["helpfulness"] == "Yes", inside[concerned.index]))
+    found = _more_often(tables[:1])
+    if found.verdict == UNCHECKABLE:
+        return found
+    every = two_groups(*tables[1])
+    more = f"all such images: {every['k1']} of {every['n1']} against {every['k2']} of {every['n2']}"
+    reason = f"{found.reason} Of {more}, p = {every['p']:.3f}."
+    return replace(found, recomputed=f"images {named}: {found.recomputed}", reason=reason)
+
+
+def cysts_called_tumor(paper: Paper, *_: str) -> Finding:
     """Does the network call cysts a tumor more often than the reader's other tumor-free images?"""
     t = paper.readings()
     free = t[t["reader"] == NO_TUMOR]
@@ -144,7 +182,7 @@ def cysts_called_tumor(paper, *_):
     return _more_often([(free["cnn"] == TUMOR, free["finding"] == "Cyst")], calls)
 
 
-def _more_often(tables, remark=""):
+def _more_often(tables: list[tuple[pd.Series, pd.Series]], remark: str = "") -> Finding:
     """Finding from (outcome, group) pairs, one per way to fill a missing cell; Fisher's test."""
     if any(len(group) == 0 or group.nunique() < 2 for _, group in tables):
         reason = f"One of the two kinds of image does not occur.{remark}"
@@ -160,7 +198,7 @@ def _more_often(tables, remark=""):
     return Finding(text, verdict, reason, d.value, d.low, d.high, n)
 
 
-def false_negatives(paper, *_):
+def false_negatives(paper: Paper, *_: str) -> Finding:
     """A claim about the network's false negatives needs the network to say "no tumor"."""
     t = paper.readings()
     negative = int((t["cnn"] == NO_TUMOR).sum())
@@ -175,7 +213,7 @@ def false_negatives(paper, *_):
     return Finding(text, unsupported(missed), f"{missed} false negatives were read.", n=len(t))
 
 
-def both_errors(paper, *_):
+def both_errors(paper: Paper, *_: str) -> Finding:
     """Were both kinds of the network's errors shown? Only the answered images are printed."""
     t = paper.readings()
     wrong = t[t["cnn"] != t["label"]]
@@ -187,7 +225,7 @@ def both_errors(paper, *_):
     return Finding(text, verdict, reason, n=len(t))
 
 
-def agree_plus_differ(paper, _, published):
+def agree_plus_differ(paper: Paper, _: str, published: str) -> Finding:
     """Do the stated agreeing and differing diagnoses make up all of them?"""
     agreeing, differing = (int(x) for x in published.split(" = ")[0].split(" + "))
     total = int(paper.number("readings"))
@@ -198,7 +236,7 @@ def agree_plus_differ(paper, _, published):
     return Finding(f"{agreeing} + {differing} of {total}", verdict, reason, n=total)
 
 
-def too_few(paper, question, _):
+def too_few(paper: Paper, question: str, _: str) -> Finding:
     """Too few for a firm result: the interval is wider than ten points either side."""
     answer = ask(paper, question)
     proportion = wilson(answer.sum(), len(answer))
@@ -217,7 +255,9 @@ CHECKS = (
     answers,
     occurs,
     majority,
+    known_majority,
     more_helpful,
+    three_cases,
     cysts_called_tumor,
     false_negatives,
     both_errors,

@@ -1,9 +1,12 @@
 """The tables of the published readings that notebook 05 shows, each a frame ready to save."""
 
+from typing import Any
+
 import pandas as pd
 
-from camreader.published.paper import NO_TUMOR, TUMOR, completions
+from camreader.published.paper import NO_TUMOR, TUMOR, Paper, completions
 from camreader.published.readings import QUESTIONS, ask
+from camreader.published.verdicts import by_fact, kind
 from camreader.statistics.agreement import (
     case_bootstrap,
     compare_correct,
@@ -25,7 +28,7 @@ PAIRS = {
 }
 
 
-def counts(paper):
+def counts(paper: Paper) -> pd.DataFrame:
     """Every question put to Table 3: question, k, n, value, low, high, unknown, images."""
     rows = []
     for question in QUESTIONS:
@@ -37,7 +40,7 @@ def counts(paper):
     return pd.DataFrame(rows)
 
 
-def agreement(paper):
+def agreement(paper: Paper) -> pd.DataFrame:
     """Two-rater statistics of every pair: pair, statistic, value, low, high, n, note."""
     t = paper.readings()
     frames = []
@@ -50,34 +53,34 @@ def agreement(paper):
     return frame[["pair", "statistic", "value", "low", "high", "n", "note"]]
 
 
-def _row(statistic, estimate, note=""):
+def _row(statistic: str, estimate: Any, note: str = "") -> dict[str, Any]:
     return {"statistic": statistic, **vars(estimate), "note": note or estimate.note}
 
 
-def _tests(first, second):
+def _tests(first: pd.Series, second: pd.Series) -> pd.DataFrame:
     """Do the two say "Has Tumor" equally often? The difference in shares with McNemar's p."""
     test = mcnemar(cross_table(first, second, ANSWERS))
     return pd.DataFrame([_row("difference in tumor calls", test["difference"], _words(test))])
 
 
-def _words(test):
+def _words(test: dict[str, Any]) -> str:
     found = "exact McNemar: {first_only} against {second_only} discordant, p = {p:.3f}"
     return found.format(**test) + (f"; {test['note']}" if test["note"] else "")
 
 
-def _accuracy(t, name, column):
+def _accuracy(t: pd.DataFrame, name: str, column: str) -> pd.DataFrame:
     pair = sensitivity_specificity(t[column], t["label"], TUMOR)
     rows = [_row(*both) for both in zip(("sensitivity", "specificity"), pair, strict=True)]
     return pd.DataFrame(rows).assign(pair=f"{name} against label")
 
 
-def _who_is_right(t):
+def _who_is_right(t: pd.DataFrame) -> pd.DataFrame:
     test = compare_correct(t["cnn"], t["reader"], t["label"])
     row = _row("difference in being right", test["difference"], _words(test))
     return pd.DataFrame([{**row, "pair": "network minus radiologist, by the label"}])
 
 
-def three_raters(paper, draws=1000, seed=0):
+def three_raters(paper: Paper, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Label, network and radiologist as three raters: Fleiss's kappa and Krippendorff's alpha.
 
     Intervals from `draws` resamplings of the images.
@@ -90,10 +93,10 @@ def three_raters(paper, draws=1000, seed=0):
     return pd.DataFrame(rows).assign(pair="label, network and radiologist")
 
 
-def helpfulness(paper):
+def helpfulness(paper: Paper) -> pd.DataFrame:
     """Is "Yes, helpful" only "agrees with me"? One row per answer that image 16 may have had.
 
-    Columns: image_16, yes_agree, n_agree, yes_differ, n_differ, difference, low, high, p.
+    Columns: image_16, yes_agree, n_agree, yes_differ, n_differ, difference, low, high, p, note.
     """
     rows = []
     for answer, t in completions(paper.readings()).items():
@@ -102,11 +105,13 @@ def helpfulness(paper):
         named = ("yes_agree", "n_agree", "yes_differ", "n_differ")
         numbers = dict(zip(named, (found[k] for k in ("k1", "n1", "k2", "n2")), strict=True))
         row = {"image_16": answer, **numbers, "difference": d.value, "low": d.low, "high": d.high}
-        rows.append({**row, "p": found["p"]})
+        rows.append({**row, "p": found["p"], "note": found["note"]})
     return pd.DataFrame(rows)
 
 
-def findings(paper, agreement, helpfulness, ledger):
+def findings(
+    paper: Paper, agreement: pd.DataFrame, helpfulness: pd.DataFrame, ledger: pd.DataFrame
+) -> list[str]:
     """Five sentences that state what the tables show; every number is read from them."""
     table = agreement.set_index(["pair", "statistic"])
     raw, kappa, ac1 = (
@@ -115,7 +120,8 @@ def findings(paper, agreement, helpfulness, ledger):
     )
     images = ", ".join(str(i) for i in paper.readings().query("reader != label").index)
     p = " or ".join(f"{p:.3f}" for p in sorted(helpfulness["p"], reverse=True))
-    kinds = ledger["verdict"].str.split(" at n = ").str[0].value_counts()
+    facts = by_fact(ledger)
+    kinds = facts["verdict"].map(kind).value_counts()
     unaided = paper.statement("unaided_readings")["status"]
     n = len(paper.readings())
     return [
@@ -129,7 +135,8 @@ def findings(paper, agreement, helpfulness, ledger):
         else "The network gives both answers.",
         f"Helpful is said more often where radiologist and network agree, p = {p}: {n} images "
         "cannot tell whether helpful means more than agreeing.",
-        f"Of {len(ledger)} claims: "
+        f"Of {len(facts)} facts that the paper states ({len(ledger)} rows, with our readings, "
+        "arithmetic and repetitions): "
         + "; ".join(f"{count} {name}" for name, count in kinds.items())
         + f". Diagnoses without the heat-map are {unaided}, so its effect cannot be computed.",
     ]

@@ -2,6 +2,7 @@
 
 study: one study, from a log, a file of scores, or a simulation
 tables: who did how well, what the heat-map changed, how long it took
+endpoints: GEE, times, confidence, net benefit, the network as a rater
 findings: sentences computed from the tables, and the checklists
 planning: the size of the next study
 plots: the figures of notebook 08

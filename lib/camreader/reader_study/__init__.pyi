@@ -1,6 +1,9 @@
+from . import endpoints as endpoints
 from . import findings as findings
 from . import planning as planning
 from . import plots as plots
 from . import study as study
 from . import tables as tables
+from .planning import planning_table as planning_table
+from .study import ReaderStudy as ReaderStudy
 from .study import load as load

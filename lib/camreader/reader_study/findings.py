@@ -4,9 +4,15 @@ Also the checklist: which items of STARD-AI, CLAIM and the guidance for reader s
 meets, which need recorded readings, and what is missing.
 """
 
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 
 from camreader.common.storage import read_table
+from camreader.reader_study.study import ReaderStudy
+from camreader.reader_study.tables import FEW
 from camreader.statistics.mrmc.power import MOST_CASES
 
 GUIDELINES = {
@@ -16,7 +22,7 @@ GUIDELINES = {
 }
 
 
-def checklist(path, study):
+def checklist(path: str | Path, study: ReaderStudy) -> pd.DataFrame:
     """The reporting checklist with each item's status for this study.
 
     `path` is the committed table of items. Items that need readings are met only where a reading
@@ -31,54 +37,86 @@ def checklist(path, study):
     return table.drop(columns="needs").replace({"guideline": GUIDELINES})
 
 
-def checklist_counts(table):
+def checklist_counts(table: pd.DataFrame) -> pd.DataFrame:
     """Items per guideline and status."""
     counts = pd.crosstab(table["guideline"], table["status"])
     return counts.reindex(columns=["met", "partly", "missing"], fill_value=0).reset_index()
 
 
-def findings(study, compared, change, helpful, time, planning):
-    """Sentences for the report, from the tables of `reader_tables`; a list of str."""
+def findings(
+    study: ReaderStudy,
+    compared: pd.DataFrame,
+    change: pd.DataFrame,
+    helpful: pd.DataFrame,
+    time: pd.DataFrame,
+    planning: pd.DataFrame,
+    margins: pd.DataFrame | None = None,
+) -> list[str]:
+    """Sentences for the report, from the tables of `tables`.
+
+    margins: of `planning.margin_table`, where a margin is asked about.
+    """
     sentences = [f"{study.source}."]
     if study.simulated:
         sentences.append("Nobody read these cases: what follows shows the analysis, not an effect.")
     main = [_accuracy(row) for row in compared.to_dict("records") if _is_main(row)]
     sentences += dict.fromkeys(main)  # one reader makes two rows of one analysis
+    sentences += _margins(margins)
     sentences += _changes(change) + _helpfulness(helpful) + _time(time, study)
     sentences.append(_plan(planning, max(study.size[0], 5)))
     sentences += [f"Note: {flag}." for flag in study.flags]
     return sentences
 
 
-def as_markdown(sentences):
+def _margins(table: pd.DataFrame | None) -> list[str]:
+    """What the margin says, one sentence per pair; nothing without one."""
+    if table is None or "refused" in table:
+        return []
+    sentences = []
+    for row in table[table["test"] == "non-inferiority"].to_dict("records"):
+        verdict = "shown" if row["shown"] else "not shown"
+        said = f"Non-inferiority, {row['compared']}, at a margin of {100 * row['margin']:.0f} "
+        said += f"points: {verdict} (one-sided {_p(row['p'])})"
+        said += "" if row["declared"] else "; the margin was not declared before"
+        sentences.append(f"{said}.")
+    return sentences
+
+
+def as_markdown(sentences: Iterable[str]) -> str:
     """The sentences as a list for a notebook's output."""
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
-def _is_main(row):
+def _is_main(row: Mapping) -> bool:
     return row["covariance"] == "jackknife" and row.get("random") in ("readers and cases", "cases")
 
 
-def _accuracy(row):
+def _accuracy(row: Mapping) -> str:
     name = {"auc": "AUC"}.get(row["metric"], row["metric"].capitalize())
     general = "readers" in str(row["random"])
     scope = "readers and cases in general" if general else "these readers only"
     if pd.isna(row.get("low")):
         return f"{name}: no comparison ({row['flags']})."
     verdict = "no difference can be concluded"
-    if row["low"] > 0 or row["high"] < 0:
+    adjusted = row.get("p_holm", row["p"])
+    if adjusted < 0.05:
         verdict = "a difference shows"
+    elif row["low"] > 0 or row["high"] < 0:
+        verdict = "no difference can be concluded after Holm's adjustment"
     points = (100 * row[key] for key in ("difference", "low", "high"))
     change = "{:+.1f} points (95 % interval {:+.1f} to {:+.1f})".format(*points)
     start = f"{name} for {scope}, {row['compared']}: {row['first']:.3f} against {row['second']:.3f}"
-    return f"{start}, {change}, {_p(row['p'])}: {verdict}."
+    adjusted = row.get("p_holm", row["p"])
+    same = pd.isna(adjusted) or np.isclose(adjusted, row["p"])
+    more = "" if same else f" (Holm {_p(adjusted)})"
+    return f"{start}, {change}, {_p(row['p'])}{more}: {verdict}."
 
 
-def _p(p):
+def _p(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _changes(change):
+def _changes(change: pd.DataFrame) -> list[str]:
     if "refused" in change:
         return [f"Benefit and harm: {change['refused'].iloc[0]}."]
     sentences = []
@@ -90,14 +128,16 @@ def _changes(change):
     return sentences
 
 
-def _net(row):
+def _net(row: Mapping) -> str:
     if pd.isna(row.get("net_low")):
         return f" ({row['note']})" if row["note"] else ""
     points = (100 * row[key] for key in ("net", "net_low", "net_high"))
-    return " (net {:+.1f} points, {:+.1f} to {:+.1f})".format(*points)
+    words = "net {:+.1f} points, {:+.1f} to {:+.1f}".format(*points)
+    few = " only" if row["patients"] < FEW else ""
+    return f" ({words} over{few} {row['patients']:.0f} patients, for these readers)"
 
 
-def _helpfulness(helpful):
+def _helpfulness(helpful: pd.DataFrame) -> list[str]:
     if "refused" in helpful:
         return [f"Helpfulness: {helpful['refused'].iloc[0]}."]
     yes = helpful[helpful["helpful"] == "yes"].set_index("readings")
@@ -108,7 +148,7 @@ def _helpfulness(helpful):
     return [words.format(agreed["k"], agreed["n"], other["k"], other["n"])]
 
 
-def _time(time, study):
+def _time(time: pd.DataFrame, study: ReaderStudy) -> list[str]:
     if "refused" in time:
         return [f"Time: {time['refused'].iloc[0]}."]
     rows = time.to_dict("records")
@@ -121,7 +161,7 @@ def _time(time, study):
     return sentences + [_session(row) for row in rows if pd.notna(row["right_change_low"])]
 
 
-def _session(row):
+def _session(row: Mapping) -> str:
     """Learning and fatigue of one modality."""
     points = (100 * row[f"right_change{end}"] for end in ("", "_low", "_high"))
     words = "{:+.1f} points ({:+.1f} to {:+.1f})".format(*points)
@@ -133,7 +173,7 @@ def _session(row):
     return f"{start}: {words} right{time}."
 
 
-def _plan(planning, readers):
+def _plan(planning: pd.DataFrame, readers: int) -> str:
     """Cases for `readers` readers, by the first pilot and over the others that have room."""
     chosen = planning[planning["readers"] == min(readers, planning["readers"].max())]
     pilot, parts = planning["pilot"].iloc[0], []
@@ -148,10 +188,10 @@ def _plan(planning, readers):
     return f"{start} First by {pilot}; {range_words}."
 
 
-def _cases(count):
+def _cases(count: float) -> str:
     return f"{int(count)}" if pd.notna(count) else f"more than {MOST_CASES:,}"
 
 
-def _ends(cases):
+def _ends(cases: pd.Series) -> tuple:
     """Fewest and most cases; missing counts as most."""
     return cases.min(), None if cases.isna().any() else cases.max()

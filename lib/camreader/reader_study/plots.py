@@ -1,12 +1,19 @@
-"""Figures of the reader study: one glance each, with their source written on them."""
+"""Figures of the reader study, each labelled with the source of its readings."""
+
+# mypy: disable-error-code="arg-type,assignment,call-overload,index,operator,str-bytes-safe"
+# (the stubs of pandas and matplotlib are narrower than what these calls accept)
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
+from camreader.common.study import Study
 from camreader.common.style import NO_TUMOR, SOUND, TUMOR, refusal, save
+from camreader.reader_study.study import ReaderStudy
 from camreader.statistics.mrmc.figures_of_merit import estimate, kernel, roc_points
 from camreader.statistics.mrmc.io import arms
 from camreader.statistics.mrmc.power import FEWEST_CASES, MOST_CASES
@@ -19,38 +26,38 @@ DIFFERENCE_COLOURS = (NO_TUMOR, SOUND, TUMOR)
 PAPER_SIZE = (1, 16)  # readers and cases of the published study
 
 
-def label_source(figure, reader_study):
+def label_source(figure: Figure, reader_study: ReaderStudy) -> None:
     """Write where the readings come from on the figure; simulated ones in red."""
     colour = "#CC3311" if reader_study.simulated else "0.35"
     figure.supxlabel(reader_study.source, x=0.995, ha="right", size=7, color=colour)
 
 
-def save_readers(figure, study, reader_study, name):
+def save_readers(figure: Figure, study: Study, reader_study: ReaderStudy, name: str) -> Figure:
     """Label with the source of the readings, save to reports/figures/<name>.png."""
     label_source(figure, reader_study)
     return save(figure, study, name, cohort=False)
 
 
-def colours(reader_study):
-    """Colour per treatment; grey for the one that is compared against."""
-    names = reader_study.treatments
+def colours(reader_study: ReaderStudy) -> dict[str, str]:
+    """Colour per modality; grey for the one that is compared against."""
+    names = reader_study.modalities
     palette = [AIDED, UNAIDED, NO_TUMOR, SOUND, OTHER]
     return {name: palette[k % len(palette)] for k, name in enumerate(names)}
 
 
-def named(treatment):
-    """A treatment as the figures call it; a bare number alone would not say what it is."""
-    return f"treatment {treatment}" if str(treatment).isdigit() else str(treatment)
+def named(modality: str) -> str:
+    """A modality as the figures call it; a bare number alone would not say what it is."""
+    return f"modality {modality}" if str(modality).isdigit() else str(modality)
 
 
-def draw_auc_dots(reader_study, table):
-    """Each reader's AUC under both treatments, joined; table from `readers_table`."""
-    names = reader_study.treatments[:2][::-1]
+def draw_auc_dots(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
+    """Each reader's AUC under both modalities, joined; table from `readers_table`."""
+    names = reader_study.modalities[:2][::-1]
     if len(names) < 2:
-        return refusal("Not drawn: one treatment, no pair of dots to join")
+        return refusal("Not drawn: one modality, no pair of dots to join")
     table = table[table["auc"].notna().groupby(table["reader"]).transform("all")]
     if table.empty:
-        return refusal("Not drawn: no reader has an AUC under both treatments")
+        return refusal("Not drawn: no reader has an AUC under both modalities")
     wide = table.pivot(index="reader", columns="modality", values=["auc", "auc_low", "auc_high"])
     wide = wide.sort_values(("auc", names[0]))
     figure, axes = plt.subplots(figsize=(6.5, 1.4 + 0.32 * len(wide)))
@@ -69,9 +76,9 @@ def draw_auc_dots(reader_study, table):
     return figure
 
 
-def draw_roc(reader_study):
-    """Empirical ROC per treatment: each reader thin, the mean over readers thick."""
-    names, palette = reader_study.treatments, colours(reader_study)
+def draw_roc(reader_study: ReaderStudy) -> Figure:
+    """Empirical ROC per modality: each reader thin, the mean over readers thick."""
+    names, palette = reader_study.modalities, colours(reader_study)
     scores = arms(reader_study.scores)
     figure, axes = plt.subplots(1, len(names), figsize=(3.5 * len(names), 4.5), sharey=True)
     aucs = estimate(*kernel(scores.positives, scores.negatives))
@@ -95,7 +102,7 @@ def draw_roc(reader_study):
     return figure
 
 
-def draw_flow(reader_study, table):
+def draw_flow(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """How answers moved from unaided to aided, for cases with and without a tumor."""
     if "refused" in table:
         return refusal(_why(table))
@@ -114,7 +121,7 @@ def draw_flow(reader_study, table):
     return figure
 
 
-def _draw_bands(ax, part, right):
+def _draw_bands(ax: Axes, part: pd.DataFrame, right: set[str]) -> None:
     """Two stacked bars joined by bands: green where wrong turned right, red the other way."""
     tops = {side: _stack(part.groupby(side)["readings"].sum()) for side in ("unaided", "aided")}
     gap_total = max(end for side in tops.values() for _, end in side.values())
@@ -138,7 +145,7 @@ def _draw_bands(ax, part, right):
     ax.set(xlim=(-0.55, 1.55), ylim=(gap_total * 1.02, -gap_total * 0.1))
 
 
-def _stack(counts):
+def _stack(counts: pd.Series) -> dict[str, tuple[float, float]]:
     """{answer: (low, high)} with a small gap between answers."""
     gap, place, spans = 0.06 * counts.sum(), 0.0, {}
     for answer in ANSWERS:
@@ -148,11 +155,11 @@ def _stack(counts):
     return spans
 
 
-def _rank(answer):
+def _rank(answer: str) -> int:
     return list(ANSWERS).index(answer)
 
 
-def _band(ax, left, right, width, colour, alpha):
+def _band(ax: Axes, left: float, right: float, width: float, colour: str, alpha: float) -> None:
     """A curved band of `width` readings from the left bar to the right one."""
     a, b = 0.05, 0.95
     middle = (a + b) / 2
@@ -163,7 +170,7 @@ def _band(ax, left, right, width, colour, alpha):
     ax.add_patch(PathPatch(Path(points, codes), color=colour, alpha=alpha, lw=0))
 
 
-def draw_benefit_harm(reader_study, table):
+def draw_benefit_harm(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """Readings corrected and spoiled, where the CNN was right and where it was wrong."""
     if "refused" in table:
         return refusal(_why(table))
@@ -188,31 +195,32 @@ def draw_benefit_harm(reader_study, table):
     return figure
 
 
-def _draw_net(ax, rows, table):
+def _draw_net(ax: Axes, rows: np.ndarray, table: pd.DataFrame) -> None:
     net = 100 * table.get("net", pd.Series(np.nan, index=table.index))
     low, high = (100 * table.get(f"net_{end}", net / 100) for end in ("low", "high"))
     ax.errorbar(net, rows, xerr=[net - low, high - net], fmt="D", color="k", ms=5, lw=1.2)
     ax.axvline(0, color="0.6", lw=0.8)
     ax.set_yticks(rows, [])
     ax.set(
-        xlabel="net: benefit − harm, points\n(interval over cases)", ylim=(-0.6, len(table) - 0.4)
+        xlabel="net: benefit − harm, points\n(interval over patients, these readers)",
+        ylim=(-0.6, len(table) - 0.4),
     )
 
 
-def draw_time(reader_study, table):
+def draw_time(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """Seconds per case over the session, and right answers in its first and last third."""
     if "refused" in table:
         return refusal(_why(table))
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), width_ratios=(3, 2))
     palette = colours(reader_study)
-    for name, part in reader_study.readings.groupby("modality", sort=False):
+    for name, part in reader_study.log.groupby("modality", sort=False):
         part = part.dropna(subset=["seconds", "order"])
         axes[0].scatter(part["order"], part["seconds"], s=5, alpha=0.25, color=palette[name])
         width = max(int(np.ceil(part["order"].max() / 8)), 1) if len(part) else 1
         binned = part.groupby((part["order"] - 1) // width)["seconds"].median()
         middles = (binned.index + 0.5) * width + 0.5
         axes[0].plot(middles, binned, color=palette[name], lw=2.5, label=f"{name}, median")
-    positive = reader_study.readings["seconds"] > 0
+    positive = reader_study.log["seconds"] > 0
     if positive.any():
         axes[0].set_yscale("log")
         axes[0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -229,7 +237,33 @@ def draw_time(reader_study, table):
     return figure
 
 
-def draw_planning(reader_study, table):
+def draw_margin(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
+    """Differences in AUC with their intervals against the margin: right of the line is shown."""
+    if "refused" in table:
+        return refusal(_why(table))
+    rows = table[table["test"] == "non-inferiority"].reset_index(drop=True)
+    figure, axes = plt.subplots(figsize=(7.5, 1.6 + 0.5 * len(rows)))
+    margin, y = 100 * rows["margin"].iloc[0], np.arange(len(rows))[::-1]
+    values = 100 * rows[["difference", "low", "high"]].to_numpy().T
+    colours_of = np.where(rows["shown"], SOUND, UNAIDED)
+    axes.hlines(y, values[1], values[2], colors=colours_of, lw=2.5)
+    axes.scatter(values[0], y, c=colours_of, s=45, zorder=3)
+    axes.axvline(0, color="0.6", lw=0.8)
+    axes.axvline(-margin, color=HARM, ls="--", lw=1.2)
+    said = "margin, declared before" if rows["declared"].all() else "margin, chosen afterwards"
+    axes.text(-margin, len(rows) - 0.5, f" {said}", color=HARM, va="bottom", size=8)
+    for height, row in zip(y, rows.to_dict("records"), strict=True):
+        words = "non-inferior" if row["shown"] else "not shown to be non-inferior"
+        p = "p < 0.001" if row["p"] < 0.001 else f"p = {row['p']:.3f}"
+        middle = 100 * row["difference"]
+        axes.text(middle, height + 0.14, f"{words}, {p}", size=8, ha="center")
+    axes.set_yticks(y, rows["compared"])
+    axes.set(xlabel="difference in AUC, points, 95 % interval", ylim=(-0.6, len(rows) - 0.2))
+    axes.margins(x=0.25)
+    return figure
+
+
+def draw_planning(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """Cases needed by number of readers, for the first pilot; bands span the Roe-Metz ones.
 
     The published study and this one are drawn as points.
@@ -251,7 +285,7 @@ def draw_planning(reader_study, table):
     return figure
 
 
-def _draw_studies(axes, reader_study):
+def _draw_studies(axes: Axes, reader_study: ReaderStudy) -> None:
     """The paper's study and this one as points: how far from the lines are they?"""
     readers, cases, _ = reader_study.size
     each = reader_study.cases_each
@@ -262,7 +296,7 @@ def _draw_studies(axes, reader_study):
     axes.plot(readers, each, "ks", ms=7, label=words, ls="")
 
 
-def _planning_axes(axes, table, most_readers):
+def _planning_axes(axes: Axes, table: pd.DataFrame, most_readers: int) -> None:
     axes.set(yscale="log", xlabel="readers", ylabel="cases read by every reader, both ways")
     ticks = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
     axes.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
@@ -281,5 +315,5 @@ def _planning_axes(axes, table, most_readers):
     axes.legend(handles, labels, frameon=False, fontsize=8, **place)
 
 
-def _why(table):
+def _why(table: pd.DataFrame) -> str:
     return f"Not drawn: {table['refused'].iloc[0]}"

@@ -1,34 +1,55 @@
 """The reader study's tables: who did how well, what the heat-map changed, how long it took.
 
-Every function takes a `study_readings.ReaderStudy` and returns a DataFrame; what the data cannot
+Every function takes a `ReaderStudy` and returns a DataFrame; what the data cannot
 give comes back as one row with the reason in the column `refused`.
 """
+
+# mypy: disable-error-code="arg-type, index, misc, var-annotated"
+# (the stubs of pandas are narrower than what these calls accept)
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from camreader.common.errors import DataError
-from camreader.reader_study.study import HELPFULNESS, MODALITIES
+from camreader.reader_study.study import HELPFULNESS, MODALITIES, ReaderStudy
 from camreader.statistics.agreement import mcnemar
-from camreader.statistics.intervals import cluster_bootstrap, clustered, wilson
+from camreader.statistics.intervals import (
+    INDEPENDENT,
+    clustered,
+    clustered_difference,
+    clustered_mean,
+    disagreement,
+)
 from camreader.statistics.mrmc.analysis import obuchowski_rockette
 from camreader.statistics.mrmc.ustatistics import u_statistics
 
 COMPARISON = ["compared", "metric", "covariance", "random", "first", "second", "difference"]
-COMPARISON += ["low", "high", "f", "ddf", "p", "flags"]
+COMPARISON += ["low", "high", "f", "ddf", "p", "p_holm", "unit", "units", "flags"]
+FEW = 10  # patients: below it no interval's coverage was shown (docs/statistics.md)
+THESE_READERS = "interval over patients, for these readers"
 NO_LOG = "the file has scores only: no diagnoses, times or CNN answers were recorded"
 
 
-def refused(words):
+def refused(words: str) -> pd.DataFrame:
     """A table that says why there is none."""
     return pd.DataFrame([{"refused": words}])
 
 
-def readers_table(study):
-    """One row per reader and treatment, each value with its n: AUC (DeLong interval over cases),
-    sensitivity and specificity (Wilson). `note` says why an AUC or its interval is empty."""
-    keys, scores = ["reader", "modality"], study.scores.rename(columns={"treatment": "modality"})
+def source_table(study: ReaderStudy) -> pd.DataFrame:
+    """Where the readings come from, one row: source, simulated, readers, cases, diseased."""
+    readers, cases, diseased = study.size
+    about = {"source": study.source, "simulated": study.simulated}
+    return pd.DataFrame([{**about, "readers": readers, "cases": cases, "diseased": diseased}])
+
+
+def readers_table(study: ReaderStudy) -> pd.DataFrame:
+    """One row per reader and modality, each value with its n: AUC (DeLong interval over cases),
+    sensitivity and specificity (Wilson); patients are the unit where cases of one repeat. `note`
+    says why an AUC or its interval is empty."""
+    keys, scores = ["reader", "modality"], study.scores
     groups = scores.groupby(keys, sort=False)["truth"]
     table = pd.DataFrame({"diseased": groups.sum(), "without_disease": groups.count()})
     table["without_disease"] -= table["diseased"]
@@ -38,7 +59,7 @@ def readers_table(study):
     table["note"] = np.where(no_width, "no variance: the interval has no width", "")
     table.loc[table["auc"].isna(), "note"] = why
     if study.readings is not None:
-        marks = study.marks().rename(columns={"treatment": "modality"})
+        marks = study.marks()
         for name, truth in (("sensitivity", 1), ("specificity", 0)):
             table = table.join(_shares(marks[marks["truth"] == truth], name, truth, keys))
     rank = {name: k for k, name in enumerate(dict.fromkeys(scores["reader"]))}
@@ -46,31 +67,49 @@ def readers_table(study):
     return table[[c for c in table if c != "note"] + ["note"]].reset_index(drop=True)
 
 
-def _own_auc(study):
+def _own_auc(study: ReaderStudy) -> tuple[pd.DataFrame, str]:
     """Each reader's AUC by reader and modality, and words for those without one."""
-    names = {"value": "auc", "low": "auc_low", "high": "auc_high", "treatment": "modality"}
+    names = {"value": "auc", "low": "auc_low", "high": "auc_high"}
     try:
         found = obuchowski_rockette(study.scores, "delong", *_roles(study)).readers
     except DataError as error:
-        found, why = pd.DataFrame(columns=["reader", *names], dtype=float), str(error)
+        found, why = pd.DataFrame(columns=["reader", "modality", *names], dtype=float), str(error)
     else:
         why = "fewer than two cases of a class under a modality: no AUC"
     found = found.rename(columns=names).set_index(["reader", "modality"])
     return found[["auc", "auc_low", "auc_high"]], why
 
 
-def _shares(marks, name, truth, keys):
-    """Share of marks that say the truth, per reader and modality, with Wilson's interval."""
-    groups = (marks["score"] == truth).groupby([marks[key] for key in keys])
-    shares = [wilson(k, n) for k, n in zip(groups.sum(), groups.count(), strict=True)]
+def _shares(marks: pd.DataFrame, name: str, truth: int, keys: list[str]) -> pd.DataFrame:
+    """Share of marks that say the truth, per reader and modality, with its interval."""
+    found = {}
+    for key, part in marks.groupby(keys):
+        found[key] = _by_unit((part["score"] == truth).to_numpy(), unit_names(part))
+    index = pd.MultiIndex.from_tuples(found, names=keys)
     ends = {"": "value", "_low": "low", "_high": "high"}
-    columns = {f"{name}{end}": [getattr(s, x) for s in shares] for end, x in ends.items()}
-    return pd.DataFrame(columns, index=groups.sum().index)
+    columns = {f"{name}{e}": [getattr(x, end) for x in found.values()] for e, end in ends.items()}
+    return pd.DataFrame(columns, index=index)
 
 
-def comparison_table(study):
-    """First treatment minus second (aided minus unaided): AUC by each covariance, restricted
-    analyses, U-statistics, and sensitivity and specificity of the diagnoses."""
+def unit_names(table: pd.DataFrame) -> np.ndarray:
+    """Names (n,) of the units of a table of readings: patients where known, else cases."""
+    for column in ("cluster", "patient", "patient_aided"):
+        if column in table and table[column].notna().all() and table[column].ne("").all():
+            return table[column].to_numpy()
+    return table["case"].to_numpy()
+
+
+def _by_unit(hits: np.ndarray, names: np.ndarray) -> Any:
+    """Proportion of readings (n,) bool; several readings of one case, or cases of one patient,
+    are alike, so then these are the units."""
+    repeated = len(set(names)) < len(names)
+    return clustered(hits, names if repeated else INDEPENDENT)[0]
+
+
+def comparison_table(study: ReaderStudy) -> pd.DataFrame:
+    """Every pair of modalities, the first minus the second (aided minus unaided): AUC by each
+    covariance, restricted analyses, U-statistics, and sensitivity and specificity of the
+    diagnoses. p_holm: Holm's over the pairs. unit: patients where cases of one repeat."""
     rows = [_compare(study.scores, covariance=c) for c in ("jackknife", "delong", "unbiased")]
     rows.append(_compare(study.scores, readers="fixed"))
     rows.append(_compare(study.scores, cases="fixed"))
@@ -78,38 +117,56 @@ def comparison_table(study):
     if study.readings is not None:
         marks = study.marks()
         rows += [_compare(marks, metric=m, threshold=1) for m in ("sensitivity", "specificity")]
-    compared = " minus ".join(map(str, study.treatments[:2]))
-    table = pd.concat(rows, ignore_index=True).assign(compared=compared)
+    table = pd.concat(rows, ignore_index=True)
+    first = " minus ".join(map(str, study.modalities[:2]))
+    table["compared"] = table["compared"].fillna(first) if "compared" in table else first
     return table.reindex(columns=COMPARISON)
 
 
-def _compare(scores, **options):
+def _compare(scores: pd.DataFrame, **options: Any) -> pd.DataFrame:
     try:
         result = obuchowski_rockette(scores, **options)
     except DataError as error:
         words = {"metric": "auc", "covariance": "jackknife", "flags": f"refused: {error}"} | options
         words["random"] = " and ".join(n for n in ("readers", "cases") if words.get(n) != "fixed")
         return pd.DataFrame([words])
-    means = [*result.treatments["value"], np.nan]  # one treatment: no second
-    return result.summary().assign(first=means[0], second=means[1])
+    table = result.summary().rename(columns={"pair": "compared"})
+    means = result.modalities.set_index("modality")["value"]
+    if not len(result.differences):  # one modality: no second
+        return table.assign(first=means.iloc[0], second=np.nan)
+    sides = (result.differences[name].map(means) for name in ("first", "second"))
+    return table.assign(**dict(zip(("first", "second"), sides, strict=True)))
 
 
-def _u_statistics(scores):
+def _u_statistics(scores: pd.DataFrame) -> pd.DataFrame:
     words = {"metric": "auc", "covariance": "U-statistics", "random": "readers and cases"}
+    if "cluster" in scores and scores.drop_duplicates("case")["cluster"].duplicated().any():
+        why = "refused: U-statistics take cases of one patient for independent"
+        return pd.DataFrame([{**words, "flags": why}])
     try:
         result = u_statistics(scores)
     except DataError as error:
         return pd.DataFrame([{**words, "flags": f"refused: {error}"}])
-    means, flags = result.treatments["value"].tolist(), "; ".join(result.flags)
+    means, flags = result.modalities.set_index("modality")["value"], "; ".join(result.flags)
     if not len(result.differences):
-        return pd.DataFrame([{**words, "first": means[0], "flags": "one treatment"}])
-    row = result.differences.iloc[0]
-    found = {"first": means[0], "second": means[1], "difference": row["value"]}
-    found |= {"low": row["low"], "high": row["high"], "f": row["t"] ** 2, "ddf": row["df"]}
-    return pd.DataFrame([{**words, **found, "p": row["p"], "flags": flags}])
+        return pd.DataFrame([{**words, "first": means.iloc[0], "flags": "one modality"}])
+    table = result.differences
+    found = pd.DataFrame(
+        {
+            "compared": [f"{a} minus {b}" for a, b in table[["first", "second"]].to_numpy()],
+            "first": table["first"].map(means),
+            "second": table["second"].map(means),
+            "difference": table["value"],
+            "f": table["t"] ** 2,
+            "ddf": table["df"],
+            "unit": "cases",
+            "units": scores["case"].nunique(),
+        }
+    )
+    return found.join(table[["low", "high", "p", "p_holm"]]).assign(**words, flags=flags)
 
 
-def paired(study):
+def paired(study: ReaderStudy) -> pd.DataFrame:
     """One row per reader and case read both ways: answers side by side, and who was right."""
     keys = ["reader", "case"]
     sides = [study.readings[study.readings["modality"] == m] for m in MODALITIES]
@@ -122,16 +179,16 @@ def paired(study):
     return table
 
 
-def _right(diagnosis, truth):
+def _right(diagnosis: pd.Series, truth: pd.Series) -> pd.Series:
     """Whether a diagnosis is right: "other" is right where there is no tumor."""
     return (diagnosis == "tumor") == (truth == 1)
 
 
-def benefit_harm_table(study):
+def benefit_harm_table(study: ReaderStudy) -> pd.DataFrame:
     """Wrong turned right (benefit) and right turned wrong (harm), where the CNN was right, where
-    it was wrong and in all. net = benefit minus harm per reading. All intervals resample cases
-    where several readers read the same one (one reader: Wilson for the shares). p: exact McNemar,
-    for one reader only, because it takes readings of one case for independent ones."""
+    it was wrong and in all. net = benefit minus harm per reading. Intervals are over patients (or
+    cases, where patients are not known), for these readers. p: exact McNemar, for one reader and
+    independent cases only, because it takes readings for independent ones."""
     if study.readings is None:
         return refused(NO_LOG)
     table = paired(study)
@@ -142,39 +199,45 @@ def benefit_harm_table(study):
     return pd.DataFrame([_benefit_row(name, table[rows]) for name, rows in groups.items()])
 
 
-def _benefit_row(name, table):
+def _benefit_row(name: str, table: pd.DataFrame) -> dict[str, Any]:
     before, after = table["right_unaided"].to_numpy(), table["right_aided"].to_numpy()
-    benefit, harm, cases = ~before & after, before & ~after, table["case"].to_numpy()
-    row = {"cnn": name, "readings": len(table), "cases": len(set(cases))}
-    row |= {"unaided_right": before.sum(), "aided_right": after.sum()}
+    benefit, harm, names = ~before & after, before & ~after, unit_names(table)
+    row = {"cnn": name, "readings": len(table), "cases": table["case"].nunique()}
+    row |= {"patients": len(set(names)), "unaided_right": before.sum(), "aided_right": after.sum()}
     for word, events, chances in (("benefit", benefit, ~before), ("harm", harm, before)):
-        share = _by_case(events[chances], cases[chances])
+        share = _by_unit(events[chances], names[chances])
         row |= {word: share.k, f"{word}_of": share.n, f"{word}_share": share.value}
         row |= {f"{word}_low": share.low, f"{word}_high": share.high}
     if not len(table):
         return row | {"note": f"no reading where the CNN was {name}"}
     net = benefit.astype(float) - harm
-    low, high = cluster_bootstrap(lambda rows: net[rows].mean(), cases)
+    low, high = clustered_mean(net, names, (-1.0, 1.0))
     row |= {"net": net.mean(), "net_low": low, "net_high": high, "p": np.nan}
-    notes = ["one case: no interval"] * (len(set(cases)) < 2)
+    notes = [THESE_READERS, *_few_units(names)]
     notes += ["no unaided answer was wrong"] * bool(before.all())
     notes += ["no unaided answer was right"] * bool(not before.any())
-    if len(set(cases)) < len(cases):
-        return row | {"note": "; ".join([*notes, "several readers per case: no McNemar test"])}
+    if len(set(names)) < len(names):
+        return row | {
+            "note": "; ".join(
+                [*notes, "several readers per case, or cases per patient: no McNemar test"]
+            )
+        }
     test = mcnemar(
         [[(before & after).sum(), harm.sum()], [benefit.sum(), (~before & ~after).sum()]]
     )
-    return row | {"p": test["p"], "note": "; ".join(filter(None, [*notes, test["note"]]))}
+    notes += [test["note"], disagreement(low, high, test["p"])]
+    return row | {"p": test["p"], "note": "; ".join(filter(None, notes))}
 
 
-def _by_case(hits, cases):
-    """Proportion of readings (n,) bool; several readings of one case are no several cases, so
-    then the interval resamples cases."""
-    repeated = len(set(cases)) < len(cases)
-    return clustered(hits, cases if repeated else None)[0]
+def _few_units(names: np.ndarray) -> list[str]:
+    """Words where an interval rests on few patients or cases."""
+    number = len(set(names))
+    if number < 2:
+        return ["one patient: no interval"]
+    return [f"only {number} patients: the interval is rough"] if number < FEW else []
 
 
-def flow_table(study):
+def flow_table(study: ReaderStudy) -> pd.DataFrame:
     """Counts of readings by truth, unaided and aided diagnosis."""
     if study.readings is None:
         return refused(NO_LOG)
@@ -184,9 +247,9 @@ def flow_table(study):
     return counts.rename(columns={"diagnosis_unaided": "unaided", "diagnosis_aided": "aided"})
 
 
-def helpfulness_table(study):
+def helpfulness_table(study: ReaderStudy) -> pd.DataFrame:
     """How often readers called the heat-map helpful, by whether the CNN agreed with their unaided
-    answer and by whether it was right. Intervals resample cases that several readers read."""
+    answer and by whether it was right. Intervals are over patients, for these readers."""
     if study.readings is None:
         return refused(NO_LOG)
     table = paired(study)
@@ -205,13 +268,17 @@ def helpfulness_table(study):
     rows = []
     for name, chosen in groups.items():
         for answer in HELPFULNESS:
-            share = _by_case(said[chosen] == answer, table.loc[chosen, "case"])
+            names = unit_names(table[chosen])
+            share = _by_unit((said[chosen] == answer).to_numpy(), names)
             value = {"share": share.value, "low": share.low, "high": share.high}
-            rows.append({"readings": name, "helpful": answer, "k": share.k, "n": share.n, **value})
+            row = {"readings": name, "helpful": answer, "k": share.k, "n": share.n}
+            notes = [THESE_READERS, *_few_units(names)] if share.n else ["no such reading"]
+            row |= {"patients": len(set(names)), **value, "note": "; ".join(notes)}
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
-def time_table(study):
+def time_table(study: ReaderStudy) -> pd.DataFrame:
     """Per modality: seconds per case, change per ten cases (learning: negative), and the share of
     right diagnoses in the first and last third of the session (fatigue: falling)."""
     if study.readings is None:
@@ -229,7 +296,7 @@ def time_table(study):
     return pd.DataFrame(rows) if rows else refused("no reading has a time and an order")
 
 
-def _trend(part):
+def _trend(part: pd.DataFrame) -> dict[str, Any]:
     """Change of time per ten cases, as a share: mean of the readers' own slopes, t interval."""
     slopes = []
     for _, own in part[part["seconds"] > 0].groupby("reader"):
@@ -245,27 +312,26 @@ def _trend(part):
     return dict(zip(names, np.expm1(ends), strict=True)) | {"note": ""}
 
 
-def _thirds(part):
+def _thirds(part: pd.DataFrame) -> dict[str, Any]:
     """Share of right diagnoses in the first and last third of each reader's session, and the
-    last minus the first, with intervals that resample cases."""
+    last minus the first, with intervals over patients (or cases)."""
     last = part.groupby("reader")["order"].transform("max")
-    right = _right(part["diagnosis"], part["truth"]).to_numpy()
+    right, names = _right(part["diagnosis"], part["truth"]).to_numpy(), unit_names(part)
     thirds = {"first": part["order"] <= last / 3, "last": part["order"] > last / 1.5}
     thirds = {name: chosen.to_numpy() for name, chosen in thirds.items()}
-    row = {}
+    row = {"right_change": np.nan, "right_change_low": np.nan, "right_change_high": np.nan}
     for name, chosen in thirds.items():
-        share = _by_case(right[chosen], part["case"].to_numpy()[chosen])
+        share = _by_unit(right[chosen], names[chosen])
         row |= {f"right_{name}_third": share.value, f"{name}_n": share.n}
         row |= {f"right_{name}_low": share.low, f"right_{name}_high": share.high}
+    either = thirds["first"] | thirds["last"]
+    if thirds["first"].any() and thirds["last"].any():
+        is_last = thirds["last"][either]
+        low, high = clustered_difference(right[either], is_last, names[either])
+        row["right_change"] = row["right_last_third"] - row["right_first_third"]
+        row |= {"right_change_low": low, "right_change_high": high}
+    return row
 
-    def change(rows):
-        parts = [right[rows][thirds[name][rows]] for name in ("last", "first")]
-        return np.nan if min(map(len, parts)) == 0 else parts[0].mean() - parts[1].mean()
 
-    low, high = cluster_bootstrap(change, part["case"].to_numpy())
-    row |= {"right_change": change(np.arange(len(part)))}
-    return row | {"right_change_low": low, "right_change_high": high}
-
-
-def _roles(study):
+def _roles(study: ReaderStudy) -> tuple[str, str]:
     return ("fixed", "random") if study.size[0] == 1 else ("random", "random")

@@ -1,6 +1,8 @@
 """The whole study as one command and one page.
 
 workflow: `make report`: parameters checked, one run at a time, Snakemake started
+progress: one line per job while it runs
+failures: why a job failed, in words: notebook, cell, line, error
 repair: damaged intermediate files removed before a run
 catalogue: what every notebook shows: figures and tables with their captions
 summary: the front page's numbers and words

@@ -3,6 +3,7 @@
 Real slices may not be redistributed, so a report on real data makes no gallery.
 """
 
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import cv2
@@ -22,7 +23,7 @@ PICTURES = {  # picture in reports/gallery: figure of the report
 WIDTH = 1200  # pixels; enough for a README, small enough for git
 
 
-def write_gallery(study, folder):
+def write_gallery(study: Study, folder: str | Path) -> None:
     """Write each picture, at most WIDTH pixels wide, to `folder`; refuse real images."""
     if not study.card["synthetic"]:
         raise DataError(
@@ -30,7 +31,10 @@ def write_gallery(study, folder):
             found=study.card["title"],
         )
     for name, figure in PICTURES.items():
-        picture = cv2.imread(str(study.figures / f"{figure}.png"))
+        source = study.figures / f"{figure}.png"
+        picture = cv2.imread(str(source))
+        if picture is None:
+            raise DataError("No such figure; `make report` draws it", file=source)
         scale = min(1.0, WIDTH / picture.shape[1])
         size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
         with atomic_path(Path(folder) / f"{name}.png") as temporary:
@@ -38,13 +42,13 @@ def write_gallery(study, folder):
             print(f"{folder}/{name}.png")
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     """Arguments of `camreader gallery`."""
     parser.add_argument("--data", default="data")
     parser.add_argument("--reports", default="reports")
 
 
-def run(options):
+def run(options: Namespace) -> None:
     """Renew the README's pictures."""
     study = Study(options.data, "phantom", options.reports)
     write_gallery(study, Path(options.reports) / "gallery")

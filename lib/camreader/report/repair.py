@@ -8,16 +8,18 @@ ever touched.
 
 import json
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow.parquet as pq
 from safetensors import safe_open
 
 from camreader.common.storage import png_is_whole, read_json
 
 
-def check_writable(folders):
+def check_writable(folders: Iterable[str | Path]) -> None:
     """SystemExit naming the first folder that cannot be written, and why."""
     for folder in folders:
         try:
@@ -29,21 +31,21 @@ def check_writable(folders):
             raise SystemExit(f"{folder}: cannot be written ({words}); nothing was run") from None
 
 
-def _weights(path):
+def _weights(path: Path) -> None:
     with safe_open(path, framework="numpy") as handle:
         for name in handle.keys():  # noqa: SIM118 - not a dict
             handle.get_slice(name).get_shape()
 
 
-OPENERS = {
-    ".parquet": pd.read_parquet,
+OPENERS: dict[str, Callable[[Path], Any]] = {
+    ".parquet": pq.read_table,
     ".json": lambda path: json.loads(path.read_text()),
     ".npy": lambda path: np.load(path, mmap_mode="r"),
     ".safetensors": _weights,
 }
 
 
-def damage(path):
+def damage(path: Path) -> str:
     """Why a file cannot be opened, in words; empty where it can."""
     try:
         OPENERS[path.suffix](path)
@@ -52,7 +54,7 @@ def damage(path):
     return ""
 
 
-def remove_damaged(data, cohort):
+def remove_damaged(data: str | Path, cohort: str) -> list[tuple[Path, str]]:
     """Remove the study's own files that cannot be opened; return (path, why) of each.
 
     In a training run's folder one damaged file takes model.json and the run's stamp with it, so
@@ -73,7 +75,7 @@ def remove_damaged(data, cohort):
     return removed + _reopen(study)
 
 
-def _reopen(study):
+def _reopen(study: Path) -> list[tuple[Path, str]]:
     """Where slices that the study drew or copied are lost, remove cohort.parquet; [(path, why)].
 
     The step that makes cohort.parquet draws or copies what is missing. Only the end of a file is
@@ -85,7 +87,10 @@ def _reopen(study):
     source = Path(read_json(card)["source"])
     if source.is_absolute():  # not ours
         return []
-    paths = [study / source / path for path in pd.read_parquet(table)["image_path"]]
+    paths = [
+        study / source / path
+        for path in pq.read_table(table, columns=["image_path"])["image_path"].to_pylist()
+    ]
     paths += (study / source).glob("Masks_png/*/*.png")
     lost = [path for path in paths if not png_is_whole(path)]
     if not lost:

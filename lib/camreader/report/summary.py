@@ -1,26 +1,23 @@
-"""The report's front page: its numbers and words, taken from the study's tables and notebooks.
+"""What the report says first: the answer this run can give, and the paper's items beside ours.
 
-Nothing is measured here. A number that a table does not have is said to be missing, in words.
+Nothing is measured here. Every number is read from the study's tables; one that a table does not
+have is said to be missing.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
-import nbformat
 import pandas as pd
 
 from camreader.common.storage import read_table
+from camreader.common.study import Study
 from camreader.published import claims
 from camreader.published.claims import Measure
 
-WIDGET = "application/vnd.jupyter.widget-view+json"
-ACCURACY, COMMONER = (
-    {
-        p: Measure("03_metrics", {"metric": m, "protocol": p, "run": "final"})
-        for p in ("paper", "sound")
-    }
-    for m in ("accuracy", "commoner class")
-)
+LOCALISATION = "04_localisation"  # the figure of the first screen, and its table
+REHEARSED = "08_reader_study"  # whose readings may be simulated
+POINTS = 0.10  # the difference in AUC that the planning sentence is about
 
 
 @dataclass(frozen=True)
@@ -30,19 +27,27 @@ class Counterpart:
     item: str
     published: str  # what the paper shows, in our words
     file: str  # of reports/figures (without .png) or reports/tables (.csv)
-    measures: dict  # words -> Measure
+    measures: dict[str, Measure] = field(default_factory=dict)  # words -> Measure
 
     @property
-    def address(self):
-        return f"tables/{self.file}" if self.file.endswith(".csv") else f"figures/{self.file}.png"
+    def is_table(self) -> bool:
+        return self.file.endswith(".csv")
+
+    @property
+    def address(self) -> str:
+        return f"tables/{self.file}" if self.is_table else f"figures/{self.file}.png"
 
 
-def _run(name):
-    return Measure("03_metrics", {"metric": "accuracy", "protocol": "paper", "run": name})
+def _metric(metric: str, protocol: str, run: str = "final") -> Measure:
+    return Measure("03_metrics", {"metric": metric, "protocol": protocol, "run": run})
+
+
+def _localisation(method: str) -> Measure:
+    return Measure(LOCALISATION, {"method": method, "kind": "all"}, "hit")
 
 
 COUNTERPARTS = (
-    Counterpart("Figure 1", "The parts of a CNN", "figure1_components", {}),
+    Counterpart("Figure 1", "The parts of a CNN", "figure1_components"),
     Counterpart(
         "Figure 2",
         "The steps of Grad-CAM",
@@ -55,11 +60,14 @@ COUNTERPARTS = (
         "figure3_examples",
         {"neighbours that hide a lesion": claims.HIDDEN},
     ),
-    Counterpart("Figure 4", "The generic CNN, sizes not printed", "figure4_network", {}),
+    Counterpart("Figure 4", "The generic CNN, sizes not printed", "figure4_network"),
     Counterpart(
-        "Figure 5", "Outputs after the first run", "figure5_outputs", {"accuracy": _run("first")}
+        "Figure 5",
+        "Outputs after the first run",
+        "figure5_outputs",
+        {"accuracy": _metric("accuracy", "paper", "first")},
     ),
-    Counterpart("Figure 6", "Overlays, actual and predicted", "figure6_overlays", {}),
+    Counterpart("Figure 6", "Overlays, actual and predicted", "figure6_overlays"),
     Counterpart(
         "Figure 7",
         "Lung: 98.126 %, n not printed",
@@ -72,117 +80,117 @@ COUNTERPARTS = (
         "figure8_liver",
         {"accuracy": claims.region("liver")},
     ),
-    Counterpart(
-        "Table 1", "Three papers on which map is best; no number", "04_localisation.csv", {}
-    ),
+    Counterpart("Table 1", "Three papers on which map is best; no number", f"{LOCALISATION}.csv"),
     Counterpart(
         "Table 2",
         "Accuracy 85.414 %, then 91.909 %; n not printed",
         "table2.csv",
-        {"first run": _run("first"), "second run": _run("second")},
+        {f"{run} run": _metric("accuracy", "paper", run) for run in ("first", "second")},
     ),
-    Counterpart("Table 3", "16 readings; the last row is cut off", "table3.csv", {}),
+    Counterpart(
+        "Table 3", "16 readings; the last row is cut off in the text we have", "table3.csv"
+    ),
     Counterpart(
         "Final accuracy",
         "95.89 %, 14 errors: 341 images. The test set decided when to stop",
         "03_metrics.csv",
-        {"the paper's protocol": ACCURACY["paper"], "the sound protocol": ACCURACY["sound"]},
+        {f"the {name} protocol": _metric("accuracy", name) for name in ("paper", "sound")},
     ),
 )
 
 
-def counterparts(study):
+def counterparts(study: Study) -> list[dict[str, Any]]:
     """One row per item of the paper: item, what was published, our counterpart, what it says."""
-    rows = []
-    for part in COUNTERPARTS:
-        said = [f"{words}: {m.read(study.tables)}" for words, m in part.measures.items()]
-        rows.append(
-            {
-                "item": part.item,
-                "published": part.published,
-                "address": part.address,
-                "here": "; ".join(said) or "drawn or recomputed",
-            }
-        )
-    return rows
-
-
-def headline(study):
-    """The few numbers a reader looks for first: dicts of label, value and note."""
-    cards = [
-        _card(
-            "Accuracy, the paper's protocol",
-            ACCURACY["paper"].read(study.tables),
-            "slices split at random; the test set decided when to stop" + _commoner(study, "paper"),
-        ),
-        _card(
-            "Accuracy, the sound protocol",
-            study.card["refusals"].get("sound") or ACCURACY["sound"].read(study.tables),
-            "patients kept apart; test set looked at once" + _commoner(study, "sound"),
-        ),
+    return [
+        {
+            "item": part.item,
+            "published": part.published,
+            "address": part.address,
+            "picture": not part.is_table,
+            "here": [f"{words}: {m.read(study.tables)}" for words, m in part.measures.items()],
+        }
+        for part in COUNTERPARTS
     ]
-    return [*cards, _localisation(study), _readers(study), _claims(study)]
 
 
-def _commoner(study, protocol):
-    """The share that one and the same answer would get right, to stand under an accuracy."""
-    value = COMMONER[protocol].read(study.tables)
-    share = value.split(" (")[0]
-    return "" if value.startswith(claims.NOT_MEASURED) else f"; always one answer: {share}"
+def is_simulated(study: Study) -> bool:
+    """Whether the readings that notebook 08 analysed were drawn from a model."""
+    return bool(read_table(study.tables / "08_source.csv")["simulated"].iloc[0])
 
 
-def _card(label, value, note):
-    """A number with its interval, as Measure.read words them, taken apart for the eye."""
-    number, _, limits = value.partition(" (")
-    return {"label": label, "value": number, "limits": limits.removesuffix(")"), "note": note}
+def answer(study: Study) -> list[str]:
+    """The answer that this run can give to the report's title: five sentences with intervals."""
+    return [*_readers(study), *_map(study), *_network(study), *_claims(study), *_planning(study)]
 
 
-def _localisation(study):
-    value = claims.MAP_HIT.read(study.tables)
-    note = f"on it or at most 1/16 of the side away: {claims.MAP_NEAR.read(study.tables)}"
-    note = "" if value.startswith(claims.NOT_MEASURED) else note
-    return _card("Grad-CAM's maximum on the lesion", value, note)
-
-
-def _readers(study):
-    """With the heat-map against without, for readers and cases in general."""
+def _readers(study: Study) -> Iterator[str]:
+    """The comparison of readers with and without the map; nothing of a simulated one."""
+    source = read_table(study.tables / "08_source.csv").iloc[0]
+    if is_simulated(study):
+        yield "Nobody has read these cases yet, so this run cannot say whether the map helps."
+        return
     frame = read_table(study.tables / "08_or.csv")
     main = frame[(frame["metric"] == "auc") & (frame["covariance"] == "jackknife")].iloc[0]
-    label = f"Readers' AUC, {main['compared']}"
-    note = "no person read anything: simulated" if _simulated(study) else "recorded readings"
+    size = f"{source['readers']} readers, {source['cases']} cases"
     if pd.isna(main["difference"]):
-        return _card(label, "not measured", str(main.get("flags", "")))
-    limits = "{:+.1f} to {:+.1f}".format(*(100 * main[end] for end in ("low", "high")))
-    return _card(label, f"{100 * main['difference']:+.1f} points ({limits})", note)
-
-
-def _simulated(study):
-    return "SIMULATED" in " ".join(finding(study, "08_reader_study"))
-
-
-def _claims(study):
-    frame = read_table(study.tables / "claims.csv")
-    kinds = frame["verdict"].map(claims.kind)
-    counts = ", ".join(f"{n} {kind}" for kind, n in kinds.value_counts().items())
-    reproduced = int((kinds == "reproduced").sum())
-    return _card(
-        "Claims of the paper reproduced from its own data",
-        f"{reproduced} of {len(frame)}",
-        counts,
+        yield f"The effect on readers ({size}) could not be estimated: {main.get('flags', '')}."
+        return
+    low, high = main["low"], main["high"]
+    told = "a difference" if low > 0 or high < 0 else "no difference"
+    yield (
+        f"Readers ({size}) show {told} in AUC, {main['compared']}: {100 * main['difference']:+.1f} "
+        f"points ({100 * low:+.1f} to {100 * high:+.1f})."
     )
 
 
-def finding(study, notebook):
-    """Sentences of a notebook's last output in words; a widget's is none, and is passed over."""
-    path = Path(study.reports) / "notebooks" / f"{notebook}.ipynb"
-    cells = nbformat.read(path, as_version=4).cells
-    outputs = [c.outputs for c in cells if c.cell_type == "code" and c.outputs]
-    outputs = [one for one in outputs if not any(WIDGET in o.get("data", {}) for o in one)]
-    text = "".join(_text(output) for output in outputs[-1]) if outputs else ""
-    lines = [line.strip().removeprefix("- ").replace("**", "") for line in text.splitlines()]
-    return [line for line in lines if line]
+def _map(study: Study) -> Iterator[str]:
+    """Whether the map points at the lesion, beside a map of random values."""
+    hit, chance = (_localisation(name).read(study.tables) for name in ("gradcam", "random"))
+    if hit.startswith(claims.NOT_MEASURED):
+        yield f"Whether the map points at the lesion was {hit}."
+        return
+    yield (
+        f"In slices with a lesion Grad-CAM's map for tumor has its maximum on the lesion in {hit}; "
+        f"a random map in {chance}."
+    )
 
 
-def _text(output):
-    data = output.get("data", {})
-    return output.get("text") or data.get("text/markdown") or data.get("text/plain", "")
+def _network(study: Study) -> Iterator[str]:
+    """Accuracy under both protocols, and of one and the same answer for every slice."""
+    said = []
+    for protocol, words in (
+        ("paper", "under the paper's protocol"),
+        ("sound", "with patients kept apart"),
+    ):
+        refused = study.card["refusals"].get(protocol)
+        value = _metric("accuracy", protocol).read(study.tables)
+        said.append(f"{value} {words}" if not refused else f"refused {words} ({refused})")
+    baseline = _metric("commoner class", "paper").read(study.tables).split(" (")[0]
+    yield (
+        f"The network's accuracy is {said[0]} and {said[1]}; one and the same answer for every "
+        f"slice would reach {baseline}."
+    )
+
+
+def _claims(study: Study) -> Iterator[str]:
+    """How many of the facts that the paper states its own data carry, each counted once."""
+    facts = claims.by_fact(read_table(study.tables / "claims.csv"))
+    counts = facts["verdict"].map(claims.kind).value_counts()
+    words = ", ".join(f"{n} {kind}" for kind, n in counts.items())
+    yield f"Of {len(facts)} facts the paper states, recomputed from its own data: {words}."
+
+
+def _planning(study: Study) -> Iterator[str]:
+    """The smallest planned study that would tell a difference of POINTS."""
+    frame = read_table(study.tables / "08_planning.csv")
+    pilot = frame[(frame["pilot"] == frame["pilot"].iloc[0]) & frame["cases"].notna()]
+    near = pilot[(pilot["difference"] - POINTS).abs() < 1e-9].sort_values("readers")
+    if near.empty:
+        yield f"No study of the planned sizes would tell {100 * POINTS:.0f} points in AUC."
+        return
+    least = near.iloc[0]
+    yield (
+        f"To tell a difference of {100 * POINTS:.0f} points in AUC with a power of "
+        f"{100 * least['wanted']:.0f} %, {least['readers']:.0f} readers need about "
+        f"{least['cases']:.0f} cases; pilot: {least['pilot']}."
+    )

@@ -1,36 +1,35 @@
 """Running the whole study: what the Snakefile needs to know, and the door that `make report` opens.
 
-One run at a time works on a checkout: a second one waits and says so. The lock belongs to the
-running process, so a killed run leaves none behind.
+One run at a time works on a checkout: a second one waits and says so.
 """
 
-import fcntl
-import hashlib
-import json
 import os
-import re
 import shlex
 import shutil
 import subprocess
 import sys
-import time
+from argparse import ArgumentParser, Namespace
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-import yaml
+from filelock import FileLock, Timeout
 
-from camreader.common.configuration import cohort_name, parameter_names
+from camreader.common.configuration import check_configuration, cohort_name, read_configuration
 from camreader.common.errors import DataError
-from camreader.report import repair
+from camreader.common.storage import digest, write_json
+from camreader.report import failures, repair
 from camreader.training.experiments import Settings
 
 # glibc hands large buffers back at every training step and faults them in again at the next;
 # keeping them makes training and heat-maps markedly faster (measured by `make bench`).
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "2147483647"}
 DRY = {"-n", "--dry-run"}
+# The configuration of this run, as a file: Snakemake reads the 0 of `--config seeds=[0]` as text.
+CONFIGURED = Path(".snakemake") / "camreader_config.json"
 
 
-def training_options(values):
+def training_options(values: dict[str, Any]) -> str:
     """What a notebook's parameters say about training, as options of camreader.training.train.
 
     values: {name: value}. The run made from the shell and the one the notebook asks for must have
@@ -43,38 +42,21 @@ def training_options(values):
     )
 
 
-def comparison_options(values):
-    """What notebook 04 compares, and on which network, as options of `comparison`."""
+def comparison_options(values: dict[str, Any]) -> str:
+    """What notebook 04 compares, and on which network, as options of `camreader maps`."""
     return (
         f"--protocol {shlex.quote(values['PROTOCOL'])} --trained-seed {values['SEEDS'][0]}"
         f" --slow-slices {values['SLOW_SLICES']} --seed {values['SEED']}"
     )
 
 
-def check_parameters(config, folder="notebooks"):
-    """Stop with every misspelt notebook or parameter of config.yaml, before anything runs."""
-    problems = []
-    for notebook, values in config["parameters"].items():
-        path = Path(folder) / f"{notebook}.ipynb"
-        if not path.exists():
-            problems.append(f"{notebook}: no such notebook in {folder}/")
-            continue
-        known = parameter_names(path)
-        problems += [
-            f"{notebook}: no parameter {name!r}; it has {', '.join(known)}"
-            for name in values or {}
-            if name not in known
-        ]
-    if problems:
-        raise SystemExit("config.yaml: " + "\nconfig.yaml: ".join(problems))
-
-
-def state_of(source):
+def state_of(source: str) -> str:
     """Digest of a source folder: name, size and time of every file, links followed; "" for none.
 
     A label edited, a slice replaced, added or taken away: each repeats the study.
     """
-    digest, seen = hashlib.sha256(), set()
+    facts: list[str] = []
+    seen: set[str] = set()
     for folder, parts, names in os.walk(source, followlinks=True):
         real = os.path.realpath(folder)
         parts[:] = [] if real in seen else sorted(p for p in parts if not p.startswith("."))
@@ -83,29 +65,31 @@ def state_of(source):
             path = os.path.join(folder, name)
             about = os.stat(path) if os.path.exists(path) else os.lstat(path)
             what = (os.path.relpath(path, source), about.st_size, about.st_mtime_ns)
-            digest.update(repr(what).encode())
-    return digest.hexdigest() if seen else ""
+            facts.append(repr(what))
+    return digest("".join(facts)) if seen else ""
 
 
-def wait_for_turn(path):
-    """Take the lock of this checkout, waiting in words while another run holds it."""
+def wait_for_turn(path: Path) -> FileLock:
+    """Take the lock of this checkout, waiting in words while another run holds it.
+
+    The operating system frees it when the process ends, however it ends.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = open(path, "a+")  # noqa: SIM115 - held open, and so locked, until this process ends
+    lock = FileLock(path)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        lock.acquire(timeout=0)
+    except Timeout:
         print("Another `make report` is running here; waiting for it to end ...", flush=True)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-    return handle
+        lock.acquire()
+    return lock
 
 
-def snakemake_command(options, extra):
+def snakemake_command(options: Namespace, extra: list[str]) -> list[str]:
     """The command line of the run. Snakemake's own lock is left out: ours ends with the process."""
-    values = [f"source={json.dumps(options.data)}"] if options.data else []
-    values += [f"seeds={list(range(options.seeds))}"] if options.seeds else []
-    command = [sys.executable, "-m", "snakemake", "--nolock", "--rerun-incomplete", "--keep-going"]
-    command += ["--config", *values] if values else []
-    command += ["--configfile", options.config] if options.config else []
+    # a plan is to be read as Snakemake writes it
+    program = "snakemake" if DRY & set(extra) else "camreader.report.progress"
+    command = [sys.executable, "-m", program, "--nolock", "--rerun-incomplete", "--keep-going"]
+    command += ["--configfile", str(CONFIGURED)]
     if options.profile:
         command += ["--profile", options.profile]
     else:  # no more jobs at once than their memory allows
@@ -113,26 +97,31 @@ def snakemake_command(options, extra):
         command += ["--resources", f"mem_mb={pages * size // 2**20}"]
     if not (options.profile and options.cores == "all"):  # a cluster has more than this machine
         command += ["--cores", options.cores]
-    quiet = [] if DRY & set(extra) else ["--quiet", "progress", "rules"]  # a plan is to be read
-    return [*command, *quiet, "--show-failed-logs", *extra]
+    return [*command, *extra]
 
 
-def configuration(options):
-    """The study's configuration as this run has it: the file's, then the command line's."""
-    config = yaml.safe_load(Path(options.config or "config.yaml").read_text())
-    return config | ({"source": options.data} if options.data else {})
+def configuration_of(options: Namespace) -> dict[str, Any]:
+    """The study's configuration as this run has it, checked: the file's, then the command's."""
+    file = options.config or "config.yaml"
+    config = read_configuration(file)
+    config |= {"source": options.data} if options.data else {}
+    config |= {"seeds": list(range(options.seeds))} if options.seeds is not None else {}
+    check_configuration(config, file=file)
+    if config["source"]:
+        check_source(config["source"])
+    return config
 
 
-def last_words(logs, since):
-    """(log, its last error) of every log in the folder `logs` written to after `since`."""
-    found = []
-    for path in sorted(p for p in Path(logs).rglob("*.log") if p.stat().st_mtime >= since):
-        errors = re.findall(r"^\s*([\w.]*(?:Error|Exception): .*)", path.read_text(), re.M)
-        found += [(path, errors[-1])] if errors else []
-    return found
+def check_source(folder: str) -> None:
+    """DataError where there is no such folder, or nothing in it."""
+    if not Path(folder).is_dir():
+        raise DataError("No such folder", file=folder, expected="a folder with images")
+    files = (name for _, _, names in os.walk(folder, followlinks=True) for name in names)
+    if not any(not name.startswith(".") for name in files):
+        raise DataError("The folder is empty", file=folder, expected="a folder with images")
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     """Arguments of `camreader report`."""
     parser.add_argument("--data", help="your images or DeepLesion; default: the phantom")
     parser.add_argument("--seeds", type=int, help="repeat the training with this many seeds")
@@ -142,7 +131,7 @@ def add_arguments(parser):
     parser.add_argument("extra", nargs="*", help="handed on to Snakemake, after --")
 
 
-def run_to_its_end(command, environment):
+def run_to_its_end(command: list[str], environment: dict[str, str]) -> tuple[int, bool]:
     """(exit status, whether Ctrl-C was pressed) of a command that gets the same Ctrl-C.
 
     It is not killed for it: Snakemake still has to end its jobs, or take them off a cluster.
@@ -155,32 +144,45 @@ def run_to_its_end(command, environment):
             stopped = True
 
 
-def run(options):
+def environment_of(options: Namespace) -> dict[str, str]:
+    """The environment of the run's processes."""
+    environment = {**os.environ, **ALLOCATOR, "PYTHONHASHSEED": "0"}
+    environment.pop("MPLBACKEND", None)  # a kernel must draw into its notebook
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    if not (options.profile or "--executor" in options.extra):
+        # Snakemake's Slurm plugin asks for a cluster when it loads, for up to ten seconds
+        environment["SLURM_CONF"] = os.devnull
+    return environment
+
+
+def run(options: Namespace) -> int:
     """Run the study and end by saying where its report is, or what kept it from being finished."""
-    if options.data and not Path(options.data).exists():
-        raise DataError("No such folder", file=options.data, expected="a folder with images")
-    config = configuration(options)
+    config = configuration_of(options)
     repair.check_writable([".snakemake", config["data"], config["reports"]])
     lock = wait_for_turn(Path(".snakemake/camreader.lock"))
     if not DRY & set(options.extra):
         for path, why in repair.remove_damaged(config["data"], cohort_name(config)):
             print(f"{path} is damaged and is made again ({why})", flush=True)
-    started = time.time()
-    environment = {**os.environ, **ALLOCATOR, "MPLBACKEND": "agg", "PYTHONHASHSEED": "0"}
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    if not (options.profile or "--executor" in options.extra):
-        # Snakemake's Slurm plugin asks for a cluster when it loads, for up to ten seconds
-        environment["SLURM_CONF"] = os.devnull
-    status, stopped = run_to_its_end(snakemake_command(options, options.extra), environment)
-    lock.close()
-    page = Path(config["reports"]) / "index.html"
+    write_json(config, CONFIGURED)
+    command = snakemake_command(options, options.extra)
+    status, stopped = run_to_its_end(command, environment_of(options))
+    lock.release()
     print("-" * min(shutil.get_terminal_size().columns, 72))
-    if stopped:
-        print("Stopped. What is done is kept; the same command goes on from here.")
-    elif status == 0 and page.exists():
-        print(f"The report: {page.resolve().as_uri()}")
-    elif status:
-        print("Not finished. What is done is kept; run it again after mending:")
-        for path, words in last_words(Path(config["reports"]) / "logs", started):
-            print(f"  {path}: {words}")
+    print("\n".join(closing_words(config, status, stopped)))
     return 130 if stopped else status
+
+
+def closing_words(config: dict[str, Any], status: int, stopped: bool) -> list[str]:
+    """The last lines of a run: where its report is, or what to mend."""
+    page = Path(config["reports"]) / "index.html"
+    if stopped:
+        return ["Stopped. What is done is kept; the same command goes on from here."]
+    if status == 0:
+        return [f"The report: {page.resolve().as_uri()}"] if page.exists() else []
+    failed = failures.kept()
+    if not failed:
+        return ["Not finished, and no job says why; Snakemake's own words are in .snakemake/log."]
+    words = ["Not finished. What is done is kept; run it again after mending:"]
+    for job, lines in failed.items():
+        words += [f"  {job}: {lines[0]}", *(f"    {line}" for line in lines[1:])]
+    return [*words, f"The whole log of each: {config['reports']}/logs/"]

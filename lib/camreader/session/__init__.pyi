@@ -1,5 +1,4 @@
 from . import database as database
-from . import export as export
 from . import log as log
 from . import overview as overview
 from . import plan as plan
@@ -7,7 +6,6 @@ from . import plots as plots
 from . import prepare as prepare
 from . import progress as progress
 from . import questions as questions
-from . import replay as replay
 from . import sealed as sealed
 from . import server as server
 from . import simulate as simulate
@@ -15,5 +13,9 @@ from . import tidy as tidy
 from . import widget as widget
 from .plan import Plan as Plan
 from .prepare import prepare_reading as prepare_reading
+from .progress import Design as Design
+from .questions import QUESTIONS as QUESTIONS
+from .questions import Option as Option
+from .questions import Question as Question
 from .tidy import load_tidy as load_tidy
 from .widget import open_session as open_session

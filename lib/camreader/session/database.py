@@ -1,4 +1,4 @@
-"""The readings' database: its two tables, its refusal to change, and its errors in words.
+"""The readings' database: its two tables, its append-only guards, and its errors in words.
 
 SQLite in WAL mode with synchronous=FULL, or PostgreSQL by address. An event is one row and one
 statement, so it is stored whole or not at all.
@@ -7,8 +7,10 @@ statement, so it is stored whole or not at all.
 import os
 import sqlite3
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -76,12 +78,12 @@ class LogError(StudyError, RuntimeError):
     """The log could not be written or read; the words say which, and why."""
 
 
-def log_address(folder, database=""):
+def log_address(folder: str | Path, database: str | Path = "") -> str | Path:
     """The log of the reading in `folder`: where `database` says, else a SQLite file in it."""
     return database or Path(folder) / LOG
 
 
-def sqlite_file(address):
+def sqlite_file(address: str | Path) -> Path | None:
     """Path of the SQLite file that `address` names, plainly or as sqlite:///path; else None."""
     if "://" not in str(address):
         return Path(address)
@@ -89,13 +91,13 @@ def sqlite_file(address):
     return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
-def settled(address, folder="."):
+def settled(address: str | Path, folder: str | Path = ".") -> str:
     """`address` as text; a relative SQLite file is one of `folder`, wherever it is opened later."""
     file = sqlite_file(address)
     return str(address) if file is None else str(Path(folder, file).absolute())
 
 
-def database_url(address, readonly=False):
+def database_url(address: str | Path, readonly: bool = False) -> str:
     """SQLAlchemy address of `address`: a path becomes SQLite, `postgresql+pg8000://` stays."""
     path = sqlite_file(address)
     if path is None:
@@ -106,14 +108,14 @@ def database_url(address, readonly=False):
     )
 
 
-def _with_password(url):
+def _with_password(url: sa.URL) -> str:
     """The server's address; where it has no password, with that of PGPASSWORD."""
     if url.password is None and os.environ.get("PGPASSWORD"):
         url = url.set(password=os.environ["PGPASSWORD"])
     return url.render_as_string(hide_password=False)
 
 
-def open_engine(url):
+def open_engine(url: str) -> sa.Engine:
     """An engine whose every statement is its own transaction, durable when it returns."""
     lite = url.startswith("sqlite")
     engine = sa.create_engine(
@@ -129,14 +131,14 @@ def open_engine(url):
     return engine
 
 
-def _durable_server(connection, _record):
+def _durable_server(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     cursor.execute("SET synchronous_commit TO on")  # whatever the server's own setting is
     connection.commit()
     cursor.close()
 
 
-def _durable(connection, _record):
+def _durable(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     end = time.monotonic() + WAL_SECONDS
     while True:  # SQLite itself does not wait where several make a new file at once
@@ -151,7 +153,7 @@ def _durable(connection, _record):
     cursor.close()
 
 
-def create_tables(engine, lite):
+def create_tables(engine: sa.Engine, lite: bool) -> None:
     """Make tables and guards that are missing; safe when several processes start at once."""
     with engine.connect() as connection:
         if not lite:
@@ -168,14 +170,14 @@ def create_tables(engine, lite):
                 connection.execute(sa.text(f"SELECT pg_advisory_unlock({_SETUP_LOCK})"))
 
 
-def _missing_postgres_guards(connection):
+def _missing_postgres_guards(connection: sa.Connection) -> Sequence[str]:
     # Replacing a trigger locks the table, and other workstations may be writing.
     query = "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'events!_no!_%' ESCAPE '!'"
     return () if connection.execute(sa.text(query)).scalar_one() == 2 else _POSTGRES_GUARDS
 
 
 @contextmanager
-def in_words(address, failed):
+def in_words(address: str | Path, failed: str) -> Iterator[None]:
     """Turn the database's errors into a sentence a reader can act on; `failed` is its start."""
     try:
         yield
@@ -183,14 +185,14 @@ def in_words(address, failed):
         raise LogError(f"{failed}: {_reason(error)} ({place(address)})") from error
 
 
-def place(address):
+def place(address: str | Path) -> str:
     """`address` in words: without its password."""
     if "://" in str(address):
         return sa.make_url(str(address)).render_as_string(hide_password=True)
     return str(address)
 
 
-def _reason(error):
+def _reason(error: Exception) -> str:
     text = str(getattr(error, "orig", None) or error).lower()
     known = {
         "full": "the disk is full",

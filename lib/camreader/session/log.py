@@ -10,7 +10,9 @@ import os
 import socket
 import time
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -35,7 +37,7 @@ KINDS = (
     "enrolled",  # a reader takes one of the study's stored case orders
     "started",  # a case is on the screen
     "locked",  # the unaided answer, final
-    "revealed",  # the keeper opened the CNN's answer and heat-map
+    "revealed",  # the network's answer and heat-map were released
     "revised",  # the answer with the CNN's help, and how helpful it was
     "corrected",  # a later word on an earlier answer; the earlier one stays
     "comment",
@@ -59,7 +61,7 @@ class Occupied(Refused):
     final = False
 
 
-def new_id():
+def new_id() -> str:
     """A fresh event or session id (UUID 4, text)."""
     return str(uuid.uuid4())
 
@@ -74,41 +76,47 @@ class ReadingLog:
     Raises LogError, in words, where the database cannot be opened or written.
     """
 
-    def __init__(self, address, study, *, simulated=False, model="", session=None, readonly=False):
+    def __init__(
+        self,
+        address: str | Path,
+        study: str | None,
+        *,
+        simulated: bool = False,
+        model: str = "",
+        session: str | None = None,
+        readonly: bool = False,
+    ) -> None:
         self.address, self.study, self.simulated, self.model = address, study, simulated, model
         self.session, self.readonly = session or new_id(), readonly
         url, file = database_url(address, readonly), sqlite_file(address)
         self._lite = file is not None
         self._insert = (sqlite if self._lite else postgresql).insert
         with in_words(address, "The readings' database cannot be opened for writing"):
-            if self._lite and not readonly:
+            if file is not None and not readonly:
                 file.absolute().parent.mkdir(parents=True, exist_ok=True)
             self._engine = open_engine(url)
             if not readonly:
                 create_tables(self._engine, self._lite)
 
-    def append(self, kind, reader, case_id=None, phase=None, payload=None, event_id=None):
-        """Store one event; True if stored now, False if this very event was stored before.
+    def append(
+        self,
+        kind: str,
+        reader: str,
+        case_id: str | None = None,
+        phase: str | None = None,
+        payload: dict | None = None,
+        event_id: str | None = None,
+    ) -> dict | None:
+        """Store one event; return it as `events` tells it, None if it had been stored before.
 
-        Returns only once the event is on disk. Raises Refused for a second answer to the same
-        question or for an event id that was used for something else, LogError if not stored.
+        Returns once the event is on disk. Raises Refused for a second answer to a question or an
+        event id used for something else, LogError if not stored.
         """
-        row = self._row(kind, reader, case_id, phase, payload or {}, event_id or new_id())
-        statement = self._insert(events_table).values(row).on_conflict_do_nothing()
-        words = "The readings cannot be written"
-        with in_words(self.address, words), self._engine.connect() as connection:
-            if connection.execute(statement).rowcount == 1:
-                return True
-            same = sa.select(events_table).where(events_table.c.event_id == row["event_id"])
-            stored = connection.execute(same).mappings().first()
-        return _check_resend(stored, row)
-
-    def _row(self, kind, reader, case_id, phase, payload, event_id):
         if kind not in KINDS or phase not in (*PHASES, None):
             raise Refused(f"The log knows no event {kind!r} in phase {phase!r}")
-        return {
-            "event_id": event_id,
-            "once": _once(self.study, reader, case_id, kind, payload),
+        row = {
+            "event_id": event_id or new_id(),
+            "once": _once(self.study, reader, case_id, kind, payload or {}),
             "study": self.study,
             "reader": reader,
             "session": self.session,
@@ -120,10 +128,20 @@ class ReadingLog:
             "simulated": self.simulated,
             "software": f"camreader {__version__}",
             "model": self.model,
-            "payload": json.dumps(payload, sort_keys=True, allow_nan=False),
+            "payload": json.dumps(payload or {}, sort_keys=True, allow_nan=False),
         }
+        statement = self._insert(events_table).values(row).on_conflict_do_nothing()
+        with in_words(self.address, "The readings cannot be written"), self._engine.connect() as db:
+            if db.execute(statement).rowcount == 1:
+                return row | {"payload": _decoded(str(row["payload"]))}
+            same = sa.select(events_table).where(events_table.c.event_id == row["event_id"])
+            stored = db.execute(same).mappings().first()
+        _check_resend(stored, row)
+        return None
 
-    def events(self, reader=None, case_id=None, kind=None):
+    def events(
+        self, reader: str | None = None, case_id: str | None = None, kind: str | None = None
+    ) -> list[dict]:
         """Stored events as dicts in the order of storing; payload decoded."""
         wanted = {"study": self.study, "reader": reader, "case_id": case_id, "kind": kind}
         query = sa.select(events_table).order_by(events_table.c.sequence)
@@ -137,13 +155,13 @@ class ReadingLog:
             rows = [dict(row) for row in connection.execute(query).mappings()]
         return [row | {"payload": _decoded(row["payload"])} for row in rows]
 
-    def claim(self, reader):
+    def claim(self, reader: str) -> None:
         """Take or renew the reader's one lease; Occupied, in words, while another session has it.
 
         A lease runs out after LEASE_SECONDS without renewal; one whose process has died on this
         machine is taken over at once, so a killed kernel costs the reader no waiting.
         """
-        table, words = leases_table, "The reader's session cannot be kept"
+        table, words = leases_table, "The reader's session cannot be renewed"
         with in_words(self.address, words), self._engine.connect() as connection:
             now = self._now(connection)
             held = self._lease(connection, reader)
@@ -159,37 +177,37 @@ class ReadingLog:
             if connection.execute(statement).rowcount == 0:
                 raise Occupied(_occupied(self._lease(connection, reader), now))
 
-    def release(self, reader):
+    def release(self, reader: str) -> None:
         """Give the lease back, if it is still ours."""
         table = leases_table.c
         ours = (table.study == self.study, table.reader == reader, table.session == self.session)
-        words = "The reader's session cannot be let go"
+        words = "The reader's session cannot be ended"
         with in_words(self.address, words), self._engine.connect() as connection:
             connection.execute(sa.delete(leases_table).where(*ours))
 
-    def _lease_values(self, reader, now):
+    def _lease_values(self, reader: str, now: float) -> dict:
         names = {"study": self.study, "reader": reader, "session": self.session}
         place = {"host": socket.gethostname(), "pid": os.getpid()}
         return names | place | {"expires": now + LEASE_SECONDS}
 
-    def _lease(self, connection, reader):
+    def _lease(self, connection: sa.Connection, reader: str) -> sa.Row | None:
         table = leases_table.c
         query = sa.select(leases_table).where(table.study == self.study, table.reader == reader)
         return connection.execute(query).first()
 
-    def _now(self, connection):
+    def _now(self, connection: sa.Connection) -> float:
         # Workstations' clocks differ; the shared database's clock is one.
         if self._lite:
             return time.time()
         clock = "SELECT extract(epoch FROM clock_timestamp())"
         return float(connection.execute(sa.text(clock)).scalar_one())
 
-    def close(self):
+    def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()
 
 
-def _decoded(payload):
+def _decoded(payload: str) -> dict:
     """A stored payload; half a surrogate pair, which no file or page can hold, becomes U+FFFD."""
     value = json.loads(payload)
     if "\\ud" not in payload:
@@ -198,7 +216,9 @@ def _decoded(payload):
     return json.loads(text.decode("utf-16", "replace"))
 
 
-def _once(study, reader, case_id, kind, payload):
+def _once(
+    study: str | None, reader: str, case_id: str | None, kind: str, payload: dict
+) -> str | None:
     if kind == "enrolled":
         return json.dumps([study, "slot", payload["slot"]])
     if kind in ONE_OF_EACH:
@@ -206,19 +226,18 @@ def _once(study, reader, case_id, kind, payload):
     return None
 
 
-def _check_resend(stored, row):
+def _check_resend(stored: Mapping | None, row: dict) -> None:
     if stored is None:
         raise Refused(
-            "This question was answered before and that answer stays; "
-            "to change it, correct it as a new entry"
+            "This question has already been answered, and answers are never changed; "
+            "store a correction instead"
         )
     told = ("study", "reader", "case_id", "phase", "kind", "payload")
     if any(stored[name] != row[name] for name in told):
         raise Refused("This event id was already used for a different event")
-    return False
 
 
-def _is_gone(lease):
+def _is_gone(lease: sa.Row) -> bool:
     """True if the lease's process ran on this machine and is no more."""
     if lease.host != socket.gethostname():
         return False
@@ -231,10 +250,10 @@ def _is_gone(lease):
     return False
 
 
-def _occupied(lease, now):
+def _occupied(lease: sa.Row | None, now: float) -> str:
     wait = max(1, round(lease.expires - now)) if lease is not None else 1
     place = f" on {lease.host}" if lease is not None else ""
     return (
         f"Another session of this reader is open{place}. Close it there, or wait: a session "
-        f"that is no longer alive is let go after {wait} s"
+        f"that has ended is released after {wait} s"
     )

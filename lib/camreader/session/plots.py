@@ -1,17 +1,21 @@
-"""The design of a reading as a figure: what one case asks, and every reader's own order."""
+"""The design of a reading as a figure: the steps of one case, and each reader's order."""
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.patches import FancyBboxPatch
 
-from camreader.common.style import NO_TUMOR, TUMOR
+from camreader.common.style import NO_TUMOR, TUMOR, refusal
+from camreader.session.progress import Design
 
 PRACTICE, LOCK = "0.75", "#009E73"
 STEPS = {
     "sequential": (
         ("slice alone", "windows, zoom,\nno time limit", NO_TUMOR),
         ("first answer", "diagnosis and\nconfidence 1–5", NO_TUMOR),
-        ("locked", "on disk, and\nstays as it is", LOCK),
+        ("locked", "on disk, and\nnever changed", LOCK),
         ("the network", "its answer and\nheat-map appear", TUMOR),
         ("second answer", "and was the\nheat-map helpful?", TUMOR),
     ),
@@ -25,8 +29,10 @@ STEPS = {
 }
 
 
-def design(design):
+def design(design: Design) -> Figure:
     """One case from left to right above; below, a row per reader, coloured by case."""
+    if design.refused:
+        return refusal(design.refused)
     rows = len(design.slots)
     figure, (top, low) = plt.subplots(
         2, 1, figsize=(9.5, 2.9 + 0.34 * rows), height_ratios=[1.5, 0.9 + 0.3 * rows]
@@ -40,7 +46,7 @@ def design(design):
     return figure
 
 
-def _flow(axes, steps, washout):
+def _flow(axes: Axes, steps: tuple, washout: float) -> None:
     for place, (title, words, colour) in enumerate(steps):
         box = FancyBboxPatch(
             (place + 0.04, 0.12), 0.84, 0.76, boxstyle="round,pad=0,rounding_size=0.06"
@@ -57,7 +63,7 @@ def _flow(axes, steps, washout):
     axes.axis("off")
 
 
-def _orders(axes, design):
+def _orders(axes: Axes, design: Design) -> AxesImage:
     """A cell per stop; grey is practice, a dot means with the heat-map (crossover)."""
     practice = {entry["case"] for entry in design.card["cases"] if entry["training"]}
     grid = np.array(

@@ -1,10 +1,11 @@
 """One reader's way through a study: which case comes next, which answer it waits for.
 
-Nothing is kept in memory that matters: where a reader stands is computed from the stored order
-and the stored events, so a killed session goes on exactly where its last stored answer left it.
+Where a reader stands is computed from the stored order and the stored events, so that a killed
+session resumes exactly after its last stored answer.
 """
 
 import unicodedata
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,10 +14,17 @@ from pathlib import Path
 from camreader.common.errors import DataError
 from camreader.common.storage import read_json, write_json
 from camreader.session.database import place
-from camreader.session.log import Refused
-from camreader.session.questions import ANSWERS, MODALITIES, check_answer, check_pause, check_text
+from camreader.session.log import ReadingLog, Refused
+from camreader.session.questions import (
+    ANSWERS,
+    MODALITIES,
+    Question,
+    check_answer,
+    check_pause,
+    check_text,
+    from_design,
+)
 
-SHOWN = ("diagnosis", "confidence", "helpfulness", "comment")  # of an answer, in a reader's list
 DESIGNS = ("sequential", "crossover")
 BEGUN = "begun.json"  # beside design.json
 LONGEST_NAME = 60
@@ -41,7 +49,7 @@ class Step:
     period: int = 1
 
     @property
-    def stages(self):
+    def stages(self) -> tuple[str, ...]:
         """What this step asks, in order: event kinds that complete it."""
         return (ANSWERS[self.phase],) if self.phase in ANSWERS else tuple(MODALITIES)
 
@@ -64,44 +72,62 @@ class Design:
     card: dict
 
     @classmethod
-    def load(cls, folder):
+    def load(cls, folder: str | Path) -> "Design":
         """Read <folder>/design.json; DataError names the command that makes it."""
         path = Path(folder) / "design.json"
         if not path.exists():
-            words = "This reading is not set up yet; `make report` or notebook 07 does it"
+            words = "This reading is not set up yet: run `make report` or notebook 07"
             raise DataError(words, file=path)
         return cls(Path(folder), read_json(path))
 
     @property
-    def study(self):
+    def study(self) -> str:
+        """The study's id."""
         return self.card["study"]
 
     @property
-    def slots(self):
+    def questions(self) -> tuple[Question, ...]:
+        """What its readers are asked."""
+        return from_design(self.card.get("questions"))
+
+    @property
+    def refused(self) -> str:
+        """Why nothing is read, in words; empty where the reading was set up."""
+        return self.card.get("refused", "")
+
+    @property
+    def banner(self) -> str:
+        """What has to stand over a reading with a network that did not learn, or nothing."""
+        return self.card.get("banner", "")
+
+    @property
+    def slots(self) -> list[int]:
+        """Numbers of its places for readers."""
         return sorted(int(slot) for slot in self.card["orders"])
 
-    def steps(self, slot):
+    def steps(self, slot: int) -> list[Step]:
         """The stored order of reader number `slot`, a list of Step."""
         return [Step(*entry) for entry in self.card["orders"][str(slot)]]
 
-    def image_path(self, case):
+    def image_path(self, case: str) -> Path:
+        """The .npy file with the HU of a case, int16 (H, W)."""
         return self.folder / "images" / f"{case}.npy"
 
     @property
-    def begun(self):
+    def begun(self) -> str | None:
         """Where the readings of this design are, in words, once somebody has begun; else None."""
         path = self.folder / BEGUN
         noted = read_json(path) if path.exists() else {}
         return noted.get("database") if noted.get("study") == self.study else None
 
-    def note_begun(self, database):
-        """Leave word beside the design that it is being read, whatever database holds the log."""
+    def note_begun(self, database: str | Path) -> None:
+        """Record beside the design that reading has begun, and in which database."""
         if self.begun is None:
             with suppress(OSError):  # a reading workstation may not write here; its log can tell
                 write_json({"study": self.study, "database": place(database)}, self.folder / BEGUN)
 
 
-def position(steps, events, washout_days=0):
+def position(steps: Sequence[Step], events: Sequence[dict], washout_days: float = 0) -> Position:
     """Position of a reader who has `events` (dicts in stored order) on the way `steps`."""
     done = {(event["case_id"], event["kind"]) for event in events}
     for index, step in enumerate(steps):
@@ -115,36 +141,38 @@ def position(steps, events, washout_days=0):
     return Position(len(steps), "finished")
 
 
-def _washout_end(earlier, step, events, days):
+def _washout_end(
+    earlier: Sequence[Step], step: Step, events: Sequence[dict], days: float
+) -> datetime | None:
     if step.period == 1 or not days or (earlier and earlier[-1].period == step.period):
         return None
     answers = [event["utc"] for event in events if event["kind"] in MODALITIES]
     return datetime.fromisoformat(max(answers)) + timedelta(days=days) if answers else None
 
 
-def log_phase(step, stage):
+def log_phase(step: Step, stage: str) -> str:
     """The log's word for what is being read: training, unaided or aided."""
     return "training" if step.phase == "training" else stage
 
 
-def clean_name(text):
+def clean_name(text: str) -> str:
     """A reader's name as it is stored: one line, single spaces; Refused, in words, if unfit."""
     name = " ".join(unicodedata.normalize("NFC", str(text)).split())
     if not name:
-        raise Refused("Please type your name or the code you were given")
+        raise Refused("Please enter your name or the code you were given")
     if len(name) > LONGEST_NAME:
         raise Refused(f"That name is longer than {LONGEST_NAME} characters")
     if any(unicodedata.category(sign) in ("Cc", "Cf", "Cs") for sign in name):
-        raise Refused("That name holds characters that cannot be printed")
+        raise Refused("That name contains characters that cannot be printed")
     return name
 
 
-def enrolled(log):
-    """{slot: reader}: who has taken which place of the study."""
+def enrolled(log: ReadingLog) -> dict[int, str]:
+    """{slot: reader}: who has which place in the study."""
     return {event["payload"]["slot"]: event["reader"] for event in log.events(kind="enrolled")}
 
 
-def enroll(log, design, name, confirmed=True):
+def enroll(log: ReadingLog, design: Design, name: str, confirmed: bool = True) -> tuple[str, int]:
     """(name, slot): the reader's stored place in the study, taking a free one the first time.
 
     Names that differ only in upper and lower case are the same reader. A name that is new among
@@ -160,29 +188,32 @@ def enroll(log, design, name, confirmed=True):
         if not free:
             raise Refused(
                 f"This study was set up for {len(design.slots)} readers and all places are taken; "
-                "if you read before, use exactly the same name"
+                "if you have read here before, use the same name"
             )
         if taken and not confirmed:
             raise Unknown(
                 f"Nobody has read under the name {name} yet. If you have read here before, correct "
-                "the name; if you are new, press Start reading once more"
+                "the name; if you are new, press Start reading again"
             )
         with suppress(Refused):  # another workstation took this place a moment ago
             log.append("enrolled", name, payload={"slot": free[0]})
 
 
-def _answered(number, step, events):
+def _answered(
+    number: int, step: Step, events: Sequence[dict], questions: Sequence[Question]
+) -> dict:
     """One row of a reader's own list: what was answered at this step."""
     stages = {MODALITIES[kind] for kind in step.stages}
     practice = step.phase == "training"
     row = {"number": number, "case": step.case, "training": practice, "alone": len(stages) == 1}
+    names = [question.name for question in questions]
     for event in events:
         kind, payload = event["kind"], event["payload"]
         if event["case_id"] != step.case or kind not in (*MODALITIES, "corrected"):
             continue
         stage = MODALITIES.get(kind) or payload["target"]
         if stage in stages:
-            shown = {name: payload[name] for name in SHOWN if name in payload}
+            shown = {name: payload[name] for name in names if name in payload}
             row[f"{stage} corrected" if kind == "corrected" else stage] = shown
     return row
 
@@ -191,51 +222,61 @@ class Reading:
     """One reader in one session: says what to show, stores what was answered.
 
     design: Design. log: ReadingLog with this session's id. name, confirmed: as for `enroll`.
+    `events` are the reader's own, read from the log once at the start and once per answer, when
+    the lease has just been renewed; what this session stores meanwhile is added to them.
     Raises Refused while another session of this reader is open, and LogError where nothing can
     be stored.
     """
 
-    def __init__(self, design, log, name, confirmed=True):
+    def __init__(self, design: Design, log: ReadingLog, name: str, confirmed: bool = True) -> None:
         self.design, self.log = design, log
         self.reader, self.slot = enroll(log, design, name, confirmed)
         design.note_begun(log.address)
-        log.claim(self.reader)
         self.steps = design.steps(self.slot)
+        self._renew()
 
-    def position(self):
-        """The reader's Position, from what is stored now."""
-        events = self.log.events(reader=self.reader)
-        return position(self.steps, events, self.design.card.get("washout_days", 0))
+    def _renew(self) -> None:
+        """Renew the lease, then read what is stored: nobody else may write from here on."""
+        self.log.claim(self.reader)
+        self.events = self.log.events(reader=self.reader)
 
-    def start_case(self):
-        """Note that the current case is on the screen; returns its Position."""
+    def position(self) -> Position:
+        """The reader's Position."""
+        return position(self.steps, self.events, self.design.card.get("washout_days", 0))
+
+    def start_case(self) -> Position:
+        """Record that the current case is on the screen; returns its Position."""
         here = self.position()
-        if here.stage in ANSWERS:
+        if here.step is not None and here.stage in ANSWERS:
             self._append("started", here.step.case, log_phase(here.step, here.stage), {})
         return here
 
-    def submit(self, kind, case, payload, event_id):
+    def submit(self, kind: str, case: str, payload: dict, event_id: str) -> bool:
         """Store one event from the page; True if new, False if it had been stored before.
 
         An answer must be for the case and stage the log is waiting for; a repeated event id is
         acknowledged whatever came after it, so a page may send again until it hears back.
         """
-        self.log.claim(self.reader)
-        repeated = [e for e in self.log.events(reader=self.reader) if e["event_id"] == event_id]
+        self._renew()
+        repeated = [event for event in self.events if event["event_id"] == event_id]
         phase = repeated[0]["phase"] if repeated else self._phase_for(kind, case, payload)
         return self._append(kind, case, phase, payload, event_id)
 
-    def _append(self, kind, case, phase, payload, event_id=None):
-        return self.log.append(kind, self.reader, case, phase, payload, event_id)
+    def _append(
+        self, kind: str, case: str, phase: str | None, payload: dict, event_id: str | None = None
+    ) -> bool:
+        stored = self.log.append(kind, self.reader, case, phase, payload, event_id)
+        self.events += [stored] if stored else []
+        return stored is not None
 
-    def _phase_for(self, kind, case, payload):
+    def _phase_for(self, kind: str, case: str, payload: dict) -> str | None:
         if kind == "corrected":
             return self._phase_of_correction(case, payload)
         here = self.position()
         if kind in MODALITIES:
-            check_answer(kind, payload)
-            if ANSWERS.get(here.stage) != kind or here.step.case != case:
-                raise Refused("This answer is not for the case the log is waiting for: reload")
+            check_answer(kind, payload, self.design.questions)
+            if ANSWERS.get(here.stage) != kind or here.step is None or here.step.case != case:
+                raise Refused("This answer does not belong to the current case: reload the page")
         elif kind == "comment":
             check_text(payload.get("comment", ""))
         elif kind in ("paused", "resumed"):
@@ -244,30 +285,29 @@ class Reading:
             raise Refused(f"A page may not write {kind!r}")
         return log_phase(here.step, here.stage) if here.step else None
 
-    def _phase_of_correction(self, case, payload):
-        target = payload.get("target")
-        kind = ANSWERS.get(target)
-        stored = [e for e in self.log.events(self.reader, case, kind)] if kind else []
-        if not stored:
-            raise Refused("Only an answer that was given can be corrected")
-        check_answer(kind, payload)
+    def _phase_of_correction(self, case: str, payload: dict) -> str:
+        kind = ANSWERS.get(payload.get("target", ""))
+        stored = [e for e in self.events if (e["case_id"], e["kind"]) == (case, kind)]
+        if kind is None or not stored:
+            raise Refused("Only a stored answer can be corrected")
+        check_answer(kind, payload, self.design.questions)
         return stored[0]["phase"]
 
-    def answers(self):
+    def answers(self) -> list[dict]:
         """Answered cases in reading order, as the page lists them; corrections beside.
 
         Of a crossover only the part being read: the earlier part is to be forgotten.
         """
-        events, now = self.log.events(reader=self.reader), self.position()
+        now = self.position()
         period = now.step.period if now.step else None
         rows = [
-            _answered(number, step, events)
+            _answered(number, step, self.events, self.design.questions)
             for number, step in enumerate(self.steps, start=1)
             if period in (None, step.period)
         ]
         return [row for row in rows if "unaided" in row or "aided" in row]
 
-    def close(self):
-        """Let the reader go, so that another session can start at once."""
+    def close(self) -> None:
+        """Give the lease back, so that another session can start at once."""
         self.log.release(self.reader)
         self.log.close()

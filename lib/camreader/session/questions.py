@@ -1,36 +1,239 @@
-"""What a reader may answer, checked field by field; an answer as one number for ROC analysis."""
+"""What readers are asked: the one list that page, log, tables and analysis follow.
+
+To ask something else, add a `Question` to QUESTIONS. The page draws it, the log checks it, the
+tidy table has a column of its name, and simulated readers answer it. The list is stored with the
+design, so a study under way keeps the questions it began with.
+"""
 
 import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from camreader.common.errors import DataError
 from camreader.session.log import Refused
 
-DIAGNOSES = ("tumor", "no tumor", "other")
-CODES = {"tumor": "1", "no tumor": "0", "other": "other"}  # as tables write a diagnosis
-CONFIDENCES = (1, 2, 3, 4, 5)
-HELPFULNESS = ("yes", "some", "no")
 MODALITIES = {"locked": "unaided", "revised": "aided"}  # what an answer was given with
 ANSWERS = {modality: kind for kind, modality in MODALITIES.items()}  # and the event that holds it
+STAGES = tuple(ANSWERS)
+KINDS = ("choice", "scale", "slider", "text")
 HISTORY = ("window_centre", "window_width", "opacity", "threshold", "show_heat")
-LONGEST_COMMENT, LONGEST_HISTORY = 2000, 5000
+RECORDED = ("milliseconds", "window", "history", "target")  # fields of an answer beside these
+HEAD = ("reader", "case", "modality", "truth", "score")  # columns of the tidy table before them
+TAIL = ("seconds", "milliseconds", "order", "cnn_prediction", "simulated", "corrected", "patient")
+PAGE_KEYS = "01234HMPU"  # windows, fit, heat-map, comment, pause, my answers
+LONGEST_TEXT, LONGEST_HISTORY = 2000, 5000
 # Wide: a page may stay open over the holidays, and a reader may type any level; no answer is
 # refused for that.
 YEAR_MS, WIDEST = 366 * 86_400_000, 1e15
 
 
-def check_answer(kind, payload):
+@dataclass(frozen=True)
+class Option:
+    """One answer of a choice or a scale.
+
+    value: as the log stores it. text: as the page shows it (of a scale: the word beside the
+    number, where it needs one). keys: letters or digits that press it, named as on a US keyboard;
+    one letter, or one per option of the question it is `paired` with. code: as exported tables
+    write it, where that differs from the value.
+    """
+
+    value: str | int
+    text: str = ""
+    keys: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question of the reading session.
+
+    name: field of the answer in the log, and column of the tidy table. kind: "choice" (words),
+    "scale" (whole numbers), "slider" (a number from `low` to `high`) or "text". stages: asked
+    "unaided", "aided" or both. paired: name of a scale that the same press answers. short: what
+    stands before the answer where it is listed. aided_prompt: the prompt once the network's answer
+    is shown, where it differs.
+    """
+
+    name: str
+    kind: str
+    prompt: str
+    options: tuple[Option, ...] = ()
+    stages: tuple[str, ...] = STAGES
+    required: bool = True
+    short: str = ""
+    aided_prompt: str = ""
+    paired: str = ""
+    low: float = 0
+    high: float = 100
+    step: float = 1
+
+    @property
+    def values(self) -> tuple[str | int, ...]:
+        """The answers it accepts, of a choice or a scale."""
+        return tuple(option.value for option in self.options)
+
+    @property
+    def codes(self) -> dict[str | int, str]:
+        """{value: code in exported tables}, where they differ."""
+        return {option.value: option.code for option in self.options if option.code}
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Lowest and highest answer of a scale or a slider."""
+        if self.kind == "slider":
+            return self.low, self.high
+        return float(self.values[0]), float(self.values[-1])
+
+    @property
+    def dtype(self) -> type:
+        """Of its tidy column: str, or float (missing where it was not asked)."""
+        return float if self.kind in ("scale", "slider") else str
+
+    @property
+    def expected(self) -> str:
+        """What an answer must be, in words."""
+        if self.options:
+            return f"one of {', '.join(map(str, self.values))}"
+        if self.kind == "slider":
+            return f"a number from {self.low:g} to {self.high:g}"
+        return f"a text of at most {LONGEST_TEXT} characters"
+
+    def accepts(self, value: Any) -> bool:
+        """Whether the log may store `value` as the answer."""
+        if self.options:
+            return not isinstance(value, bool) and value in self.values
+        if self.kind == "slider":
+            return _is_number(value, self.low, self.high)
+        return isinstance(value, str) and len(value) <= LONGEST_TEXT
+
+
+# The first four stay: earlier studies name no questions and ask these, and notebook 08 needs them.
+QUESTIONS: list[Question] = [
+    Question(
+        "diagnosis",
+        "choice",
+        "Is there a tumor? Answer without help.",
+        (
+            Option("tumor", "Tumor", "QWERT", "1"),
+            Option("no tumor", "No tumor", "ASDFG", "0"),
+            Option("other", "Other finding", "ZXCVB"),  # seen something, but not a tumor
+        ),
+        aided_prompt="With the network's help: is there a tumor?",
+        paired="confidence",
+    ),
+    Question(
+        "confidence",
+        "scale",
+        "How sure are you?",
+        (Option(1, "unsure"), Option(2), Option(3, "fairly"), Option(4), Option(5, "certain")),
+        short="confidence",
+    ),
+    Question(
+        "helpfulness",
+        "choice",
+        "Was the heat-map helpful?",
+        (Option("yes", "Yes", "J"), Option("some", "Some", "K"), Option("no", "No", "L")),
+        stages=("aided",),
+        short="helpful",
+    ),
+    Question("comment", "text", "Comment", required=False),
+]
+FIRST = ("diagnosis", "confidence", "helpfulness", "comment")  # of designs that name no questions
+
+
+def named(name: str, questions: Iterable[Question] = QUESTIONS) -> Question:
+    """The question of that name; KeyError if it is not asked."""
+    return {question.name: question for question in questions}[name]
+
+
+DIAGNOSES = named("diagnosis").values
+CONFIDENCES = named("confidence").values
+HELPFULNESS = named("helpfulness").values
+
+
+def columns(questions: Iterable[Question] = QUESTIONS) -> list[str]:
+    """Columns of the tidy table: who read what, the answers, how long it took; texts come last."""
+    names = [question.name for question in questions if question.kind != "text"]
+    return [*HEAD, *names, *TAIL, *(q.name for q in questions if q.kind == "text")]
+
+
+def asked(kind: str, questions: Iterable[Question]) -> list[Question]:
+    """Questions that an event of `kind` ("locked", "revised") answers."""
+    return [question for question in questions if MODALITIES[kind] in question.stages]
+
+
+def from_design(stored: Sequence[Mapping] | None) -> tuple[Question, ...]:
+    """Questions as design.json holds them; those of the first studies where it holds none."""
+    if stored is None:
+        return tuple(question for question in QUESTIONS if question.name in FIRST)
+    return tuple(
+        Question(
+            **{
+                **entry,
+                "options": tuple(Option(**option) for option in entry["options"]),
+                "stages": tuple(entry["stages"]),
+            }
+        )
+        for entry in stored
+    )
+
+
+def check_questions(questions: Sequence[Question]) -> None:
+    """Raise DataError for a list of questions that no page could ask or no table could hold."""
+    for question in questions:
+        _check_question(question, questions)
+    for stage in STAGES:
+        here = [question for question in questions if stage in question.stages]
+        keys = [key for q in here for option in q.options for key in option.keys] + [*PAGE_KEYS]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        if twice:
+            raise DataError("A key has two meanings", found=", ".join(twice), expected="one each")
+    missing = {"diagnosis", "confidence"} - {question.name for question in questions}
+    if missing:
+        raise DataError("The analysis needs this question", expected=", ".join(sorted(missing)))
+
+
+def _check_question(question: Question, questions: Sequence[Question]) -> None:
+    name, values = question.name, question.values
+    others = {other.name: other for other in questions if other is not question}
+    pair = others.get(question.paired)
+    presses = len(pair.options) if pair else 1
+    rules = {
+        "a name of its own, in small letters": re.fullmatch("[a-z][a-z_]*", name)
+        and name not in (*others, *RECORDED, *HEAD, *TAIL),
+        f"a kind: one of {', '.join(KINDS)}": question.kind in KINDS,
+        "two different options or more": question.kind in ("slider", "text")
+        or len(set(values)) == len(values) > 1,
+        "rising whole numbers on a scale": question.kind != "scale"
+        or (all(isinstance(value, int) for value in values) and list(values) == sorted(values)),
+        "words in small letters": question.kind != "choice"
+        or all(isinstance(value, str) and value == value.strip().lower() for value in values),
+        "low below high": question.low < question.high,
+        f"stages among {', '.join(STAGES)}": question.stages
+        and set(question.stages) <= set(STAGES),
+        "a scale, asked at the same stages, as its pair": not question.paired
+        or (pair and pair.kind == "scale" and pair.stages == question.stages),
+        f"{presses} key(s) per option, or none": all(
+            len(option.keys) in (0, presses) for option in question.options
+        ),
+    }
+    for expected, holds in rules.items():
+        if not holds:
+            raise DataError("This question cannot be asked", found=name, expected=expected)
+
+
+def check_answer(kind: str, payload: Mapping, questions: Iterable[Question] = QUESTIONS) -> Mapping:
     """The payload of an answer, checked field by field; Refused in words if it is not one."""
-    wanted = {"diagnosis": DIAGNOSES, "confidence": CONFIDENCES}
-    if kind == "revised":
-        wanted["helpfulness"] = HELPFULNESS
-    for name, allowed in wanted.items():
-        value = payload.get(name)
-        if isinstance(value, bool) or value not in allowed:
-            choices = ", ".join(str(choice) for choice in allowed)
-            raise Refused(f"The answer needs its {name}: one of {choices}")
-    known = {*wanted, "comment", "milliseconds", "window", "history", "target"}
+    here = asked(kind, questions)
+    for question in here:
+        given = question.name in payload
+        if not question.accepts(payload[question.name]) if given else question.required:
+            raise Refused(f"The answer's {question.name} must be {question.expected}")
+    known = {*RECORDED, *(question.name for question in here)}
     if set(payload) - known:
         raise Refused(f"The answer holds unknown fields: {sorted(set(payload) - known)}")
-    check_text(payload.get("comment", ""))
     _check_number("milliseconds", payload.get("milliseconds", 0), 0, YEAR_MS)
     for value in payload.get("window", ()):
         _check_number("window", value, -WIDEST, WIDEST)
@@ -38,19 +241,13 @@ def check_answer(kind, payload):
     return payload
 
 
-def check_text(comment):
+def check_text(comment: Any) -> None:
     """Refused, in words, unless it is a text of a comment's length."""
-    if not isinstance(comment, str) or len(comment) > LONGEST_COMMENT:
-        raise Refused(f"A comment is a text of at most {LONGEST_COMMENT} characters")
+    if not isinstance(comment, str) or len(comment) > LONGEST_TEXT:
+        raise Refused(f"A comment is a text of at most {LONGEST_TEXT} characters")
 
 
-def _check_number(name, value, low, high):
-    fit = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not fit or not low <= value <= high:
-        raise Refused(f"{name} must be a number between {low:g} and {high:g}")
-
-
-def check_pause(payload):
+def check_pause(payload: Mapping) -> None:
     """{"reason": text, "idle_ms": number}, both optional; Refused, in words, for anything else."""
     if set(payload) - {"reason", "idle_ms"}:
         raise Refused("A pause has a reason and the milliseconds without a movement")
@@ -58,7 +255,17 @@ def check_pause(payload):
     _check_number("idle_ms", payload.get("idle_ms", 0), 0, YEAR_MS)
 
 
-def _check_history(history):
+def _is_number(value: Any, low: float, high: float) -> bool:
+    fit = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return fit and low <= value <= high
+
+
+def _check_number(name: str, value: Any, low: float, high: float) -> None:
+    if not _is_number(value, low, high):
+        raise Refused(f"{name} must be a number between {low:g} and {high:g}")
+
+
+def _check_history(history: Any) -> None:
     """[[milliseconds, what, value], ...]: how window and opacity moved while the case was open."""
     if not isinstance(history, list) or len(history) > LONGEST_HISTORY:
         raise Refused(f"The history is a list of at most {LONGEST_HISTORY} entries")
@@ -70,9 +277,11 @@ def _check_history(history):
         _check_number(entry[1], value, -WIDEST, WIDEST)
 
 
-def score(diagnosis, confidence):
-    """An answer on one scale for ROC analysis, 1..10: sure of no tumor .. sure of tumor.
+def score(diagnosis: Any, confidence: Any, scale: Sequence = CONFIDENCES) -> Any:
+    """Answers on one scale for ROC analysis: 1 certain of no tumor .. 10 certain of tumor.
 
+    Single answers or arrays (n,); scale: the steps of the confidence, 5 of them by default.
     "Other finding" says that what is seen is no tumor, and counts so.
     """
-    return 5 + confidence if diagnosis == "tumor" else 6 - confidence
+    level = confidence - scale[0] + 1
+    return len(scale) + 1 - level + (diagnosis == "tumor") * (2 * level - 1)

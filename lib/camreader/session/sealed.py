@@ -1,13 +1,13 @@
-"""The keeper: truth, CNN answer and heat-map in sealed envelopes, opened only after the lock.
+"""Sealed envelopes: truth, network's answer and heat-map, opened only after the lock.
 
-A reading session must not hold what the reader may not know yet. Each case therefore lies in an
-envelope on disk, and a process of its own, the keeper, opens one when the log holds the reader's
-locked unaided answer to that very case; it writes `revealed` into the log before it hands
-anything over. The truth leaves the keeper for training cases only.
+A reading session must not hold what the reader may not know yet. Each case is therefore encrypted
+on disk (Fernet: AES-128-CBC with an HMAC), and a process of its own, the keeper, opens it once the
+log holds the reader's locked unaided answer to that very case; it writes `revealed` into the log
+before it hands anything over. The truth leaves the keeper for training cases only.
 
-An envelope keeps a secret from an accidental look (a file browser, a search, a curious cell), not
-from somebody who has the key: run the keeper under another account (CAMREADER_KEEPER, for example
-"sudo -u study") where readers have a login on the machine that holds the key.
+An envelope guards against an accidental look (a file browser, a search, a curious cell), not
+against somebody who has the key: run the keeper under another account (CAMREADER_KEEPER, for
+example "sudo -u study") where readers have a login on the machine that holds the key.
 """
 
 import base64
@@ -20,17 +20,22 @@ import secrets
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from cryptography.fernet import Fernet, InvalidToken
 
 from camreader.common.errors import DataError
 from camreader.common.storage import atomic_path
 from camreader.session.log import LogError, ReadingLog, Refused
 from camreader.session.progress import Design, enrolled, position
 
-KEY_FILE, NONCE, TAG = "keeper.key", 16, 32
+KEY_FILE = "keeper.key"
 
 
-def new_key(folder):
+def new_key(folder: str | Path) -> bytes:
     """Make (or read) the study's key, 32 random bytes readable by its owner alone."""
     path = Path(folder) / KEY_FILE
     if not path.exists():
@@ -40,7 +45,7 @@ def new_key(folder):
     return path.read_bytes()
 
 
-def read_key(folder):
+def read_key(folder: str | Path) -> bytes:
     """The study's key; DataError, in words, where it is missing or not ours to read."""
     path = Path(folder) / KEY_FILE
     try:
@@ -50,28 +55,33 @@ def read_key(folder):
         raise DataError(words, file=path) from None
 
 
-def seal(content, key):
-    """Bytes that say nothing without `key`: nonce, content XOR SHAKE-256 stream, HMAC tag."""
-    nonce = secrets.token_bytes(NONCE)
-    body = nonce + _mix(content, key, nonce)
-    return body + hmac.digest(key, body, "sha256")
+def seal(content: bytes, key: bytes) -> bytes:
+    """A Fernet token of `content`; key: 32 bytes."""
+    return _fernet(key).encrypt(content)
 
 
-def unseal(sealed, key):
+def unseal(sealed: bytes, key: bytes) -> bytes:
     """The content of an envelope; DataError if it was changed or the key is another's."""
-    body, tag = sealed[:-TAG], sealed[-TAG:]
-    if not hmac.compare_digest(hmac.digest(key, body, "sha256"), tag):
-        raise DataError("Sealed envelope was changed, or its key belongs to another study")
-    return _mix(body[NONCE:], key, body[:NONCE])
+    try:
+        return _fernet(key).decrypt(sealed)
+    except (InvalidToken, ValueError):
+        return _unseal_first_format(sealed, key)
 
 
-def _mix(content, key, nonce):
+def _fernet(key: bytes) -> Fernet:
+    return Fernet(base64.urlsafe_b64encode(key))
+
+
+def _unseal_first_format(sealed: bytes, key: bytes) -> bytes:
+    """Envelopes of earlier versions, for readings under way: nonce, XOR with SHAKE-256, HMAC."""
+    nonce, content, tag = sealed[:16], sealed[16:-32], sealed[-32:]
+    if not hmac.compare_digest(hmac.digest(key, sealed[:-32], "sha256"), tag):
+        raise DataError("Sealed envelope was altered, or its key belongs to another study")
     stream = hashlib.shake_256(key + nonce).digest(len(content))
-    mixed = int.from_bytes(content, "big") ^ int.from_bytes(stream, "big")
-    return mixed.to_bytes(len(content), "big")
+    return bytes(a ^ b for a, b in zip(content, stream, strict=True))
 
 
-def write_envelopes(folder, contents):
+def write_envelopes(folder: str | Path, contents: Mapping[str, dict]) -> None:
     """Seal {case: JSON-able dict} into <folder>/sealed, all envelopes of one length."""
     key = new_key(folder)
     texts = {case: json.dumps(content).encode() for case, content in contents.items()}
@@ -81,7 +91,7 @@ def write_envelopes(folder, contents):
             temporary.write_bytes(seal(text.ljust(longest), key))  # a length would tell, too
 
 
-def open_envelope(folder, case, key):
+def open_envelope(folder: str | Path, case: str, key: bytes) -> dict:
     """One case's content, a dict."""
     path = Path(folder) / "sealed" / case
     try:
@@ -90,7 +100,7 @@ def open_envelope(folder, case, key):
         raise DataError(f"Envelope cannot be read: {error.strerror}", file=path) from None
 
 
-def open_all(folder):
+def open_all(folder: str | Path) -> dict[str, dict]:
     """{case: content} of a whole study, for its analysis; never call it in a reading session."""
     key = read_key(folder)
     return {
@@ -100,14 +110,14 @@ def open_all(folder):
     }
 
 
-def release(design, log, reader, case):
+def release(design: Design, log: ReadingLog, reader: str, case: str) -> dict:
     """What a reader may see of `case` now, a dict; Refused while the answer is not locked."""
     slots = {name: slot for slot, name in enrolled(log).items()}
     if reader not in slots:
         raise Refused("This reader is not part of the study")
     steps = design.steps(slots[reader])
     here = position(steps, log.events(reader=reader), design.card.get("washout_days", 0))
-    if here.stage != "aided" or here.step.case != case:
+    if here.step is None or here.stage != "aided" or here.step.case != case:
         raise Refused("The network's answer stays sealed until the unaided answer is locked")
     content = open_envelope(design.folder, case, read_key(design.folder))
     training = here.step.phase == "training"
@@ -118,11 +128,18 @@ def release(design, log, reader, case):
     return shown | ({"truth": content["truth"]} if training else {})
 
 
-def serve(folder, database, session, requests=sys.stdin, replies=sys.stdout):
+def serve(
+    folder: str | Path,
+    database: str,
+    session: str,
+    requests: IO[str] = sys.stdin,
+    replies: IO[str] = sys.stdout,
+) -> None:
     """Answer one JSON request {"reader", "case"} a line until the session closes the pipe."""
     design = Design.load(folder)
     log = ReadingLog(database, design.study, model=design.card["model"], session=session)
     for line in requests:
+        reply: dict[str, Any]
         try:
             wanted = json.loads(line)
             reply = {"shown": release(design, log, wanted["reader"], wanted["case"])}
@@ -134,38 +151,37 @@ def serve(folder, database, session, requests=sys.stdin, replies=sys.stdout):
 
 
 class Keeper:
-    """The session's end of the pipe to the keeper; starts it, and again if it has died."""
+    """The session's end of the pipe to the keeper; starts it, and restarts it if it has died."""
 
-    def __init__(self, folder, database, session):
+    def __init__(self, folder: str | Path, database: str | Path, session: str) -> None:
         self.arguments = [str(folder), str(database), session]
-        self.process = None
-        self._start()
+        self.process = self._start()
 
-    def _start(self):
+    def _start(self) -> subprocess.Popen:
         prefix = shlex.split(os.environ.get("CAMREADER_KEEPER", ""))
         command = [*prefix, sys.executable, "-m", "camreader.session.sealed", *self.arguments]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        pipe = subprocess.PIPE
         # A session of its own: an interrupted kernel must not take its keeper along.
-        self.process = subprocess.Popen(command, text=True, start_new_session=True, **pipes)
+        return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, start_new_session=True)
 
-    def reveal(self, reader, case):
+    def reveal(self, reader: str, case: str) -> dict:
         """The dict of `release`; Refused before the lock, LogError if the keeper cannot answer."""
         for _ in range(2):
             try:
-                print(json.dumps({"reader": reader, "case": case}), file=self.process.stdin)
-                self.process.stdin.flush()
-                line = self.process.stdout.readline()
+                asked = json.dumps({"reader": reader, "case": case})
+                print(asked, file=self.process.stdin, flush=True)
+                line = self.process.stdout.readline() if self.process.stdout else ""
             except (OSError, ValueError):
                 line = ""
             if line:
                 return _shown(json.loads(line))
             self.close()
-            self._start()
+            self.process = self._start()
         raise LogError("The sealed answer cannot be opened: the keeper does not start")
 
-    def close(self):
+    def close(self) -> None:
         """End the keeper."""
-        for pipe in (self.process.stdin, self.process.stdout):
+        for pipe in filter(None, (self.process.stdin, self.process.stdout)):
             with contextlib.suppress(OSError):  # its other end is gone: as wanted
                 pipe.close()
         try:
@@ -174,7 +190,7 @@ class Keeper:
             self.process.kill()
 
 
-def _shown(reply):
+def _shown(reply: dict) -> dict:
     if "refused" in reply:
         raise Refused(reply["refused"])
     if "failed" in reply:
@@ -182,19 +198,19 @@ def _shown(reply):
     return reply["shown"]
 
 
-def pack_map(heat):
+def pack_map(heat: np.ndarray) -> dict[str, Any]:
     """A heat-map (h, w) of 0..1 as base64 of bytes; not compressed, as the size would tell."""
     steps = (heat * 255).round().astype("uint8")
     return {"map": base64.b64encode(steps.tobytes()).decode(), "shape": list(steps.shape)}
 
 
-def unpack_map(content):
+def unpack_map(content: Mapping[str, Any]) -> tuple[bytes, tuple[int, int]]:
     """Bytes of a released map and its (h, w)."""
     return base64.b64decode(content["map"]), tuple(content["shape"])
 
 
 if __name__ == "__main__":
     try:
-        serve(*sys.argv[1:4])
+        serve(sys.argv[1], sys.argv[2], sys.argv[3])
     except BrokenPipeError:  # the session was killed while it asked
         os._exit(0)

@@ -1,16 +1,19 @@
 """`make read`: the reading session as a page of its own, without code, for this machine alone.
 
-Voila runs the session's cells of notebook 07 and shows what they show. The server listens on
-127.0.0.1 and answers nobody without the token of the address it prints, not even with a picture;
-pages may not fetch anything from elsewhere, and a page can send no code to its kernel.
+Voila runs the session's cells of notebook 07 and shows their output. The server listens on
+127.0.0.1 only and answers no request without the token of the address it prints; pages may not
+fetch anything from elsewhere, and a page cannot send code to its kernel.
 """
 
+import argparse
 import hmac
 import os
 import secrets
 import socket
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import yaml
@@ -43,7 +46,9 @@ body.jp-Notebook { padding: 0; overflow: auto; }
 </style>"""
 
 
-def page(study, parameters, notebook=NOTEBOOK):
+def page(
+    study: Study, parameters: Mapping[str, Any], notebook: str | Path = NOTEBOOK
+) -> nbformat.NotebookNode:
     """The notebook to serve: parameters, and of notebook 07 the cells tagged `session`."""
     source = load_notebook_node(str(notebook))
     source.cells = [
@@ -55,13 +60,13 @@ def page(study, parameters, notebook=NOTEBOOK):
     places = {"DATA": str(Path(study.data).absolute()), "COHORT": study.cohort}
     places["REPORTS"] = str(Path(study.reports).absolute())
     places["DATABASE"] = _database(parameters, notebook)
-    shown = parameterize_notebook(source, parameters | places)
+    shown = parameterize_notebook(source, {**parameters, **places})
     shown.metadata["title"] = "Reading session"
     shown.cells.insert(0, nbformat.v4.new_markdown_cell(STYLE))
     return shown
 
 
-def _database(parameters, notebook):
+def _database(parameters: Mapping[str, Any], notebook: str | Path) -> str:
     """The log's address; a relative file is the project's, or the notebook's where it names one."""
     if parameters.get("DATABASE"):
         return settled(parameters["DATABASE"])
@@ -70,20 +75,20 @@ def _database(parameters, notebook):
 
 
 class ReadingServer(Voila):
-    """Voila that hands out nothing, static files included, to those without the token."""
+    """Voila that serves nothing, static files included, without the token."""
 
-    def init_handlers(self):
+    def init_handlers(self) -> list[tuple]:
         """Every handler of Voila's, each asking for the token first."""
         return [
             (path, _guarded(handler), *rest) for path, handler, *rest in super().init_handlers()
         ]
 
 
-def _guarded(handler):
-    """The handler's class, refusing who brings neither the token nor the cookie it earned."""
+def _guarded(handler: type) -> type:
+    """The handler's class, refusing requests with neither the token nor the cookie it set."""
 
-    class Guarded(handler):
-        def prepare(self):
+    class Guarded(handler):  # type: ignore[misc, valid-type]
+        def prepare(self) -> Any:
             provider = self.settings["identity_provider"]
             words = self.request.headers.get("Authorization", "").split()[-1:]
             given = self.get_query_argument("token", words[0] if words else "")
@@ -99,7 +104,7 @@ def _guarded(handler):
     return Guarded
 
 
-def find_study(config, cohort=""):
+def find_study(config: Mapping[str, Any], cohort: str = "") -> Study:
     """The Study to read: the one named, the configured one, or the only one set up.
 
     DataError names the command that sets one up.
@@ -111,12 +116,12 @@ def find_study(config, cohort=""):
         wanted = ready[0]
     if wanted not in ready:
         others = f"; set up are {', '.join(ready)}: ARGS='--cohort NAME'" if ready else ""
-        words = f"No reading is set up for {wanted!r}: `make report` does it{others}"
+        words = f"No reading is set up for {wanted!r}: run `make report`{others}"
         raise DataError(words, file=Path(data, "readings"))
     return Study(data, wanted, reports)
 
 
-def free_port(wanted):
+def free_port(wanted: int) -> int:
     """The wanted port of 127.0.0.1, or any free one while something else uses it."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -127,7 +132,7 @@ def free_port(wanted):
         return probe.getsockname()[1]
 
 
-def settings(folder, options):
+def settings(folder: Path, options: argparse.Namespace) -> Config:
     """Voila's settings: one notebook, this machine only, no file of any folder."""
     config = Config()
     config.Voila.update(
@@ -150,7 +155,7 @@ def settings(folder, options):
     return config
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `camreader read`."""
     parser.add_argument("--cohort", default="", help="the study; default: as config.yaml says")
     parser.add_argument("--config", default="config.yaml")
@@ -160,13 +165,14 @@ def add_arguments(parser):
     parser.add_argument("--no-browser", dest="browser", action="store_false")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Serve the reading until it is stopped."""
     config = yaml.safe_load(Path(options.config).read_text())
     parameters = dict(config["parameters"].get(NOTEBOOK.stem) or {})
     parameters |= {"DATABASE": options.database} if options.database else {}
     study = find_study(config, options.cohort)
-    Design.load(study.readings)
+    if refused := Design.load(study.readings).refused:
+        raise DataError(refused, file=study.readings)
     with tempfile.TemporaryDirectory(prefix="camreader-read-") as folder:
         nbformat.write(page(study, parameters), Path(folder) / "reading.ipynb")
         os.environ["MPLBACKEND"] = "agg"

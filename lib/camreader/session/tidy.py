@@ -1,61 +1,55 @@
 """From the reading log to tables: one tidy row per answer, exported as CSV, JSON and .imrmc.
 
-`load_tidy` is what the analysis reads. It opens the sealed truth, so it belongs into notebook 08
-and never into a reading session. `camreader readings --help` exports, simulates and
-says how far the readers are.
+`load_tidy` is what the analysis reads. It opens the sealed truth, so it belongs in notebook 08
+and never in a reading session. `camreader readings --help` exports, simulates and shows how far
+the readers are.
 """
 
+import argparse
+import json
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from camreader.common.errors import DataError
 from camreader.common.storage import atomic_path, read_shared_csv, write_shared_csv
 from camreader.session.database import log_address, sqlite_file
-from camreader.session.export import write_events, write_imrmc
 from camreader.session.log import ReadingLog
 from camreader.session.progress import Design, enrolled, position
-from camreader.session.questions import CODES, MODALITIES, score
-from camreader.session.replay import replay
+from camreader.session.questions import MODALITIES, QUESTIONS, Question, columns, named, score
 from camreader.session.sealed import open_all
 
-COLUMNS = (
-    "reader",
-    "case",
-    "modality",  # "unaided" or "aided"
-    "truth",  # 1 tumor, 0 no tumor
-    "score",  # 1 (no tumor, certain) .. 10 (tumor, certain)
-    "diagnosis",  # "1" tumor, "0" no tumor, "other"
-    "confidence",  # 1 .. 5
-    "helpfulness",  # yes, some, no; empty for unaided answers
-    "seconds",
-    "milliseconds",
-    "order",  # 1, 2, ... among this reader's cases of this modality
-    "cnn_prediction",
-    "simulated",
-    "corrected",  # the answer was corrected later; the corrected one is shown
-    "comment",
-)
 NEEDED = ("reader", "case", "modality", "truth", "score", "order")
 
 
-def load_tidy(source, folder=None, study=None):
-    """Answers of a reading as a DataFrame with COLUMNS, in the order of answering.
+def load_tidy(
+    source: str | Path, folder: str | Path | None = None, study: str | None = None
+) -> pd.DataFrame:
+    """Answers of a reading as a DataFrame, one row per answer in the order of answering.
 
     source: a tidy CSV, the path of a SQLite log, or the address of a PostgreSQL. folder: the
     reading's folder with the sealed truth (default: beside the SQLite file). study: a study's id
     where a database holds several. Practice cases are left out. Raises DataError or LogError.
+
+    Columns: reader, case, modality ("unaided", "aided"), truth (1 tumor, 0 no tumor), score (1
+    certain of no tumor .. 10 certain of tumor), one per question that was asked (missing where it
+    was not), seconds, milliseconds, order (1, 2, ... among this reader's cases of this modality),
+    cnn_prediction, simulated, corrected (the answer was corrected later; the corrected one is
+    shown), comment.
     """
     if str(source).endswith(".csv"):
         return _read_csv(source)
     folder = Path(folder or (sqlite_file(source) or Path()).parent)
     events = _events(source, folder, study)
-    facts = _facts(events, folder)
-    answers = [row for reader in _by_reader(events) for row in _answers(reader, facts)]
-    return pd.DataFrame(answers, columns=list(COLUMNS))
+    facts, questions = _facts(events, folder)
+    answers = [row for own in _by_reader(events) for row in _answers(own, facts, questions)]
+    return pd.DataFrame(answers, columns=columns(questions))
 
 
-def _events(source, folder, study):
+def _events(source: str | Path, folder: Path, study: str | None) -> list[dict]:
     """All events of one study; which one is asked for, set up in `folder`, or the only one."""
     events = ReadingLog(source, study, readonly=True).events()
     found = list(dict.fromkeys(event["study"] for event in events))
@@ -71,30 +65,33 @@ def _events(source, folder, study):
     return events
 
 
-def _facts(events, folder):
-    """{case: truth and CNN answer}: sealed for real readings, in the event for simulated ones.
+def _facts(events: list[dict], folder: Path) -> tuple[dict[str, dict], Sequence[Question]]:
+    """{case: truth and network's answer}, and the questions asked.
 
-    Case numbers are alike in every study, so the sealed truth must be that of this very study.
+    Sealed in `folder` for real readings, in the event itself for simulated ones. Case numbers are
+    alike in every study, so the sealed truth must be that of this very study.
     """
     answers = [event for event in events if event["kind"] in MODALITIES]
     if all("truth" in event["payload"] for event in answers):
-        return {}
-    found, expected = answers[0]["study"], Design.load(folder).study
-    if found != expected:
+        return {}, QUESTIONS
+    found, design = answers[0]["study"], Design.load(folder)
+    if found != design.study:
         words = (
-            "These answers are of another study than the sealed truth in this folder; bring back "
+            "These answers belong to another study than the sealed truth in this folder; restore "
+            "the folder they were read with, or move the log away"
         )
-        words += "the folder they were read with, or move the log away"
-        raise DataError(words, file=folder, found=found, expected=expected)
-    return open_all(folder)
+        raise DataError(words, file=folder, found=found, expected=design.study)
+    return open_all(folder), design.questions
 
 
-def _by_reader(events):
+def _by_reader(events: list[dict]) -> list[list[dict]]:
     readers = dict.fromkeys(event["reader"] for event in events)
     return [[event for event in events if event["reader"] == reader] for reader in readers]
 
 
-def _answers(events, facts):
+def _answers(
+    events: list[dict], facts: Mapping[str, dict], questions: Sequence[Question]
+) -> list[dict]:
     """Tidy rows of one reader's events."""
     corrections, counts = _corrections(events), {"unaided": 0, "aided": 0}
     rows = []
@@ -107,13 +104,13 @@ def _answers(events, facts):
         answer = event["payload"] | corrected
         answer["milliseconds"] = event["payload"].get("milliseconds")
         rows.append(
-            _row(event, modality, answer, facts)
+            _row(event, modality, answer, facts, questions)
             | {"order": counts[modality], "corrected": bool(corrected)}
         )
     return rows
 
 
-def _corrections(events):
+def _corrections(events: list[dict]) -> dict[tuple[str, str], dict]:
     """{(case, modality): last correction}, but none that learnt the network's answer on its way.
 
     A correction of an unaided answer does when the case was revealed since that answer; it stays
@@ -121,7 +118,8 @@ def _corrections(events):
     the unaided answer of the second, and takes nothing from its correction. A correction that
     says nothing of the comment leaves the earlier one; an empty one was emptied by the reader.
     """
-    revealed, found = set(), {}
+    revealed: set[str] = set()
+    found: dict[tuple[str, str], dict] = {}
     for event in events:
         case, kind = event["case_id"], event["kind"]
         if kind == "locked":
@@ -135,36 +133,62 @@ def _corrections(events):
     return found
 
 
-def _row(event, modality, answer, facts):
+def _row(
+    event: dict,
+    modality: str,
+    answer: dict,
+    facts: Mapping[str, dict],
+    questions: Sequence[Question],
+) -> dict:
     known = facts.get(event["case_id"], event["payload"])
-    milliseconds = answer["milliseconds"]
-    value = answer.get("score")
+    milliseconds, value = answer["milliseconds"], answer.get("score")
     if value is None:
-        value = score(answer["diagnosis"], answer["confidence"])
-    return {
-        "reader": event["reader"],
-        "case": event["case_id"],
-        "modality": modality,
-        "truth": known["truth"],
-        "score": float(value),
-        "diagnosis": CODES.get(answer.get("diagnosis")),
-        "confidence": answer.get("confidence"),
-        "helpfulness": answer.get("helpfulness") if modality == "aided" else None,
-        "seconds": None if milliseconds is None else milliseconds / 1000,
-        "milliseconds": milliseconds,
-        "cnn_prediction": known["cnn_prediction"],
-        "simulated": bool(event["simulated"]),
-        "comment": answer.get("comment", ""),
-    }
+        scale = named("confidence", questions).values
+        value = score(answer["diagnosis"], answer["confidence"], scale)
+    said = {q.name: answer.get(q.name, "" if q.kind == "text" else None) for q in questions}
+    not_asked = {q.name: None for q in questions if modality not in q.stages}
+    return (
+        said
+        | not_asked
+        | {
+            "reader": event["reader"],
+            "case": event["case_id"],
+            "modality": modality,
+            "truth": known["truth"],
+            "score": float(value),
+            "seconds": None if milliseconds is None else milliseconds / 1000,
+            "milliseconds": milliseconds,
+            "cnn_prediction": known["cnn_prediction"],
+            "simulated": bool(event["simulated"]),
+            "patient": known.get("patient"),
+        }
+    )
 
 
 # ---- files ----
 
 
-def _read_csv(path):
+def decode(frame: pd.DataFrame) -> pd.DataFrame:
+    """A copy with the answers in the words of the log where a table writes codes for them."""
+    words = {
+        q.name: {code: word for word, code in q.codes.items()}
+        for q in QUESTIONS
+        if q.codes and q.name in frame
+    }
+    return frame.replace(words)
+
+
+def write_tidy(frame: pd.DataFrame, path: str | Path) -> None:
+    """Write tidy rows as a CSV that people may share; a diagnosis as its code ("1", "0")."""
+    codes = {q.name: q.codes for q in QUESTIONS if q.codes and q.name in frame}
+    write_shared_csv(frame.replace(codes), path)
+
+
+def _read_csv(path: str | Path) -> pd.DataFrame:
+    texts = {"reader", "case", "patient"}
+    texts |= {question.name for question in QUESTIONS if question.dtype is str}
     try:
-        texts = dict.fromkeys(("reader", "case", "diagnosis", "helpfulness", "comment"), str)
-        frame = read_shared_csv(path, dtype=texts)
+        frame = read_shared_csv(path, dtype=dict.fromkeys(texts, str))
     except (OSError, ValueError) as error:
         raise DataError(f"Tidy readings cannot be read: {error}", file=path) from None
     missing = [name for name in NEEDED if name not in frame]
@@ -172,10 +196,53 @@ def _read_csv(path):
         raise DataError("Not a table of tidy readings", file=path, column=missing[0])
     if "comment" in frame:
         frame["comment"] = frame["comment"].fillna("")
-    return frame
+    return decode(frame)
 
 
-def progress(design, database=""):
+def write_events(source: str | Path, path: str | Path, study: str | None = None) -> None:
+    """Every event of the log as JSON: answers, corrections, pauses, windows and opacities."""
+    events = ReadingLog(source, study, readonly=True).events()
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(events, indent=1) + "\n")
+
+
+def write_imrmc(frame: pd.DataFrame, path: str | Path) -> None:
+    """Tidy rows in iMRMC's format (FDA's reader-study software): truths, then scores.
+
+    DataError where two readers' names differ only in signs that the format cannot hold.
+    """
+    truth = frame.groupby("case")["truth"].first()
+    head = [
+        f"N0:{(truth == 0).sum()}",
+        f"N1:{(truth == 1).sum()}",
+        f"NR:{frame['reader'].nunique()}",
+        f"NM:{frame['modality'].nunique()}",
+        "BEGIN DATA:",
+    ]
+    cases, readers = _fields(frame["case"]), _fields(frame["reader"])
+    lines = [f"truth,{cases[case]},truth,{value}" for case, value in truth.items()]
+    names = frame["reader"].map(readers), frame["case"].map(cases), frame["modality"]
+    lines += [
+        ",".join(cells) for cells in zip(*names, frame["score"].map("{:.12g}".format), strict=True)
+    ]
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
+
+
+def _fields(column: pd.Series) -> dict[Any, str]:
+    """{name: as .imrmc, which has no quoting, can hold it}; DataError where two would be one."""
+    fields = {name: re.sub(r"[,\"\r\n]", "_", str(name)) for name in column.unique()}
+    clash = [name for name in fields if list(fields.values()).count(fields[name]) > 1]
+    if clash:
+        words = "Names that would be the same in an .imrmc file; export a .csv"
+        raise DataError(words, column=column.name, found=" and ".join(clash))
+    return fields
+
+
+# ---- progress, and the command line ----
+
+
+def progress(design: Design, database: str = "") -> pd.DataFrame:
     """DataFrame[reader, slot, answered, steps, stage, last_utc]: how far the readers are.
 
     Empty where nobody has begun, and so no SQLite file exists yet. database: as for the session.
@@ -192,32 +259,13 @@ def progress(design, database=""):
     return pd.DataFrame(rows, columns=["reader", "slot", "answered", "steps", "stage", "last_utc"])
 
 
-def through_log(frame, path, study="simulated"):
-    """Send invented tidy answers through a log of their own, built anew at `path`; load them.
-
-    What comes back is what the log says, and every row says `simulated`. DataError where `path`
-    is a log of real readings: it is not replaced.
-    """
-    path = Path(path)
-    earlier = ReadingLog(path, None, readonly=True).events() if path.exists() else ()
-    if not all(event["simulated"] for event in earlier):
-        raise DataError("This log holds readings of real readers, which stay", file=path)
-    with atomic_path(path) as temporary:
-        log = ReadingLog(temporary, study, simulated=True)
-        replay(frame, log)
-        log.close()
-        for leftover in ("-wal", "-shm"):  # of the log that is replaced
-            path.with_name(path.name + leftover).unlink(missing_ok=True)
-    return load_tidy(path)
-
-
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `camreader readings`."""
     commands = parser.add_subparsers(dest="action", required=True, metavar="action")
     for name, words in (
         ("export", "write tidy .csv, all events as .json, or scores as .imrmc"),
-        ("simulate", "send invented answers through a log of their own"),
-        ("progress", "say how far each reader is"),
+        ("simulate", "send simulated answers through a log of their own"),
+        ("progress", "show how far each reader is"),
     ):
         command = commands.add_parser(name, help=words)
         command.add_argument("--folder", required=True, help="the reading's folder")
@@ -225,28 +273,30 @@ def add_arguments(parser):
         if name == "export":
             command.add_argument("target", help="file to write: .csv, .json or .imrmc")
         if name == "simulate":
-            command.add_argument("table", help="tidy CSV of invented answers")
+            command.add_argument("table", help="tidy CSV of simulated answers")
 
 
-def run(options):
+def run(options: argparse.Namespace) -> None:
     """Export, simulate, or say how far each reader is."""
     print(_done(options))
 
 
-def _done(options):
+def _done(options: argparse.Namespace) -> str:
     folder = Path(options.folder)
     database = log_address(folder, options.database)
     if options.action == "progress":
         return progress(Design.load(folder), options.database).to_string(index=False)
     if options.action == "simulate":
+        from camreader.session.simulate import through_log  # which reads the log through this
+
         path = sqlite_file(options.database or folder / "simulated.sqlite")
         if path is None:
             raise DataError(
-                "Invented answers go into an SQLite file of their own", expected="a path"
+                "Simulated answers go into an SQLite file of their own", expected="a path"
             )
         frame = through_log(load_tidy(options.table), path)
         return f"{len(frame)} simulated answers: {path}"
-    writers = {".csv": write_shared_csv, ".imrmc": write_imrmc}
+    writers = {".csv": write_tidy, ".imrmc": write_imrmc}
     kind = Path(options.target).suffix
     if kind == ".json":
         write_events(database, options.target, Design.load(folder).study)

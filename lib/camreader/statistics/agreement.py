@@ -6,24 +6,35 @@ cannot mean anything (unequal lengths, a missing answer, one reading twice) rais
 statsmodels, scipy and scikit-learn are used where they have the statistic.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import stats
 from statsmodels.stats import contingency_tables, inter_rater
 
 from camreader.common.errors import DataError
 from camreader.statistics.intervals import (
+    INDEPENDENT,
     Estimate,
+    Groups,
     cluster_bootstrap,
+    disagreement,
     newcombe,
     newcombe_paired,
+    units,
     wilson,
 )
 
 NAN = float("nan")
+Answers: TypeAlias = Sequence | np.ndarray | pd.Series  # of one rater, one per case
 
 
-def cross_table(first, second, categories=None):
+def cross_table(
+    first: Answers, second: Answers, categories: Sequence | None = None
+) -> pd.DataFrame:
     """Counts (q, q) of cases: rows the answers of `first`, columns those of `second`.
 
     `categories` lists the allowed answers; by default those that occur, sorted. DataError for
@@ -47,23 +58,24 @@ def cross_table(first, second, categories=None):
     return table.reindex(index=categories, columns=categories, fill_value=0)
 
 
-def _answers(column, name):
+def _answers(column: Answers, name: str) -> pd.Series:
     column = pd.Series(column).reset_index(drop=True)
     if column.isna().any():
         raise DataError("An answer is missing", row=column.isna().idxmax(), column=name)
     return column
 
 
-def raw_agreement(table):
+def raw_agreement(table: pd.DataFrame | np.ndarray) -> Estimate:
     """Share of cases on the diagonal, Wilson interval."""
     share = wilson(np.trace(table), np.sum(table))
     return Estimate(share.value, share.low, share.high, share.n)
 
 
-def cohen_kappa(table, level=0.95):
+def cohen_kappa(table: ArrayLike, level: float = 0.95) -> Estimate:
     """Cohen's kappa with its asymptotic interval (Fleiss, Cohen & Everitt 1969), statsmodels.
 
-    Flagged: a rater who gives one answer only makes kappa 0 (or 0/0) whatever the agreement.
+    table: counts (q, q), see `cross_table`. Flagged: a rater who gives one answer only makes kappa
+    0 (or 0/0) whatever the agreement.
     """
     counts = np.asarray(table)
     n = int(counts.sum())
@@ -76,14 +88,15 @@ def cohen_kappa(table, level=0.95):
     result = inter_rater.cohens_kappa(counts, return_results=True)
     half = stats.norm.ppf((1 + level) / 2) * result.std_kappa
     note = "" if half > 0 else "degenerate: the asymptotic interval has no width"
-    return Estimate(float(result.kappa), result.kappa - half, result.kappa + half, n, note)
+    low, high = max(-1.0, result.kappa - half), min(1.0, result.kappa + half)
+    return Estimate(float(result.kappa), float(low), float(high), n, note)
 
 
-def gwet_ac1(table, level=0.95):
+def gwet_ac1(table: ArrayLike, level: float = 0.95) -> Estimate:
     """Gwet's AC1 with its interval (t, n - 1 degrees of freedom).
 
     Gwet 2008, Br J Math Stat Psychol 61:29, equations for two raters. The categories are those
-    of `table`, used or not.
+    of `table`, counts (q, q), used or not.
     """
     shares = np.asarray(table, float)
     n, q = int(shares.sum()), len(shares)
@@ -103,7 +116,9 @@ def gwet_ac1(table, level=0.95):
     return Estimate(float(value), float(low), float(high), n, note)
 
 
-def _ac1_variance(shares, mean, observed, chance, value):
+def _ac1_variance(
+    shares: np.ndarray, mean: np.ndarray, observed: float, chance: float, value: float
+) -> float:
     """n times the variance of AC1 for two raters (Gwet 2008), never below 0."""
     q = len(shares)
     pair = 1 - (mean[:, None] + mean[None, :]) / 2
@@ -113,7 +128,7 @@ def _ac1_variance(shares, mean, observed, chance, value):
     return max(total, 0.0) / (1 - chance) ** 2
 
 
-def indices(table):
+def indices(table: ArrayLike) -> dict[str, float]:
     """Prevalence index, bias index and PABAK of a 2x2 table, as a dict of floats.
 
     Byrt, Bishop & Carlin 1993, J Clin Epidemiol 46:423. The first category counts as positive;
@@ -130,30 +145,32 @@ def indices(table):
     }
 
 
-def mcnemar(table):
+def mcnemar(table: ArrayLike) -> dict[str, Any]:
     """Exact McNemar test of a 2x2 table, with Newcombe's interval for the difference in shares.
 
     Returns a dict: first_only, second_only (discordant cases), p (two-sided, binomial),
     difference (Estimate, share of the first category by `first` minus by `second`), note.
     """
     (both, first_only), (second_only, neither) = np.asarray(table).tolist()
-    p = contingency_tables.mcnemar(np.asarray(table), exact=True).pvalue
+    p = min(float(contingency_tables.mcnemar(np.asarray(table), exact=True).pvalue), 1.0)
+    gap = newcombe_paired(both, first_only, second_only, neither)
+    note = disagreement(gap.low, gap.high, p)
     return {
         "first_only": first_only,
         "second_only": second_only,
-        "p": min(float(p), 1.0),
-        "difference": newcombe_paired(both, first_only, second_only, neither),
-        "note": "" if first_only + second_only else "no discordant case: nothing to test",
+        "p": p,
+        "difference": gap,
+        "note": note if first_only + second_only else "no discordant case: nothing to test",
     }
 
 
-def compare_correct(first, second, truth):
+def compare_correct(first: Answers, second: Answers, truth: Answers) -> dict[str, Any]:
     """Is one rater right more often? McNemar on who is right about `truth`, as in `mcnemar`."""
     first, second, truth = (_answers(x, "answer") for x in (first, second, truth))
     return mcnemar(cross_table(first == truth, second == truth, (True, False)))
 
 
-def sensitivity_specificity(calls, truth, positive):
+def sensitivity_specificity(calls: Answers, truth: Answers, positive: Any) -> tuple[Estimate, ...]:
     """(sensitivity, specificity) as Estimates with Wilson intervals; flagged where n = 0.
 
     DataError for a missing answer: it is neither a yes nor a no.
@@ -170,12 +187,12 @@ def sensitivity_specificity(calls, truth, positive):
     )
 
 
-def _estimate(k, n, note):
+def _estimate(k: int, n: int, note: str) -> Estimate:
     share = wilson(k, n)
     return Estimate(share.value, share.low, share.high, share.n, "" if n else note)
 
 
-def two_groups(outcome, group):
+def two_groups(outcome: Answers, group: Answers) -> dict[str, Any]:
     """Is `outcome` (bool) more frequent where `group` (bool) is true? Fisher's exact test.
 
     Returns a dict: k1 of n1 inside the group, k2 of n2 outside, p (two-sided, scipy),
@@ -183,18 +200,20 @@ def two_groups(outcome, group):
     """
     (k1, rest1), (k2, rest2) = cross_table(group, outcome, (True, False)).to_numpy().tolist()
     empty = "" if k1 + rest1 and k2 + rest2 else "one group is empty: nothing to compare"
+    p = float(stats.fisher_exact([[k1, rest1], [k2, rest2]]).pvalue)
+    gap = newcombe(k1, k1 + rest1, k2, k2 + rest2)
     return {
         "k1": k1,
         "n1": k1 + rest1,
         "k2": k2,
         "n2": k2 + rest2,
-        "p": float(stats.fisher_exact([[k1, rest1], [k2, rest2]]).pvalue),
-        "difference": newcombe(k1, k1 + rest1, k2, k2 + rest2),
-        "note": empty,
+        "p": p,
+        "difference": gap,
+        "note": empty or disagreement(gap.low, gap.high, p),
     }
 
 
-def two_raters(first, second, categories=None):
+def two_raters(first: Answers, second: Answers, categories: Sequence | None = None) -> pd.DataFrame:
     """Frame of every two-rater statistic: statistic, value, low, high, n, note."""
     table = cross_table(first, second, categories)
     rows = {
@@ -210,7 +229,7 @@ def two_raters(first, second, categories=None):
     return pd.DataFrame([{"statistic": name, **vars(row)} for name, row in rows.items()])
 
 
-def fleiss_kappa(ratings):
+def fleiss_kappa(ratings: pd.DataFrame) -> Estimate:
     """Fleiss's kappa of cases x readers (Fleiss 1971, Psychol Bull 76:378), by statsmodels.
 
     Every reader must have read every case (DataError otherwise: use krippendorff_alpha). NaN
@@ -225,31 +244,70 @@ def fleiss_kappa(ratings):
     return Estimate(float(value), NAN, NAN, len(ratings), "no interval: see case_bootstrap")
 
 
-def krippendorff_alpha(ratings, metric="nominal"):
+def krippendorff_alpha(ratings: pd.DataFrame, metric: str = "nominal") -> Estimate:
     """Krippendorff's alpha of cases x readers; missing readings (NaN) are allowed.
 
     Krippendorff 2019, Content Analysis, 4th ed., section 12.3. `metric` is nominal, ordinal,
     interval or ratio. NaN with a note where no case has two readings or all answers are equal.
     """
-    ratings = _ratings_for(ratings, metric)
-    values = np.array(sorted(ratings.stack().dropna().unique()))
-    counts = np.stack([(ratings == value).sum(axis=1).to_numpy() for value in values], axis=1)
-    counts = counts[counts.sum(axis=1) > 1]  # a single reading pairs with nothing
+    values, counts = _answer_counts(ratings, metric)
     n = len(counts)
     if n == 0:
         return Estimate(NAN, NAN, NAN, 0, "no case has two readings")
+    value = _alpha(values, counts, metric)
+    if np.isnan(value):
+        return Estimate(NAN, NAN, NAN, n, "all answers equal: 0/0")
+    return Estimate(value, NAN, NAN, n, "no interval: see case_bootstrap")
+
+
+def _answer_counts(ratings: pd.DataFrame, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """(answers (v,), how often each was given (cases, v)) of the cases with two readings."""
+    ratings = _ratings_for(ratings, metric)
+    values = np.array(sorted(ratings.stack().dropna().unique()))
+    counts = np.stack([(ratings == value).sum(axis=1).to_numpy() for value in values], axis=1)
+    return values, counts[counts.sum(axis=1) > 1]  # a single reading pairs with nothing
+
+
+def _alpha(values: np.ndarray, counts: np.ndarray, metric: str) -> float:
+    """Krippendorff's alpha of counts (cases, v); NaN where all answers are equal."""
     weight = 1 / (counts.sum(axis=1) - 1)
     coincidences = (counts * weight[:, None]).T @ counts - np.diag(counts.T @ weight)
     totals = coincidences.sum(axis=1)
     distance = _distances(values, totals, metric)
     expected = np.sum(np.outer(totals, totals) * distance) / (totals.sum() - 1)
-    if expected == 0:
-        return Estimate(NAN, NAN, NAN, n, "all answers equal: 0/0")
-    value = 1 - np.sum(coincidences * distance) / expected
-    return Estimate(float(value), NAN, NAN, n, "no interval: see case_bootstrap")
+    return float(1 - np.sum(coincidences * distance) / expected) if expected else NAN
 
 
-def _ratings_for(ratings, metric):
+def alpha_with_interval(
+    ratings: pd.DataFrame,
+    metric: str = "nominal",
+    groups: Groups = INDEPENDENT,
+    draws: int = 1000,
+    seed: int = 0,
+) -> Estimate:
+    """`krippendorff_alpha` with a percentile interval from resampled cases, or whole `groups`
+    (patients, one per case). Draws with one answer only are left out and counted in the note."""
+    found = krippendorff_alpha(ratings, metric)
+    if np.isnan(found.value):
+        return found
+    values, counts = _answer_counts(ratings, metric)
+    kept = (ratings.notna().sum(axis=1) > 1).to_numpy()
+    owner = units(groups, len(ratings))
+    owner = np.arange(len(counts)) if owner is None else owner[kept]
+    undefined = []
+
+    def draw(rows: np.ndarray) -> float:
+        value = _alpha(values, counts[rows], metric)
+        undefined.extend([1] if np.isnan(value) else [])
+        return value
+
+    low, high = cluster_bootstrap(draw, owner, draws, seed)
+    note = f"undefined in {len(undefined)} of {draws} draws" if undefined else ""
+    note = note if not np.isnan(low) else "too few cases to resample"
+    return Estimate(found.value, low, high, found.n, note)
+
+
+def _ratings_for(ratings: pd.DataFrame, metric: str) -> pd.DataFrame:
     """The ratings, as numbers where the metric needs an order: as text "10" sorts before "2"."""
     if metric not in ("nominal", "ordinal", "interval", "ratio"):
         raise DataError(
@@ -266,7 +324,7 @@ def _ratings_for(ratings, metric):
     return numbers
 
 
-def _distances(values, totals, metric):
+def _distances(values: np.ndarray, totals: np.ndarray, metric: str) -> np.ndarray:
     """Squared differences (v, v) between answers (Krippendorff 2019, section 12.3.3)."""
     if metric == "nominal":
         return 1.0 - np.eye(len(values))
@@ -280,7 +338,13 @@ def _distances(values, totals, metric):
     return np.divide(difference, total, out=np.zeros_like(difference), where=total != 0) ** 2
 
 
-def case_bootstrap(ratings, statistic=krippendorff_alpha, draws=1000, seed=0, level=0.95):
+def case_bootstrap(
+    ratings: pd.DataFrame,
+    statistic: Callable[[pd.DataFrame], Estimate] = krippendorff_alpha,
+    draws: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Estimate:
     """`statistic(ratings)` with a percentile interval from resampled cases (all their readings).
 
     Draws in which the statistic is undefined are left out and counted in the note.
@@ -290,7 +354,7 @@ def case_bootstrap(ratings, statistic=krippendorff_alpha, draws=1000, seed=0, le
         return whole
     undefined = []
 
-    def draw(rows):
+    def draw(rows: np.ndarray) -> float:
         value = statistic(ratings.iloc[rows].reset_index(drop=True)).value
         undefined.extend([1] if np.isnan(value) else [])
         return value

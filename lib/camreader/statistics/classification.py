@@ -1,16 +1,30 @@
 """How good is a classifier, how sure are we, and on which slices does it fail.
 
-Every number carries its n and a 95 % interval: Wilson's for proportions of independent slices, a
-bootstrap over whole patients where slices of one patient count as one. Where a number cannot be
-computed, it is missing and a note says why.
+Every number carries its n, its number of patients and a 95 % interval. The unit of analysis is
+stated by the caller: names of patients, or INDEPENDENT for slices. Shares have Wilson's interval,
+with patients for n over the design effect (Korn & Graubard); AUC DeLong's on the logit, clustered
+with patients (Obuchowski 1997). Where a number cannot be computed, it is missing and a note says
+why.
 """
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from camreader.common.errors import DataError
-from camreader.statistics.intervals import cluster_bootstrap, clustered
+from camreader.statistics.intervals import (
+    Groups,
+    cluster_bootstrap,
+    clustered,
+    clustered_mean,
+    units,
+    wilson,
+)
+from camreader.statistics.mrmc.covariance import clustered_delong
 
 PROPORTIONS = {  # name -> (which slices count, which of them are successes), from label, predicted
     "accuracy": (lambda y, p: np.ones(len(y), bool), lambda y, p: y == p),
@@ -32,13 +46,13 @@ EMPTY = {
     "NPV": "no slice was called free of tumor",
     "commoner class": "no slice to test",
 }
-COLUMNS = ["metric", "value", "low", "high", "k", "n", "interval", "note"]
+COLUMNS = ["metric", "value", "low", "high", "k", "n", "patients", "interval", "note"]
 
 
-def auc(labels, scores):
+def auc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Area under the ROC curve of scores (n,); half for ties, NaN where there is one class.
 
-    The Mann-Whitney statistic (Hanley & McNeil 1982, Radiology 143:29).
+    The Mann-Whitney statistic, half for ties (Hanley & McNeil 1982, Radiology 143:29).
     """
     labels = np.asarray(labels)
     tumors, free = (labels == 1).sum(), (labels == 0).sum()
@@ -48,17 +62,18 @@ def auc(labels, scores):
     return float((ranks - tumors * (tumors + 1) / 2) / (tumors * free))
 
 
-def brier(labels, probabilities):
+def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
     """Mean squared difference of probability and label (Brier 1950, Mon. Weather Rev. 78:1)."""
     gaps = np.asarray(probabilities, float) - np.asarray(labels, float)
     return float(np.mean(gaps**2)) if len(gaps) else float("nan")
 
 
-def calibration_error(labels, probabilities, bins=10):
+def calibration_error(labels: ArrayLike, probabilities: ArrayLike, bins: int = 10) -> float:
     """Expected calibration error: |predicted - observed| averaged over equal-width bins by count.
 
-    Naeini 2015, AAAI, equation 3; a probability of exactly 1 belongs to the last bin. Biased
-    upward, the more the fewer the slices, and so is its interval: see `calibration_floor`.
+    labels: 0/1 (n,); probabilities: (n,) in 0..1. Naeini 2015, AAAI, equation 3; a probability of
+    exactly 1 belongs to the last bin. Biased upward, the more the fewer the slices, and so is its
+    interval: see `calibration_floor`.
     """
     labels, probabilities = np.asarray(labels, float), np.asarray(probabilities, float)
     if not len(labels):
@@ -67,7 +82,9 @@ def calibration_error(labels, probabilities, bins=10):
     return float(np.abs(gaps).sum() / len(labels))
 
 
-def calibration_floor(probabilities, bins=10, draws=1000, seed=0):
+def calibration_floor(
+    probabilities: ArrayLike, bins: int = 10, draws: int = 1000, seed: int = 0
+) -> float:
     """The calibration error that chance alone gives: its mean over labels drawn as predicted.
 
     probabilities: (n,). What a perfectly calibrated network with these answers would show
@@ -79,14 +96,16 @@ def calibration_floor(probabilities, bins=10, draws=1000, seed=0):
     return float(np.abs((p - drawn) @ inside).sum(axis=1).mean() / len(p))
 
 
-def _bins(probabilities, bins):
+def _bins(probabilities: np.ndarray, bins: int) -> np.ndarray:
     return np.minimum((probabilities * bins).astype(int), bins - 1)
 
 
-def calibration(labels, probabilities, patients=None, bins=10):
+def calibration(
+    labels: ArrayLike, probabilities: ArrayLike, patients: Groups, bins: int = 10
+) -> pd.DataFrame:
     """Per equal-width bin that holds slices: n, mean predicted, share observed, its interval.
 
-    patients: names (n,) for intervals by patient bootstrap, or None for Wilson's by slice.
+    patients: names (n,), or INDEPENDENT for intervals by slice.
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, float)
     bin_of, rows = _bins(probabilities, bins), []
@@ -95,37 +114,50 @@ def calibration(labels, probabilities, patients=None, bins=10):
         share = _share(inside, labels == 1, patients)
         row = {"bin": f"{number / bins:.1f}–{(number + 1) / bins:.1f}", "n": share["n"]}
         row |= {"predicted": probabilities[inside].mean(), "observed": share["value"]}
-        rows.append(row | {name: share[name] for name in ("low", "high", "interval")})
-    columns = ["bin", "n", "predicted", "observed", "low", "high", "interval"]
+        rows.append(row | {name: share[name] for name in ("low", "high", "patients", "interval")})
+    columns = ["bin", "n", "predicted", "observed", "low", "high", "patients", "interval"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def metrics(labels, probabilities, predicted=None, patients=None, draws=1000, seed=0):
-    """Every metric of one test set: metric, value, low, high, k, n, interval, note; one row each.
+def metrics(
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    predicted: ArrayLike | None = None,
+    *,
+    patients: Groups,
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Every metric of one test set: metric, value, low, high, k, n, patients, interval, note.
 
     labels, predicted: 0/1 (n,); probabilities: (n,) in 0..1; predicted defaults to >= 0.5;
-    patients: names (n,) for intervals by patient bootstrap, or None for intervals by slice.
+    patients: names (n,) of the units, or INDEPENDENT for intervals by slice. DataError for other
+    labels or probabilities, lengths that differ, a missing name, or a unit that is not stated.
     """
     y, p = np.asarray(labels), np.asarray(probabilities, float)
     called = (p >= 0.5).astype(int) if predicted is None else np.asarray(predicted)
     if len(y) != len(p) or len(y) != len(called):
         raise DataError("Labels and predictions differ in length", found=(len(y), len(p)))
-    rows = [_proportion(name, y, called, patients, draws, seed) for name in PROPORTIONS]
-    groups = np.arange(len(y)) if patients is None else patients
+    _check_values(y, p, called)
+    codes = units(patients, len(y))
+    rows = [_proportion(name, y, called, patients) for name in PROPORTIONS]
     both = "" if 0 < y.sum() < len(y) else "needs slices of both classes"
     none = "" if len(y) else "no slice to test"
-    for name, function, note in (
-        ("AUC", auc, both),
-        ("Brier score", brier, none),
-        ("calibration error", calibration_error, none),
-    ):
-        value = float("nan") if note else function(y, p)
-        low, high = np.nan, np.nan
-        if not note:
-            low, high = cluster_bootstrap(lambda i, f=function: f(y[i], p[i]), groups, draws, seed)
-        row = {"metric": name, "value": value, "low": low, "high": high, "k": pd.NA, "n": len(y)}
-        row["interval"] = _interval("bootstrap", patients)
-        rows.append(row | {"note": note or _degenerate(low, high)})
+    rows += [
+        _number("AUC", auc, both, y, p, lambda: auc_interval(y, p, patients)),
+        _number("Brier score", brier, none, y, p, lambda: _brier_interval(y, p, patients)),
+        _number(
+            "calibration error",
+            calibration_error,
+            none,
+            y,
+            p,
+            lambda: _resampled(calibration_error, y, p, patients, draws, seed),
+        ),
+    ]
+    for row in rows[-3:]:
+        row["patients"] = pd.NA if codes is None else len(set(codes.tolist()))
+        row["interval"] = _interval(row["interval"], patients)
     if len(y):
         words = (
             f"biased upward: a perfectly calibrated network would show {calibration_floor(p):.3f}"
@@ -134,25 +166,109 @@ def metrics(labels, probabilities, predicted=None, patients=None, draws=1000, se
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _interval(method, patients):
-    return f"{method} by {'slice' if patients is None else 'patient'}"
+def _check_values(y: np.ndarray, p: np.ndarray, called: np.ndarray) -> None:
+    """DataError for a label or answer other than 0 and 1, or a probability outside 0 to 1."""
+    for name, values, good, expected in (
+        ("label", y, np.isin(y, (0, 1)), "0 or 1"),
+        ("predicted", called, np.isin(called, (0, 1)), "0 or 1"),
+        ("probability", p, (p >= 0) & (p <= 1), "0 to 1"),
+    ):
+        if not np.all(good):
+            row = int(np.argmin(good))
+            raise DataError(f"Unknown {name}", row=row, found=values[row], expected=expected)
 
 
-def _degenerate(low, high):
-    if np.isnan(low):
-        return "no interval: fewer than two units to resample"
-    return "degenerate interval: every resample gives the same" if low == high else ""
+def _number(
+    name: str,
+    function: Callable[[np.ndarray, np.ndarray], float],
+    note: str,
+    y: np.ndarray,
+    p: np.ndarray,
+    interval: Callable[[], tuple[float, float, str, str]],
+) -> dict[str, Any]:
+    """One row of `metrics` for a number that is no proportion; interval() gives (low, high,
+    method, note)."""
+    row = {"metric": name, "value": np.nan, "low": np.nan, "high": np.nan, "k": pd.NA, "n": len(y)}
+    if note:
+        return row | {"interval": "no interval", "note": note}
+    low, high, method, words = interval()
+    row |= {"value": function(y, p), "low": low, "high": high}
+    return row | {"interval": method, "note": words}
 
 
-def _proportion(name, y, called, patients, draws, seed):
+def auc_interval(
+    labels: ArrayLike, scores: ArrayLike, patients: Groups, level: float = 0.95
+) -> tuple[float, float, str, str]:
+    """(low, high, method, note) of the AUC: DeLong's variance on the logit, t with K - 1 degrees
+    of freedom for K units; clustered by patient (Obuchowski 1997). An AUC of 0 or 1 has no
+    variance: there Wilson's limit for the units of the smaller class."""
+    labels, scores = np.asarray(labels), np.asarray(scores, float)
+    codes = units(patients, len(labels))
+    codes = np.arange(len(labels)) if codes is None else codes
+    sick = labels == 1
+    fewest = min(len(set(codes[part].tolist())) for part in (sick, ~sick))
+    if fewest < 2:
+        return np.nan, np.nan, "no interval", "no interval: fewer than two units of a class"
+    value = auc(labels, scores)
+    success = (scores[sick][:, None] > scores[~sick]) + 0.5 * (
+        scores[sick][:, None] == scores[~sick]
+    )
+    read = [np.ones((1, k), bool) for k in success.shape]
+    parts = (success[None], read[0], read[1], codes[sick], codes[~sick])
+    variance = clustered_delong(*parts)[0, 0]
+    if value in (0, 1) or not variance > 0:
+        ends = wilson(round(value) * fewest, fewest, level)
+        note = f"degenerate variance: Wilson's limit for the {fewest} units of the smaller class"
+        return ends.low, ends.high, "Wilson", note
+    reach = stats.t.ppf((1 + level) / 2, len(set(codes.tolist())) - 1) * np.sqrt(variance)
+    reach /= value * (1 - value)
+    centre = np.log(value / (1 - value))
+    low, high = (float(1 / (1 + np.exp(-x))) for x in (centre - reach, centre + reach))
+    return low, high, "DeLong on the logit", ""
+
+
+def _brier_interval(
+    y: np.ndarray, p: np.ndarray, patients: Groups
+) -> tuple[float, float, str, str]:
+    low, high = clustered_mean((p - y) ** 2, patients)
+    return low, high, "t", _few(low)
+
+
+def _resampled(
+    function: Callable[[np.ndarray, np.ndarray], float],
+    y: np.ndarray,
+    p: np.ndarray,
+    patients: Groups,
+    draws: int,
+    seed: int,
+) -> tuple[float, float, str, str]:
+    groups = np.arange(len(y)) if isinstance(patients, str) else patients
+    low, high = cluster_bootstrap(lambda i: function(y[i], p[i]), groups, draws, seed)
+    return low, high, "bootstrap", _few(low)
+
+
+def _few(low: float) -> str:
+    return "no interval: fewer than two units to resample" if np.isnan(low) else ""
+
+
+def _interval(method: str, patients: Groups) -> str:
+    return f"{method} by {'slice' if isinstance(patients, str) else 'patient'}"
+
+
+def _proportion(name: str, y: np.ndarray, called: np.ndarray, patients: Groups) -> dict[str, Any]:
     """One row of `metrics` for a proportion."""
     counted, success = (rule(y, called) for rule in PROPORTIONS[name])
-    share = _share(counted, success, patients, draws, seed)
-    return {"metric": name, **share, "note": "" if share["n"] else EMPTY[name]}
+    share = _share(counted, success, patients)
+    note = "" if share["n"] else EMPTY[name]
+    if share["n"] and np.isnan(share["low"]):
+        note = "no interval: all slices are of one patient"
+    return {"metric": name, **share, "note": note}
 
 
-def _share(counted, success, patients, draws=1000, seed=0):
+def _share(counted: np.ndarray, success: np.ndarray, patients: Groups) -> dict[str, Any]:
     """Share of the `counted` slices (n,) bool that are a `success` (n,) bool, as a dict."""
-    groups = None if patients is None else np.asarray(patients)[counted]
-    share, method = clustered(success[counted], groups, draws, seed)
-    return {**vars(share), "interval": _interval(method, patients)}
+    units(patients, len(counted))  # a name that is missing anywhere is an error
+    groups: Any = patients if isinstance(patients, str) else np.asarray(patients)[counted]
+    share, method = clustered(success[counted], groups)
+    number = pd.NA if isinstance(patients, str) else len(set(groups.tolist()))
+    return {**vars(share), "patients": number, "interval": _interval(method, patients)}

@@ -1,9 +1,26 @@
-"""Proportions and their 95 % intervals, in one place so that every table says the same thing."""
+"""Proportions and their 95 % intervals, in one place so that every table says the same thing.
 
+No interval leaves the range of what it bounds, and no unit of analysis is assumed: rows are
+independent only where the caller says INDEPENDENT.
+
+Tested in tests/statistics, in the files of the statistics whose intervals they are.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+
+from camreader.common.errors import DataError
+from camreader.statistics.mrmc.options import level_of
+
+NAN = float("nan")
+Groups: TypeAlias = Sequence | np.ndarray | pd.Series | str  # names, one per row, or INDEPENDENT
 
 
 @dataclass(frozen=True)
@@ -16,16 +33,19 @@ class Proportion:
     low: float
     high: float
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.n == 0:
             return "no cases (n = 0)"
         percents = (100 * x for x in (self.value, self.low, self.high))
         return "{:.1f} % ({:.1f}–{:.1f}, n = {})".format(*percents, self.n)
 
 
-def wilson(k, n, level=0.95):
+def wilson(k: int, n: int, level: float = 0.95) -> Proportion:
     """Proportion k/n with Wilson's score interval (Wilson 1927, JASA 22:209), by statsmodels."""
+    level_of(level)
     k, n = int(k), int(n)
+    if not 0 <= k <= n:
+        raise DataError("Not a count of successes", found=f"{k} of {n}", expected="0 <= k <= n")
     if n == 0:
         return Proportion(0, 0, float("nan"), float("nan"), float("nan"))
     low, high = proportion_confint(k, n, alpha=1 - level, method="wilson")
@@ -33,21 +53,55 @@ def wilson(k, n, level=0.95):
     return Proportion(k, n, k / n, low, high)
 
 
-def cluster_bootstrap(statistic, groups, draws=1000, seed=0, level=0.95):
+INDEPENDENT = "independent"  # the unit of analysis is the row: said, never assumed
+
+
+def units(groups: Groups | None, n: int) -> np.ndarray | None:
+    """Codes (n,) of the unit that each row belongs to, from 0; None where rows are independent.
+
+    DataError where the unit is not stated (None), a name is missing, or the lengths differ.
+    """
+    if groups is None:
+        words = "The unit of analysis is not stated"
+        raise DataError(words, expected="names of patients, one per row, or INDEPENDENT")
+    if isinstance(groups, str) and groups == INDEPENDENT:
+        return None
+    names = pd.Series(np.asarray(groups, dtype=object))
+    if len(names) != n:
+        raise DataError("Not one group name per row", found=len(names), expected=n)
+    missing = names.isna() | names.astype(str).str.strip().eq("")
+    if missing.any():
+        words = "Rows without a patient cannot be resampled by patient"
+        raise DataError(
+            words, row=int(missing.idxmax()), found=f"{missing.sum()} of {n} names missing"
+        )
+    return pd.factorize(names)[0]
+
+
+def cluster_bootstrap(
+    statistic: Callable[[np.ndarray], float],
+    groups: Groups,
+    draws: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[float, float]:
     """Percentile interval of `statistic(rows)` when whole groups (patients) are resampled.
 
     `groups` is an array (n,) of group names, one per row; `statistic` takes an integer array of
     row positions and returns a float (NaN draws are left out). Returns (low, high), NaN where
-    fewer than two groups exist. Source: Davison & Hinkley 1997, Bootstrap Methods, section 3.8.
+    fewer than two groups exist. DataError for a missing name. Too narrow below about 50 groups
+    (docs/statistics.md): for shares and means see `clustered` and `clustered_mean`. Source:
+    Davison & Hinkley 1997, Bootstrap Methods, section 3.8.
     """
-    groups = np.asarray(groups)
-    members = [np.flatnonzero(groups == name) for name in dict.fromkeys(groups.tolist())]
+    level_of(level)
+    codes: Any = units(groups, len(groups))
+    members = [np.flatnonzero(codes == k) for k in range(1 + max(codes, default=-1))]
     if len(members) < 2:
         return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
     picks = rng.integers(len(members), size=(draws, len(members)))
-    values = [statistic(np.concatenate([members[i] for i in pick])) for pick in picks]
-    values = np.asarray(values, float)
+    drawn = [statistic(np.concatenate([members[i] for i in pick])) for pick in picks]
+    values = np.asarray(drawn, float)
     if np.isnan(values).all():
         return float("nan"), float("nan")
     tail = 50 * (1 - level)
@@ -55,22 +109,100 @@ def cluster_bootstrap(statistic, groups, draws=1000, seed=0, level=0.95):
     return float(low), float(high)
 
 
-def clustered(hits, groups=None, draws=1000, seed=0):
+def clustered(hits: ArrayLike, groups: Groups, level: float = 0.95) -> tuple[Proportion, str]:
     """(Proportion, method) of `hits` (n,) bool whose rows are alike within `groups` (n,).
 
-    The interval resamples whole groups ("bootstrap"). Where every draw is the same, as where all
-    rows are hits, it is Wilson's for as many cases as there are groups; without groups for n.
+    With groups: Wilson's interval for n over the design effect, that in turn by the squared ratio
+    of the normal and the t quantile with K - 1 degrees of freedom for K groups (Korn & Graubard
+    1998, Surv Methodol 24:193); no more than n cases, and K where every row is the same. One
+    group has no interval. `groups` INDEPENDENT: Wilson's for n. DataError for None: the unit of
+    analysis must be stated.
     """
     hits = np.asarray(hits, bool)
-    share = wilson(hits.sum(), len(hits))
-    if groups is None or not share.n:
+    codes, share = units(groups, len(hits)), wilson(hits.sum(), len(hits), level)
+    if codes is None or not share.n:
         return share, "Wilson"
-    low, high = cluster_bootstrap(lambda rows: hits[rows].mean(), groups, draws, seed)
-    if low < high:
-        return replace(share, low=low, high=high), "bootstrap"
-    n = len(set(groups))
-    ends = wilson(round(share.value * n), n)
-    return replace(share, low=ends.low, high=ends.high), "Wilson"
+    number = 1 + codes.max()
+    if number < 2:
+        return replace(share, low=NAN, high=NAN), "no interval: one unit"
+    low, high = _wilson_limits(share.value, _effective(hits, codes, number, level), level)
+    return replace(share, low=low, high=high), "Wilson with design effect"
+
+
+def _effective(hits: np.ndarray, codes: np.ndarray, number: int, level: float) -> float:
+    """Independent rows that would tell as much as these rows of `number` groups."""
+    n, p = len(hits), hits.mean()
+    if p in (0, 1):
+        return float(number)
+    gaps = np.bincount(codes, hits - p)
+    variance = number / (number - 1) * (gaps**2).sum() / n**2
+    if variance <= 0:
+        return float(number)
+    tail = (1 + level) / 2
+    shrink = (stats.norm.ppf(tail) / stats.t.ppf(tail, number - 1)) ** 2
+    return float(min(p * (1 - p) / variance * shrink, n))
+
+
+def _wilson_limits(p: float, n: float, level: float) -> tuple[float, float]:
+    """Wilson's limits for a share p of n rows, n not necessarily whole."""
+    z = stats.norm.ppf((1 + level) / 2)
+    centre, below = p + z**2 / (2 * n), 1 + z**2 / n
+    reach = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    low, high = (centre - reach) / below, (centre + reach) / below
+    return (0.0 if p == 0 else float(max(low, 0))), (1.0 if p == 1 else float(min(high, 1)))
+
+
+def clustered_mean(
+    values: ArrayLike, groups: Groups, limits: tuple[float, float] = (0.0, 1.0), level: float = 0.95
+) -> tuple[float, float]:
+    """(low, high) of the mean of `values` (n,) alike within `groups` (n,), cut to `limits`.
+
+    Linearised variance of a ratio of group sums, t with K - 1 degrees of freedom. Where every
+    value is the same, resampling would claim certainty: then as far as Wilson's limit for 0 of K
+    groups, in units of the range. (NaN, NaN) below two units.
+    """
+    values = np.asarray(values, float)
+    codes = units(groups, len(values))
+    codes = np.arange(len(values)) if codes is None else codes
+    number = 1 + max(codes, default=-1)
+    if number < 2:
+        return NAN, NAN
+    mean = values.mean()
+    gaps = np.bincount(codes, values - mean)
+    variance = number / (number - 1) * (gaps**2).sum() / len(values) ** 2
+    reach = stats.t.ppf((1 + level) / 2, number - 1) * np.sqrt(variance)
+    if variance <= 1e-24:
+        reach = _wilson_limits(0.0, number, level)[1] * (limits[1] - limits[0])
+    return float(max(mean - reach, limits[0])), float(min(mean + reach, limits[1]))
+
+
+def clustered_difference(
+    hits: ArrayLike, first: ArrayLike, groups: Groups, level: float = 0.95
+) -> tuple[float, float]:
+    """(low, high) of the share of `hits` (n,) where `first` (n,) minus that elsewhere.
+
+    Rows are alike within `groups`, which may have rows on both sides: linearised variance of the
+    difference of two ratios, t with the degrees of freedom of the side with fewer groups (less
+    one). Where neither share varies, MOVER of the two sides' own limits (see `difference`).
+    (NaN, NaN) where a side has fewer than two groups.
+    """
+    hits, first = np.asarray(hits, bool), np.asarray(first, bool)
+    codes = units(groups, len(hits))
+    codes = np.arange(len(hits)) if codes is None else codes
+    sides = first, ~first
+    numbers = [len(set(codes[side].tolist())) for side in sides]
+    if min(numbers) < 2:
+        return NAN, NAN
+    shares = [hits[side].mean() for side in sides]
+    parts = [(hits - p) * side / side.sum() for p, side in zip(shares, sides, strict=True)]
+    gaps, number = np.bincount(codes, parts[0] - parts[1]), 1 + codes.max()
+    variance = number / (number - 1) * (gaps**2).sum()
+    own = [clustered(hits[side], codes[side], level)[0] for side in sides]
+    if min(shares) in (0, 1) or max(shares) in (0, 1) or variance <= 1e-24:
+        return difference(*((p.value, p.low, p.high) for p in own))
+    reach = stats.t.ppf((1 + level) / 2, min(numbers) - 1) * np.sqrt(variance)
+    gap = shares[0] - shares[1]
+    return float(max(gap - reach, -1)), float(min(gap + reach, 1))
 
 
 @dataclass(frozen=True)
@@ -87,25 +219,33 @@ class Estimate:
     n: int
     note: str = ""
 
-    def __str__(self):
+    def __str__(self) -> str:
         limits = "" if np.isnan(self.low) else f"{self.low:.3f} to {self.high:.3f}, "
         value = f"{self.value:.3f} ({limits}n = {self.n})"
         return f"{value}: {self.note}" if self.note else value
 
 
-def newcombe(k1, n1, k2, n2, level=0.95):
+def newcombe(k1: int, n1: int, k2: int, n2: int, level: float = 0.95) -> Estimate:
     """k1/n1 - k2/n2 for two separate groups, as an Estimate.
 
     Newcombe 1998, Stat Med 17:873, method 10 (two Wilson intervals), by statsmodels.
     """
+    level_of(level)
     n = int(n1) + int(n2)
+    for k, total in ((k1, n1), (k2, n2)):
+        if not 0 <= k <= total:
+            found = f"{k} of {total}"
+            raise DataError("Not a count of successes", found=found, expected="0 <= k <= n")
     if not n1 or not n2:
         return Estimate(float("nan"), float("nan"), float("nan"), n, "a group has no cases")
     limits = confint_proportions_2indep(k1, n1, k2, n2, "newcomb", "diff", 1 - level)
-    return Estimate(k1 / n1 - k2 / n2, *(float(x) for x in limits), n)
+    low, high = (float(x) for x in limits)
+    return Estimate(k1 / n1 - k2 / n2, low, high, n)
 
 
-def difference(first, second):
+def difference(
+    first: tuple[float, float, float], second: tuple[float, float, float]
+) -> tuple[float, float]:
     """(low, high) of first minus second, two independent estimates, each (value, low, high).
 
     Their own intervals, whatever kind they are of, squared and added: MOVER (Zou & Donner 2008,
@@ -116,19 +256,37 @@ def difference(first, second):
     return float(a - b - low), float(a - b + high)
 
 
-def newcombe_paired(both, first_only, second_only, neither, level=0.95):
+def disagreement(low: float, high: float, p: float, null: float = 0.0, alpha: float = 0.05) -> str:
+    """Words where interval and exact test do not say the same of `null`; empty where they do.
+
+    They rest on different approximations: a score interval can exclude what an exact test, which
+    is conservative for few cases, does not reject.
+    """
+    if np.isnan(low) or np.isnan(p):
+        return ""
+    excluded = low > null or high < null
+    if excluded == (p < alpha):
+        return ""
+    return "interval and exact test disagree: too few cases to conclude"
+
+
+def newcombe_paired(
+    both: int, first_only: int, second_only: int, neither: int, level: float = 0.95
+) -> Estimate:
     """Share of `first` minus share of `second` when both were judged on the same cases.
 
     Four counts of cases; the note is set where no case exists. Newcombe 1998, Stat Med 17:2635,
     method 10: Wilson intervals joined with a continuity-corrected correlation phi.
     """
     n = both + first_only + second_only + neither
+    if min(both, first_only, second_only, neither) < 0:
+        raise DataError("A count below 0", found=(both, first_only, second_only, neither))
     if n == 0:
         return Estimate(float("nan"), float("nan"), float("nan"), 0, "no cases")
     first, second = (wilson(both + only, n, level) for only in (first_only, second_only))
     phi = _newcombe_phi(both, first_only, second_only, neither)
 
-    def reach(one, other):
+    def reach(one: float, other: float) -> float:
         # rounding can leave a tiny negative where both arms are equal and phi is 1
         return np.sqrt(max(one**2 - 2 * phi * one * other + other**2, 0.0))
 
@@ -138,12 +296,41 @@ def newcombe_paired(both, first_only, second_only, neither, level=0.95):
     return Estimate(value, float(low), float(high), n)
 
 
-def _newcombe_phi(both, first_only, second_only, neither):
+def _newcombe_phi(both: int, first_only: int, second_only: int, neither: int) -> float:
     """Correlation of two paired proportions, continuity-corrected as in Newcombe's method 10."""
     n = both + first_only + second_only + neither
-    excess = both * neither - first_only * second_only
+    excess: float = both * neither - first_only * second_only
     if excess > 0:
         excess = max(excess - n / 2, 0)
     margins = (both + first_only) * (second_only + neither)
     margins *= (both + second_only) * (first_only + neither)
     return excess / np.sqrt(margins) if margins else 0.0
+
+
+def paired_difference(
+    first: ArrayLike,
+    second: ArrayLike,
+    groups: Groups | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> tuple[Estimate, str]:
+    """(share of `first` minus share of `second` as an Estimate, name of its interval).
+
+    first, second: bool (n,), both of the same cases. By case: Newcombe's paired interval. With
+    `groups` (n,), such as patients: whole groups resampled; where every draw is the same,
+    Newcombe's for as many cases as there are groups.
+    """
+    first, second = (np.asarray(values, bool) for values in (first, second))
+    n = len(first)
+    cells = [(first & second), (first & ~second), (~first & second), (~first & ~second)]
+    counts = np.array([int(cell.sum()) for cell in cells])
+    if groups is None or n == 0:
+        return newcombe_paired(*counts.tolist()), "Newcombe, paired, by case"
+    gain = first.astype(float) - second
+    low, high = cluster_bootstrap(lambda rows: gain[rows].mean(), groups, draws, seed)
+    value = float(gain.mean())
+    if low < high:
+        return Estimate(value, low, high, n), "bootstrap by patient"
+    few = np.round(counts * len(set(groups)) / n).astype(int).tolist()
+    found = newcombe_paired(*few)
+    return Estimate(value, found.low, found.high, n, found.note), "Newcombe, paired, by patient"

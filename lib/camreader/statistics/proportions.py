@@ -5,13 +5,14 @@ from scipy import stats
 from scipy.special import gammaln
 
 from camreader.statistics.intervals import newcombe
+from camreader.statistics.mrmc.options import between
 
 ALPHA = 0.05  # two-sided
 MOST = 5000  # per group: beyond this no number is searched for
 RARE = 1e-12  # totals less likely than this cannot move a power
 
 
-def compare(k1, n1, k2, n2, wanted=0.8):
+def compare(k1: int, n1: int, k2: int, n2: int, wanted: float = 0.8) -> dict[str, float]:
     """k1/n1 against k2/n2: difference, Newcombe's low and high, Fisher's p, n_needed.
 
     n_needed: cases per group, each independent of the others, for a power of `wanted` if the
@@ -30,12 +31,23 @@ def compare(k1, n1, k2, n2, wanted=0.8):
     }
 
 
-def cases_needed(p1, p2, wanted=0.8):
+def why_no_number(k1: int, n1: int, k2: int, n2: int) -> str:
+    """Words on why `compare` has no n_needed."""
+    if not n1 or not n2:
+        return "a group has no cases"
+    if k1 * n2 == k2 * n1:
+        return "equal shares: no number of cases would tell them apart"
+    return f"more than {MOST:,} cases per group would be needed"
+
+
+def cases_needed(p1: float, p2: float, wanted: float = 0.8) -> float:
     """Cases per group with which Fisher's test reaches the power `wanted` and with one fewer not.
 
     Exact power rises in a saw-tooth, so a slightly smaller number can reach it by luck of
     rounding. NaN where p1 = p2 or more than 5,000 are needed.
     """
+    for name, value in (("p1", p1), ("p2", p2)):
+        between(name, value, -1e-12, 1 + 1e-12, "a share of 0 to 1")
     if p1 == p2 or power(p1, p2, MOST) < wanted:
         return np.nan
     low, high = 0, MOST
@@ -45,7 +57,7 @@ def cases_needed(p1, p2, wanted=0.8):
     return float(high)
 
 
-def power(p1, p2, n):
+def power(p1: float, p2: float, n: int) -> float:
     """Chance that Fisher's test tells p1 from p2 (two-sided 5 %) with n cases in each group.
 
     Exact: the probabilities of all pairs of counts for which it rejects, summed (Fisher's test
@@ -54,10 +66,10 @@ def power(p1, p2, n):
     first, second = (stats.binom.pmf(np.arange(n + 1), n, p) for p in (p1, p2))
     totals = np.flatnonzero(np.convolve(first, second) > RARE)
     logs = gammaln(np.arange(2 * n + 1) + 1)  # logarithms of the factorials
-    return float(sum(_rejected(total, first, second, logs) for total in totals))
+    return float(sum(_rejected(total, first, second, logs) for total in totals.tolist()))
 
 
-def _rejected(total, first, second, logs):
+def _rejected(total: int, first: np.ndarray, second: np.ndarray, logs: np.ndarray) -> float:
     """Probability of the pairs of counts with this sum for which the test rejects."""
     n = len(first) - 1
     k = np.arange(max(0, total - n), min(n, total) + 1)

@@ -2,11 +2,12 @@
 
 networks: the paper's generic CNN, and ResNet-18
 experiments: the study's runs: which slices, which labels, when each stops
-patches: pieces of slices round annotated lesions
 steps: batch size, learning rate, augmentation, progress
 compute: precision, processes, repeatable numbers, memory
 trainer: one network fitted to one set of slices
 train: the runs of the study: loading, resuming, recording
+predictions: test slices with their truth and what a network said of them
+learned: whether a network beats the majority-class baseline
 runs: one run on disk: what it was made from, how far it came, what came out
 network_plots: Figures 1 and 4: the blocks of the network
 plots: how every run learned

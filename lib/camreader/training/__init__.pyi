@@ -1,9 +1,10 @@
 from . import compute as compute
 from . import experiments as experiments
+from . import learned as learned
 from . import network_plots as network_plots
 from . import networks as networks
-from . import patches as patches
 from . import plots as plots
+from . import predictions as predictions
 from . import runs as runs
 from . import steps as steps
 from . import train as train

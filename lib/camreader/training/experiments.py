@@ -3,32 +3,56 @@
 The paper's protocol splits slices at random and looks at the test set to decide when to stop; the
 sound one keeps patients apart, stops on a validation set and looks at the test set once. A run is
 called <protocol>-<run>; its folder adds the seed.
+
+Tested in tests/training/test_train.py, as the runs that these plans and settings describe.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
+import pandas as pd
 
 NEAR_MM = 10.0  # a neighbour is at least this far from every key slice
 
 
+class Until(StrEnum):
+    """What a training aims at."""
+
+    TRAIN_ERROR = "train error"  # the paper's first and second run
+    TEST_ACCURACY = "test accuracy"  # the paper's final run, asked at the end of each draw
+    VALIDATION = "validation"  # early stopping on the validation loss
+    EPOCHS = "epochs"  # nothing but the end of its schedule
+
+
+class Ended(StrEnum):
+    """Why a training ended."""
+
+    TARGET = "target reached"
+    NO_BETTER = "validation loss no longer improves"
+    PLANNED = "planned epochs done"
+    BUDGET = "budget spent, target not reached"
+
+
 @dataclass(frozen=True)
 class Settings:
-    """How to train; the same for every run."""
+    """How to train; the same for every run and every set of images."""
 
     architecture: str = "generic"  # or "resnet18"
-    closeups: int = 50  # epochs of close-ups of lesions before the whole slices; 0: none
-    epochs: int = 5  # of whole slices, at most, per draw; the schedule is laid out over them
+    epochs: int = 30  # passes over the training slices, per draw of a split
+    least_steps: int = 1000  # more passes where these are fewer steps: small cohorts
+    most_steps: int = 30_000  # fewer passes where these are more steps: large cohorts
+    extensions: int = 2  # times that a network which still underfits goes on, half as long again
     batch_size: int = 32  # smaller on small cohorts
     learning_rate: float = 3e-3  # peak
-    slices_rate: float = 5e-4  # peak on whole slices where close-ups, or another run, came first
     weight_decay: float = 0.02
     dropout: float = 0.1
     clip: float = 1.0  # largest norm of a step's gradient
+    flip_vertical: bool = False  # mirror training images top to bottom, too
     target_error: float = 0.05  # the paper's first and second run: training error
     target_accuracy: float = 0.95  # the paper's final run: accuracy on the test set
     resamples: int = 3  # the paper's final run: at most this many draws of the 80/20 split
-    patience: int = 4  # the sound run: epochs without a better validation loss
+    patience: float = 0.4  # the sound run: share of its epochs without a better validation loss
 
 
 @dataclass(frozen=True)
@@ -36,7 +60,7 @@ class Plan:
     """What one run trains on and when it stops."""
 
     split: str  # the cohort's column: split_image (by slice) or split_patient
-    stop: str  # at a "train error", a "test accuracy", by "validation", or after all "epochs"
+    stop: Until
     augment: bool = True
     start: str = ""  # goes on from the weights of this run
     region: str = ""  # only slices of this region
@@ -56,44 +80,40 @@ LEAKAGE = (
 PLANS = {
     "paper-first": Plan(
         "split_image",
-        "train error",
+        Until.TRAIN_ERROR,
         augment=False,
         why="images as they are, until the training error is 5 %",
     ),
     "paper-second": Plan(
         "split_image",
-        "train error",
+        Until.TRAIN_ERROR,
         start="paper-first",
         why="goes on with augmented images, until the training error is 5 % again",
     ),
     "paper-final": Plan(
         "split_image",
-        "test accuracy",
-        why="split redrawn and network retrained until the TEST set reaches the target",
+        Until.TEST_ACCURACY,
+        why="split redrawn and network retrained until the TEST set reaches 95 %",
     ),
     "sound-final": Plan(
         "split_patient",
-        "validation",
+        Until.VALIDATION,
         why="patients kept apart, stopped on validation, test set looked at once",
     ),
 }
 PLANS |= {
-    f"{region}-{run}": Plan(split, "epochs", region=region, window=region, why=f"{region} only")
+    f"{region}-{run}": Plan(split, Until.EPOCHS, region=region, window=region, why=f"{region} only")
     for region in ("lung", "liver")
     for run, split in (("final", "split_image"), ("sound", "split_patient"))
 }
 PLANS |= {
-    f"leakage-{unit}_{rule}": Plan(split, "epochs", labels=rule, why="leakage and labels")
+    f"leakage-{unit}_{rule}": Plan(split, Until.EPOCHS, labels=rule, why="leakage and labels")
     for unit, split in (("slices", "split_image"), ("patients", "split_patient"))
     for rule in ("truth", "neighbour")
 }
 
 
-# Methods held against Grad-CAM whose maps are worth a job of their own (captum's).
-COMPARED = ("saliency", "guided_gradcam", "integrated_gradients", "occlusion")
-
-
-def chosen(frame, plan):
+def chosen(frame: pd.DataFrame, plan: Plan) -> np.ndarray:
     """Row numbers of the cohort's slices that the plan is about."""
     keep = np.ones(len(frame), bool)
     if plan.region:
@@ -103,14 +123,14 @@ def chosen(frame, plan):
     return np.flatnonzero(keep)
 
 
-def plays_both_parts(frame):
+def plays_both_parts(frame: pd.DataFrame) -> np.ndarray:
     """Rows (n,) bool that either label rule can use: truth known, and key slice or neighbour."""
     away = frame["distance_mm"].ge(NEAR_MM).fillna(False)
     key = frame["label_source"].eq("key_slice")
     return (frame["truth"].notna() & (key | away)).to_numpy(bool)
 
 
-def labelled(frame, plan):
+def labelled(frame: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     """The frame with the plan's labels: the cohort's own, the truth, or key slice against rest."""
     if not plan.labels:
         return frame
@@ -119,7 +139,7 @@ def labelled(frame, plan):
     return frame.assign(label=labels.astype(int))
 
 
-def part_of_study(name):
+def part_of_study(name: str) -> tuple[str, str]:
     """(protocol, run) of a run's name."""
     protocol, run = name.split("-", 1)
     return protocol, run

@@ -1,9 +1,18 @@
-"""Figures 1 and 4: the parts of a convolutional network, and the one that was trained."""
+"""Figures 1 and 4: the parts of a convolutional network, and the one that was trained.
+
+Tested in tests/training/test_networks.py, beside the networks whose blocks it draws.
+"""
+
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Polygon
+from torch import nn
 
 from camreader.common.errors import DataError
 from camreader.common.style import HEAT
@@ -23,7 +32,7 @@ COLOURS = {
 }
 
 
-def components(network, image, probability_of="tumor"):
+def components(network: nn.Module, image: np.ndarray, probability_of: str = "tumor") -> Figure:
     """Figure 1: one slice through the parts of a trained network; image (S, S) in 0..1."""
     images = torch.as_tensor(np.ascontiguousarray(image))[None, None]
     kept = [(type(m).__name__, o[0].cpu().numpy()) for _name, m, o in trace(network, images)]
@@ -45,7 +54,7 @@ def components(network, image, probability_of="tumor"):
     return figure
 
 
-def _mosaic(maps, count=9):
+def _mosaic(maps: np.ndarray, count: int = 9) -> np.ndarray:
     """The `count` strongest maps (C, h, w) as one square picture, each scaled to its own peak."""
     order = np.argsort(-maps.reshape(len(maps), -1).max(1))[:count]
     side = int(np.sqrt(count))
@@ -55,19 +64,19 @@ def _mosaic(maps, count=9):
     return np.block([tiles[row * side : (row + 1) * side] for row in range(side)])
 
 
-def _title(axes, text, shape):
+def _title(axes: Axes, text: str, shape: tuple[int, ...]) -> None:
     axes.set_title(f"{text}\n{' × '.join(str(n) for n in shape)}", size=9)
     axes.set_xticks([])
     axes.set_yticks([])
 
 
-def _answer(axes, probability, what):
+def _answer(axes: Axes, probability: float, what: str) -> None:
     axes.bar([0], [probability], color=COLOURS["Sigmoid"], width=0.6)
     axes.set(ylim=(0, 1), xticks=[], xlim=(-0.7, 0.7))
     axes.set_title(f"Linear, Sigmoid\np({what}) = {probability:.2f}", size=9)
 
 
-def architecture(layers, title, image_size=128, most=20):
+def architecture(layers: pd.DataFrame, title: str, image_size: int = 128, most: int = 24) -> Figure:
     """Figure 4: the trained network from its table of layers (network.layers), drawn to scale.
 
     Height is the side of a block's output, width its channels, both on a square-root scale.
@@ -81,7 +90,7 @@ def architecture(layers, title, image_size=128, most=20):
         shape = tuple(int(n) for n in str(row.output).split(" x "))
         colour = COLOURS.get(row.block, "#EEEEEE")
         place = _block(axes, place, row.block, colour, shape, row.parameters)
-    axes.set(xlim=(-0.2, place + 0.2), ylim=(-2.35, 1.5))
+    axes.set(xlim=(-0.2, place + 0.2), ylim=(-2.6, 1.5))
     axes.axis("off")
     total = int(layers["parameters"].sum())
     note = "" if len(drawn) == len(layers) else f" ({len(layers)} blocks; main ones drawn)"
@@ -89,13 +98,15 @@ def architecture(layers, title, image_size=128, most=20):
     return figure
 
 
-def _main_blocks(layers):
+def _main_blocks(layers: pd.DataFrame) -> pd.DataFrame:
     """The blocks worth drawing where there are too many: convolutions, pools and the head."""
     every = layers[layers["block"].isin(["Conv2d", "MaxPool2d", "AdaptiveAvgPool2d", "Linear"])]
     return every.iloc[:: max(1, len(every) // 20)]
 
 
-def _block(axes, place, name, colour, shape, parameters):
+def _block(
+    axes: Axes, place: float, name: str, colour: str, shape: Sequence[int], parameters: int
+) -> float:
     """Draw one block at x = place; returns where the next begins."""
     channels, side = (shape[0], shape[1]) if len(shape) == 3 else (shape[0], 0)
     if side:

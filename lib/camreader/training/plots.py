@@ -1,25 +1,32 @@
-"""How every run learned, and where its protocol stopped it."""
+"""How every run learned, and where its protocol stopped it.
+
+Tested in tests/training/test_train.py, on the curves of the runs trained there.
+"""
+
+from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import seaborn as sns
-from matplotlib.patches import Patch
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from camreader.common.style import PAPER, SOUND
+from camreader.training.experiments import Until
 
-SHADE = "0.92"  # of the epochs on close-ups
 WATCHED = {
-    "train error": "test set (only looked at)",
-    "test accuracy": "TEST set: decides when to stop",
-    "validation": "validation set: decides when to stop",
+    Until.TRAIN_ERROR: "test set (only looked at)",
+    Until.TEST_ACCURACY: "TEST set: its last value decides",
+    Until.VALIDATION: "validation set: decides when to stop",
 }
 
 
-def curves(history, records):
+def curves(history: pd.DataFrame, records: pd.DataFrame) -> Figure:
     """Loss above, error below, one column per run; history and records of the finished runs.
 
     history: a row per epoch with protocol, run, seed, train_loss, train_error, watched_loss,
-    watched_accuracy; records: a row per run with plan and stopped.
+    watched_accuracy; records: a row per run with plan and ended.
     """
     figure, axes = plt.subplots(
         2, len(records), figsize=(3.1 * len(records), 5.4), squeeze=False, sharey="row"
@@ -37,15 +44,8 @@ def curves(history, records):
     return figure
 
 
-def _column(axes, mine, record, colour):
+def _column(axes: np.ndarray, mine: pd.DataFrame, record: Any, colour: str) -> None:
     epochs = mine.index + 1
-    close = mine["stage"] == "close-ups"
-    for begin in mine.index[close & ~close.shift(fill_value=False)]:
-        end = mine.index[close & (mine["draw"] == mine["draw"][begin])][-1]
-        for axis in axes:
-            axis.axvspan(begin + 0.5, end + 1.5, color=SHADE, lw=0)
-    shade = {"facecolor": SHADE, "edgecolor": "0.5", "label": "close-ups of lesions"}
-    shade = [Patch(**shade)] if close.any() else []
     label = WATCHED.get(record.plan["stop"], "")
     axes[0].plot(epochs, mine["train_loss"], color="0.45", label="training set")
     axes[1].plot(epochs, mine["train_error"], color="0.45", label="training set")
@@ -57,9 +57,8 @@ def _column(axes, mine, record, colour):
             axis.axvline(start + 0.5, color="0.7", lw=0.8, ls=":")
     axes[1].axhline(0.05, color="0.6", lw=0.8, ls="--")
     axes[0].set_title(f"{record.protocol}, {record.run} run (seed {record.seed})", size=9)
-    axes[1].set_xlabel(f"epoch\nstopped: {record.stopped}", size=8)
-    lines = axes[0].get_legend_handles_labels()[0]
-    axes[0].legend(handles=[*shade, *lines], fontsize=6.5, frameon=False)
+    axes[1].set_xlabel(f"epoch\n{record.ended}", size=7)
+    axes[0].legend(fontsize=6.5, frameon=False)
     for axis in axes:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     sns.despine(ax=axes[0])

@@ -4,70 +4,88 @@ A run's folder is data/runs/<cohort>/<protocol>-<run>-seed<k>/ and holds, once f
 model.safetensors, history.parquet, predictions.parquet and, written last, model.json. While it
 trains, checkpoint.safetensors holds everything needed to go on: one file, replaced atomically,
 numbers and JSON only, so that reading it can run no code.
+
+Tested in tests/training/test_train.py, which kills, resumes and refuses runs on disk.
 """
 
-import hashlib
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from camreader.common.errors import DataError
 from camreader.common.source import code_digest
 from camreader.common.storage import (
     atomic_path,
+    digest,
     read_json,
     read_table,
     write_json,
     write_table,
 )
+from camreader.common.study import Study
 from camreader.common.tables import Predictions
 from camreader.common.text import counted
 from camreader.statistics.intervals import wilson
-from camreader.training.experiments import part_of_study
+from camreader.training.experiments import Ended, part_of_study
 from camreader.training.networks import build
 
-SUMMARY = ("split", "stopping_rule", "augmented", "starts_from", "n_train", "draws", "epochs")
-SUMMARY += ("kept_epoch", "stopped", "train_error", "n_test", "wrong_test", "test_error", "low")
-SUMMARY += ("high", "interval", "seconds", "device")
+SUMMARY: tuple[str, ...] = (
+    "split",
+    "stopping_rule",
+    "augmented",
+    "starts_from",
+    "n_train",
+    "draws",
+    "epochs",
+)
+SUMMARY += ("kept_epoch", "ended", "extended", "underfits", "train_error", "n_test", "wrong_test")
+SUMMARY += ("test_error", "low", "high", "interval", "seconds", "device", "precision")
+TIMES = {1: "once", 2: "twice"}
+UNDERFITS = ": it has not learned its own training slices (more EPOCHS may help)"
 # A change in any of them means training again: the fitting and what it imports.
 
 
-def folder(study, name, seed):
+def folder(study: Study, name: str, seed: int) -> Path:
     """Folder of the run called <protocol>-<run> trained with `seed`."""
     return study.runs / f"{name}-seed{seed}"
 
 
-def fingerprint(parameters, frame, images):
+def fingerprint(parameters: dict[str, Any], frame: pd.DataFrame, images: torch.Tensor) -> str:
     """SHA-256 over everything that decides a run's result, as hex text.
 
     parameters: a dict; frame: the slices, labels and split trained on; images: their pixels,
-    a tensor; to these it adds the source text of the network and of the training.
+    float32 (n, 1, S, S); to these it adds the source text of the network and of the training.
     """
-    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
-    digest.update(frame.to_csv(index=False).encode())
-    digest.update(images.numpy().data)
-    digest.update(code_digest("training.trainer", ("training", "cohorts")).encode())
-    return digest.hexdigest()
+    settings = json.dumps(parameters, sort_keys=True, default=str)
+    code = code_digest("training.trainer", ("training", "cohorts"))
+    return digest(settings, frame.to_csv(index=False), images.numpy().data, code)
 
 
-def finished(where, mark):
+def finished(where: Path | str, mark: str) -> dict[str, Any] | None:
     """The record of the run in folder `where` if it finished with fingerprint `mark`, or None."""
     path = Path(where) / "model.json"
     record = read_json(path) if path.exists() else {}
     return record if record.get("fingerprint") == mark else None
 
 
-def refuse(where, name, seed, words):
+def refuse(where: Path | str, name: str, seed: int, words: str) -> None:
     """Record in model.json that the cohort cannot carry this run; a later run asks again."""
     protocol, run = part_of_study(name)
     who = {"protocol": protocol, "run": run, "seed": seed}
     write_json(who | {"finished": False, "refused": words}, Path(where) / "model.json")
 
 
-def save_checkpoint(where, tensors, facts):
+def save_checkpoint(
+    where: Path | str, tensors: dict[str, torch.Tensor], facts: dict[str, Any]
+) -> None:
     """Replace the run's checkpoint. tensors: name -> tensor; facts: a JSON-able dict."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     with atomic_path(Path(where) / "checkpoint.safetensors") as temporary:
@@ -75,7 +93,9 @@ def save_checkpoint(where, tensors, facts):
         save_file(tensors, temporary, metadata=about)
 
 
-def load_checkpoint(where, mark):
+def load_checkpoint(
+    where: Path | str, mark: str
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]] | tuple[None, None]:
     """(tensors, facts) of an undamaged checkpoint with fingerprint `mark`, or (None, None)."""
     path = Path(where) / "checkpoint.safetensors"
     try:
@@ -90,16 +110,21 @@ def load_checkpoint(where, mark):
     return (tensors, facts) if facts["fingerprint"] == mark else (None, None)
 
 
-def _digest(tensors):
+def _digest(tensors: dict[str, torch.Tensor]) -> str:
     """SHA-256 over named tensors, as hex text."""
-    digest = hashlib.sha256()
+    parts: list[str | bytes] = []
     for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].numpy().tobytes())
-    return digest.hexdigest()
+        parts += [name, tensors[name].numpy().tobytes()]
+    return digest(*parts)
 
 
-def finish(where, weights, history, predictions, record):
+def finish(
+    where: Path | str,
+    weights: dict[str, torch.Tensor],
+    history: pd.DataFrame,
+    predictions: pd.DataFrame,
+    record: dict[str, Any],
+) -> None:
     """Write the run's results, model.json last, and drop its checkpoint."""
     where = Path(where)
     weights = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
@@ -112,7 +137,7 @@ def finish(where, weights, history, predictions, record):
         leftover.unlink()
 
 
-def load_model(where, device="cpu"):
+def load_model(where: Path | str, device: str = "cpu") -> tuple[nn.Module, dict[str, Any]]:
     """(network in evaluation mode, the contents of its model.json) of a finished run."""
     record = _finished_record(where)
     network = build(record["architecture"], record["image_size"])
@@ -126,19 +151,19 @@ def load_model(where, device="cpu"):
     return network.to(device).eval(), record
 
 
-def record(study, name, seed=0):
+def record(study: Study, name: str, seed: int = 0) -> dict[str, Any]:
     """The contents of model.json of a finished run; DataError where there is none."""
     return _finished_record(folder(study, name, seed))
 
 
-def _finished_record(where):
+def _finished_record(where: Path | str) -> dict[str, Any]:
     content = read_json(Path(where) / "model.json")
     if not content.get("finished"):
         raise DataError("This run was refused", file=where, found=content.get("refused"))
     return content
 
 
-def collect(study, records, target="predictions"):
+def collect(study: Study, records: pd.DataFrame, target: str = "predictions") -> pd.DataFrame:
     """Join the predictions of the finished runs among `records` (of training.train_all).
 
     Writes data/runs/<cohort>/<target>.parquet and returns the table.
@@ -152,22 +177,22 @@ def collect(study, records, target="predictions"):
     return frame.reset_index(drop=True)
 
 
-def read_part(study, row, part):
+def read_part(study: Study, row: Any, part: str) -> pd.DataFrame:
     """A finished run's table: row has protocol, run, seed; part is "history" or "predictions"."""
     return read_table(folder(study, f"{row.protocol}-{row.run}", row.seed) / f"{part}.parquet")
 
 
-def history(study, records):
+def history(study: Study, records: pd.DataFrame) -> pd.DataFrame:
     """Loss and accuracy by run and epoch of the finished runs among `records`, one table."""
     finished_runs = records[records["status"] == "finished"]
     return pd.concat([read_part(study, row, "history") for row in finished_runs.itertuples()])
 
 
-def summary(records):
+def summary(records: pd.DataFrame) -> pd.DataFrame:
     """One flat row per run: data, stopping, error rates, or why it was refused.
 
-    low, high: of the test error, Wilson's by slice, too narrow where a patient has several; the
-    evaluation (notebook 03) gives those by patient.
+    low, high: of the test error, Wilson's, where slices are the unit; where patients were split
+    the interval by patient stands in the table 03_metrics alone, so that there is one.
     """
     rows = []
     for record in records.to_dict("records"):
@@ -178,32 +203,46 @@ def summary(records):
     return pd.DataFrame(rows).reindex(columns=columns)
 
 
-def _outcome(record):
+def _outcome(record: dict[str, Any]) -> dict[str, Any]:
     error = wilson(record["wrong_test"], record["n_test"])
-    split = "by slice" if record["plan"]["split"] == "split_image" else "by patient"
+    by_slice = record["plan"]["split"] == "split_image"
+    if not by_slice:
+        error = replace(error, low=float("nan"), high=float("nan"))
     stop = record["plan"]["stop"]
     return {name: record[name] for name in SUMMARY if name in record} | {
-        "split": split,
+        "split": "by slice" if by_slice else "by patient",
         "stopping_rule": f"all {stop}" if stop == "epochs" else f"on {stop}",
         "augmented": record["plan"]["augment"],
         "starts_from": record["plan"]["start"],
         "test_error": error.value,
         "low": error.low,
         "high": error.high,
-        "interval": "Wilson by slice",
+        "interval": "Wilson by slice" if by_slice else "by patient: see 03_metrics",
     }
 
 
-def finding(table):
-    """Sentences that state how the runs went, computed from `summary`."""
-    for row in table.itertuples():
-        name = f"{row.protocol}, {row.run} run (seed {row.seed})"
-        if row.status == "refused":
-            yield f"{name}: refused. {row.reason}."
-            continue
-        error = wilson(row.wrong_test, row.n_test)
-        draws = f" in {row.draws:.0f} draws of the split" if row.draws > 1 else ""
-        yield (
-            f"{name}: {row.stopped} after {counted(row.epochs, 'epoch')}{draws}; training error "
-            f"{row.train_error:.1%}, test error {error} by slice."
-        )
+def ending(record: dict[str, Any]) -> str:
+    """How a training ended, in words, from its record or its row of `summary`."""
+    ended, error = Ended(record["ended"]), record["train_error"]
+    after = f"{ended} after {counted(int(record['epochs']), 'epoch')}"
+    if record["draws"] > 1:
+        after += f" in {counted(int(record['draws']), 'draw')} of the split"
+    if record["extended"]:
+        times = TIMES.get(int(record["extended"]), f"{int(record['extended'])} times")
+        after += f" (it still underfitted at its planned end and went on {times})"
+    return f"{after}; training error {error:.1%}" + (UNDERFITS if record["underfits"] else "")
+
+
+def finding(table: pd.DataFrame) -> Iterator[str]:
+    """Sentences that state how the runs went, computed from `summary`; one per refusal."""
+    refused = table[table["status"] == "refused"]
+    for row in table[table["status"] != "refused"].to_dict("records"):
+        name = f"{row['protocol']}, {row['run']} run (seed {row['seed']})"
+        error = wilson(row["wrong_test"], row["n_test"])
+        said = f"{error} by slice"
+        if row["split"] == "by patient":
+            said = f"{100 * error.value:.1f} % ({error.k} of {error.n}; interval in 03_metrics)"
+        yield f"{name}: {ending(row)}; test error {said}."
+    for reason, rows in refused.groupby("reason", sort=False):
+        names = ", ".join(dict.fromkeys(rows["protocol"] + " " + rows["run"]))
+        yield f"Not trained: {names}. {reason}."

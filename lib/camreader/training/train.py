@@ -1,11 +1,15 @@
 """Training the runs of the study: loading, refusing, resuming, recording.
 
-On several GPUs: torchrun --nproc-per-node=4 -m camreader train ... (the same arguments).
+On several GPUs: torchrun --nproc-per-node=4 -m -- camreader train ... (the same arguments).
 Every run of the study (plans.PLANS) is reached this way, so a scheduler can train them side by
 side; the notebooks then find them finished and only collect them.
 """
 
+import argparse
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -16,16 +20,18 @@ from camreader.common.storage import read_table
 from camreader.common.study import Study
 from camreader.common.tables import Cohort
 from camreader.training import experiments, runs
-from camreader.training.compute import keep_buffers, repeatable, several_processes
+from camreader.training.compute import keep_buffers, precision, repeatable, several_processes
 from camreader.training.experiments import PLANS, Plan, Settings
 from camreader.training.runs import load_model
-from camreader.training.steps import progress
+from camreader.training.steps import move_on, progress
 from camreader.training.trainer import Fit
 
 __all__ = ["PLANS", "Plan", "Settings", "fit", "load_model", "load_slices", "train", "train_all"]
 
 
-def train(study, name, seed=0, settings=None):
+def train(
+    study: Study, name: str, seed: int = 0, settings: Settings | None = None
+) -> dict[str, Any]:
     """Train the run `name` (a key of PLANS) unless it is finished; return its record, a dict.
 
     Raises DataError in words where the cohort cannot carry the run's protocol.
@@ -42,7 +48,12 @@ def train(study, name, seed=0, settings=None):
     return fit(frame, images, plan, settings, where, identity, weights)
 
 
-def train_all(study, names, seeds=(0,), settings=None):
+def train_all(
+    study: Study,
+    names: Iterable[str],
+    seeds: Iterable[int] = (0,),
+    settings: Settings | None = None,
+) -> pd.DataFrame:
     """Train every run; return one row per run, the refused ones with the reason in words."""
     rows = []
     for seed in seeds:
@@ -57,7 +68,7 @@ def train_all(study, names, seeds=(0,), settings=None):
     return pd.DataFrame(rows)
 
 
-def load_slices(study, plan):
+def load_slices(study: Study, plan: Plan) -> tuple[pd.DataFrame, torch.Tensor]:
     """(cohort rows the plan is about, float32 tensor (n, 1, S, S) in 0..1 through its window).
 
     All slices are held in memory (64 KiB each at 128x128), so training never waits for a disk.
@@ -70,8 +81,12 @@ def load_slices(study, plan):
     return frame, torch.from_numpy(windows.model_input(hu, *window))
 
 
-def check_trainable(frame, plan, refusals=None):
+def check_trainable(
+    frame: pd.DataFrame, plan: Plan, refusals: Mapping[str, str] | None = None
+) -> None:
     """DataError saying what is needed, where the slices cannot be trained and tested on."""
+    if not len(frame):
+        raise DataError(f"{_subject(plan)}: the cohort has no slice of the kind it needs")
     protocol = "sound" if plan.split == "split_patient" else "paper"
     what = f"Cannot train on the {plan.region or 'whole'} cohort under the {protocol} protocol"
     words = (refusals or {}).get(protocol)
@@ -89,7 +104,22 @@ def check_trainable(frame, plan, refusals=None):
             )
 
 
-def fit(frame, images, plan, settings, where, identity, weights=None):
+def _subject(plan: Plan) -> str:
+    """What a cohort without a single fitting slice cannot have; the same for runs alike."""
+    if plan.region:
+        return f"No training on {plan.region} slices"
+    return f"No label experiment (truth known, key slice or {experiments.NEAR_MM:g} mm from one)"
+
+
+def fit(
+    frame: pd.DataFrame,
+    images: torch.Tensor,
+    plan: Plan,
+    settings: Settings,
+    where: Path | str,
+    identity: dict[str, Any],
+    weights: dict[str, torch.Tensor] | None = None,
+) -> dict[str, Any]:
     """Train on `frame` (slice_id, label, the plan's split) and `images`; return the run's record.
 
     where: the run's folder; identity: a dict with name ("<protocol>-<run>"), seed and whatever
@@ -97,32 +127,35 @@ def fit(frame, images, plan, settings, where, identity, weights=None):
     is, a started one is resumed, and anything else in the folder is trained anew.
     """
     identity = identity | {"settings": asdict(settings), "plan": asdict(plan)}
-    mark = runs.fingerprint(identity, frame[["slice_id", "label", "boxes", plan.split]], images)
+    mark = runs.fingerprint(identity, frame[["slice_id", "label", plan.split]], images)
     if record := runs.finished(where, mark):
         return record
     keep_buffers()
     with several_processes() as (rank, world), repeatable():
         state = Fit(frame, images, plan, settings, identity["seed"], rank, world, weights)
         tensors, facts = runs.load_checkpoint(where, mark)
-        if facts:
+        if tensors is not None and facts is not None:
             state.resume(tensors, facts)
         run_epochs(state, where, mark)
         if rank == 0:
             runs.finish(where, *results(state, identity, mark))
-    return runs.finished(where, mark)
+    return runs.finished(where, mark)  # type: ignore[return-value]  # just written
 
 
-def run_epochs(state, where, mark):
+def run_epochs(state: Fit, where: Path | str, mark: str) -> None:
     """Train until the state says it is done, with a checkpoint after every epoch."""
     with progress(state) as bar:
-        while not state.stopped:
+        while state.ended is None:
             state.run_epoch(bar)
+            move_on(bar, state)
             if state.rank == 0:
                 tensors, facts = state.checkpoint()
                 runs.save_checkpoint(where, tensors, facts | {"fingerprint": mark})
 
 
-def results(state, identity, mark):
+def results(
+    state: Fit, identity: dict[str, Any], mark: str
+) -> tuple[dict[str, torch.Tensor], pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """(weights, history, predictions, record) of a finished training."""
     protocol, run = experiments.part_of_study(identity["name"])
     who = {"protocol": protocol, "run": run, "seed": identity["seed"]}
@@ -140,12 +173,11 @@ def results(state, identity, mark):
     return state.best, pd.DataFrame(state.history).assign(**who), predictions, record
 
 
-def facts_of(state):
+def facts_of(state: Fit) -> dict[str, Any]:
     """How the run went, for model.json: network, stopping, speed, machine."""
     cpu = f"CPU, {torch.get_num_threads()} threads"
     place = (state.kept["draw"], state.kept["epoch"])
-    whole = [row for row in state.history if row["stage"] == "slices"]
-    kept = next(row for row in whole if (row["draw"], row["epoch"]) == place)
+    kept = next(row for row in state.history if (row["draw"], row["epoch"]) == place)
     return {
         "architecture": state.settings.architecture,
         "image_size": state.images.shape[-1],
@@ -154,16 +186,21 @@ def facts_of(state):
         "draws": state.draw + 1,
         "kept_draw": state.kept["draw"],
         "kept_epoch": state.kept["epoch"],
-        "epochs": len(whole),
-        "stopped": state.stopped,
+        "epochs": len(state.history),
+        "planned": state.planned,
+        "extended": state.extended,
+        "ended": state.ended,
+        "underfits": state.underfits,
+        "still_falling": state.still_falling,
         "train_error": kept["train_error"],
         "seconds": state.seconds,
         "device": cpu if state.device.type == "cpu" else torch.cuda.get_device_name(),
+        "precision": precision(state.device),
         "torch": torch.__version__,
     }
 
 
-def add_arguments(parser):
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `camreader train`."""
     parser.add_argument("--data", default="data", help="folder of cohorts/ and runs/")
     parser.add_argument("--cohort", default="phantom")
@@ -177,10 +214,18 @@ def add_arguments(parser):
     )
     for field in fields(Settings):
         flag = "--" + field.name.replace("_", "-")
-        parser.add_argument(flag, type=type(field.default), default=field.default)
+        kind = _flag if isinstance(field.default, bool) else type(field.default)
+        parser.add_argument(flag, type=kind, default=field.default)
 
 
-def run(options):
+def _flag(text: str) -> bool:
+    """True or False as YAML and Python write them."""
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text.lower() == "true"
+
+
+def run(options: argparse.Namespace) -> None:
     """Train one run of the study."""
     name = f"{options.protocol}-{options.run}"
     if name not in PLANS:
@@ -195,4 +240,4 @@ def run(options):
         runs.refuse(runs.folder(study, name, options.seed), name, options.seed, str(error))
         print(error)
         return
-    print(f"{name}: {record['stopped']}; {record['wrong_test']} of {record['n_test']} wrong")
+    print(f"{name}: {runs.ending(record)}; {record['wrong_test']} of {record['n_test']} wrong")

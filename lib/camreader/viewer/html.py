@@ -9,9 +9,14 @@ import html
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from camreader.common.errors import DataError
 from camreader.common.storage import atomic_path
+
+if TYPE_CHECKING:  # which take seconds to import
+    from anywidget import AnyWidget
+    from nbformat import NotebookNode
 
 STATIC = Path(__file__).parent / "static"
 STATE = "application/vnd.jupyter.widget-state+json"
@@ -41,7 +46,7 @@ REMOTE = re.compile(
 )
 
 
-def bundle(*paths, entry):
+def bundle(*paths: Path, entry: str) -> str:
     """One JavaScript module from script files, in order (browsers get no imports).
 
     `entry` names the function (model, element) -> {destroy} that draws the widget.
@@ -51,7 +56,7 @@ def bundle(*paths, entry):
     return "\n".join(parts)
 
 
-def widget_html(saved, name):
+def widget_html(saved: dict[str, Any], name: str) -> str:
     """HTML of one saved widget {"state": {...}, "buffers": [...]}; `name` is its element's id."""
     state = saved["state"]
     shown = {key: value for key, value in state.items() if key not in ("_esm", "_css", "layout")}
@@ -66,7 +71,7 @@ def widget_html(saved, name):
     )
 
 
-def write_page(widget, path, title):
+def write_page(widget: "AnyWidget", path: str | Path, title: str) -> None:
     """Write a live anywidget as one HTML file that needs nothing else."""
     saved = widget.get_manager_state(widgets=[widget])["state"][widget.model_id]
     page = PAGE.format(
@@ -76,7 +81,7 @@ def write_page(widget, path, title):
         temporary.write_text(page, encoding="utf-8")
 
 
-def export_notebook(source, target):
+def export_notebook(source: str | Path, target: str | Path) -> None:
     """Write an executed notebook as one HTML file: viewers alive, no network, no CDN.
 
     Viewers live on where the notebook was run by papermill or nbconvert, which save the widgets'
@@ -98,7 +103,7 @@ def export_notebook(source, target):
         temporary.write_text(page, encoding="utf-8")
 
 
-def _convert(notebook, title):
+def _convert(notebook: "NotebookNode", title: str) -> str:
     from jinja2 import DictLoader
     from nbconvert import HTMLExporter
 
@@ -107,9 +112,9 @@ def _convert(notebook, title):
     return exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})[0]
 
 
-def _take_widgets(notebook, saved):
+def _take_widgets(notebook: "NotebookNode", saved: dict[str, Any]) -> dict[str, str]:
     """Put a place-holder where each viewer was; return {place-holder: HTML}."""
-    pieces = {}
+    pieces: dict[str, str] = {}
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             view = output.get("data", {}).pop(VIEW, None)
@@ -123,7 +128,7 @@ def _take_widgets(notebook, saved):
     return pieces
 
 
-def _viewers(saved, model_id):
+def _viewers(saved: dict[str, Any], model_id: str) -> list[dict[str, Any]]:
     """The anywidgets in a saved widget: itself, or those inside a box of widgets."""
     model = saved.get(model_id)
     if model is None:

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from camreader.common.errors import DataError
-from camreader.statistics.mrmc.io import COLUMNS, arms, read_csv, read_imrmc, tidy
+from camreader.statistics.mrmc.io import COLUMNS, arms, read_csv, read_imrmc, repeats, tidy
 
 HEADER = "A small study\nN0:1\nN1:1\nNR:1\nNM:2\nBEGIN DATA:\n"
 TRUTH = "-1,n1,truth,0\n-1,d1,truth,1\n"
@@ -28,7 +28,7 @@ def test_imrmc_gives_the_tidy_table(tmp_path):
     assert list(frame.columns) == COLUMNS
     assert frame["score"].tolist() == [2.5, 4.0, 1.0]
     assert frame["truth"].tolist() == [0, 1, 0]
-    assert frame["treatment"].tolist() == ["A", "A", "B"]
+    assert frame["modality"].tolist() == ["A", "A", "B"]
     assert frame.attrs["flags"] == []
 
 
@@ -110,3 +110,78 @@ def test_arms_keep_missing_readings_missing():
     assert np.isnan(result.negatives[0, 1, 0])
     assert not result.crossed
     assert result.keep_readers(np.array([True, False])).crossed
+
+
+def study(**changes):
+    rows = [
+        (r, m, c, c[0] == "d", 1.0) for r in "ab" for m in "AB" for c in ("d1", "d2", "n1", "n2")
+    ]
+    table = pd.DataFrame(rows, columns=COLUMNS).astype({"truth": int, "score": object})
+    for column, (row, value) in changes.items():
+        table[column] = table[column].astype(object)
+        table.loc[row, column] = value
+    return table
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"score": (3, 2**53 + 2)}, "Whole number too large.*row: 3; column: score"),
+        ({"score": (3, "9007199254740993")}, "Whole number too large"),
+        ({"score": (3, np.inf)}, "Not a number.*row: 3"),
+        ({"reader": (3, None)}, "Name missing.*row: 3; column: reader"),
+    ],
+)
+def test_values_that_would_be_silent_are_named(changes, words):
+    with pytest.raises(DataError, match=words):
+        tidy(study(**changes))
+
+
+def test_one_case_under_two_spellings_is_asked_about(tmp_path):
+    """Read as two cases, "007" and 7 gave p .00055 where it is .0149."""
+    body = "r1,A,7,0,2\nr1,A,8,1,3\nr1,B,007,0,1\nr1,B,8,1,3\n"
+    with pytest.raises(DataError, match=r"spelt in two ways.*row: 4; column: case; found: '007'"):
+        read_csv(csv(tmp_path, body))
+    mixed = study(case=(3, 7))
+    assert tidy(mixed)["case"].iloc[3] == 7  # a number among names is one name more
+    both = pd.concat([mixed, study(case=(3, "7")).iloc[[3]]], ignore_index=True)
+    with pytest.raises(DataError, match="spelt in two ways"):
+        tidy(both)
+
+
+def test_names_lose_the_blanks_round_them(tmp_path):
+    body = " r1 ,A, c1,0,2\nr1,A ,c2 ,1,4\n"
+    frame = read_csv(csv(tmp_path, body))
+    assert frame["reader"].unique().tolist() == ["r1"]
+    assert frame["modality"].unique().tolist() == ["A"]
+    assert frame["case"].tolist() == ["c1", "c2"]
+
+
+def test_a_duplicate_under_a_repeated_label_is_one_row_of_words():
+    frame = pd.concat([study(), study().iloc[[2]]])  # the label 2 stands twice
+    with pytest.raises(DataError, match=r"Duplicate reading \(row: 2; found: reader a, modality A"):
+        tidy(frame)
+
+
+def test_clusters_are_kept_and_checked():
+    frame = study().assign(patient=lambda t: t["case"].str[1])
+    table = tidy(frame)
+    assert list(table.columns) == [*COLUMNS, "cluster"]
+    found = arms(table)
+    assert [list(x) for x in found.clusters] == [["1", "2"], ["1", "2"]] and repeats(found.clusters)
+    assert found.units("positives").tolist() == [[2, 2], [2, 2]]
+    frame.loc[1, "patient"] = "9"
+    with pytest.raises(DataError, match="Two clusters for one case"):
+        tidy(frame)
+
+
+def test_imrmcs_own_csv_is_read(tmp_path):
+    header = "readerID,caseID,modalityID,score\n"
+    body = "truth,n1,truth,0\ntruth,d1,truth,1\nr1,n1,A,2\nr1,d1,A,3\n"
+    frame = read_csv(csv(tmp_path, body, header))
+    assert frame[COLUMNS].to_numpy().tolist() == [
+        ["r1", "A", "n1", 0, 2.0],
+        ["r1", "A", "d1", 1, 3.0],
+    ]
+    with pytest.raises(DataError, match="Case without a truth row"):
+        read_csv(csv(tmp_path, body + "r1,x,A,3\n", header))

@@ -9,7 +9,13 @@ from places import SHARED
 from camreader.common.errors import DataError
 from camreader.statistics.mrmc import analysis, roe_metz
 from camreader.statistics.mrmc.figures_of_merit import kernel
-from camreader.statistics.mrmc.ustatistics import u_statistics
+from camreader.statistics.mrmc.ustatistics import (
+    _all_variances,
+    _Moments,
+    _pulls,
+    _shares,
+    u_statistics,
+)
 
 VIPER = SHARED / "reader-data" / "viper_mrmc.imrmc"
 
@@ -50,7 +56,7 @@ def test_variances_are_the_brute_force_ones(study, change):
     frame = roe_metz.study_frame(positives, negatives).dropna()
     result = u_statistics(frame)
     expected = [brute_force(positives, negatives, *x) for x in ((0, 0), (1, 1), (0, 1))]
-    assert result.treatments["variance"].tolist() == pytest.approx(expected[:2])
+    assert result.modalities["variance"].tolist() == pytest.approx(expected[:2])
     difference = result.differences["variance"].iloc[0]
     assert difference == pytest.approx(expected[0] + expected[1] - 2 * expected[2])
 
@@ -61,10 +67,10 @@ def test_crossed_studies_give_the_unbiased_analysis_of_variance():
     frame = roe_metz.study_frame(positives[0], negatives[0])
     ours, other = u_statistics(frame), analysis.obuchowski_rockette(frame, "unbiased")
     row = ours.differences.iloc[0]
-    assert (row["low"], row["high"]) == pytest.approx(other.ci)
-    assert row["df"] == pytest.approx(other.ddf)
-    assert row["p"] == pytest.approx(other.p)
-    assert ours.treatments["low"].tolist() == pytest.approx(other.treatments["low"].tolist())
+    assert row["variance"] == pytest.approx(other.differences["error"].iloc[0] ** 2)
+    assert row["value"] == pytest.approx(other.difference)
+    errors = other.modalities["error"] ** 2
+    assert ours.modalities["variance"].tolist() == pytest.approx(errors.tolist())
     by_reader = u_statistics(frame, weights="readers").differences.iloc[0]
     assert by_reader["variance"] == pytest.approx(row["variance"])
 
@@ -93,10 +99,10 @@ def test_a_real_study_that_is_not_crossed():
     assert row["low"] < row["value"] < row["high"]
 
 
-def test_readers_who_saw_one_treatment_each():
+def test_readers_who_saw_one_modality_each():
     positives, negatives = roe_metz.simulate(1, 4, 12, 15, (1.0, 1.5), seed=3)
     frame = roe_metz.study_frame(positives[0], negatives[0])
-    unpaired = frame[(frame["reader"] + frame["treatment"]) % 2 == 0]
+    unpaired = frame[(frame["reader"] + frame["modality"]) % 2 == 0]
     row = u_statistics(unpaired).differences.iloc[0]
     assert np.isfinite(row["variance"])
     assert np.isfinite(row["df"]) or row["variance"] <= 0
@@ -106,17 +112,17 @@ def test_too_little_for_a_variance_is_refused(study):
     frame = roe_metz.study_frame(*study)
     with pytest.raises(DataError, match="One reader"):
         u_statistics(frame[frame["reader"] == 0])
-    each_alone = (frame["reader"] == 0) & (frame["treatment"] == 0) | (frame["reader"] == 1) & (
-        frame["treatment"] == 1
+    each_alone = (frame["reader"] == 0) & (frame["modality"] == 0) | (frame["reader"] == 1) & (
+        frame["modality"] == 1
     )
     with pytest.raises(DataError, match=r"One reader.*found: 0; expected: two readers"):
         u_statistics(frame[each_alone])
     with pytest.raises(DataError, match=r"One reader.*found: 1"):  # one under 1, all under 0
-        u_statistics(frame[(frame["treatment"] == 0) | (frame["reader"] == 0)])
+        u_statistics(frame[(frame["modality"] == 0) | (frame["reader"] == 0)])
     with pytest.raises(DataError, match="Fewer than two cases"):
         u_statistics(frame[frame["truth"] == 1])
     with pytest.raises(DataError, match="no reader read cases of both"):
-        u_statistics(frame[~((frame["treatment"] == 1) & (frame["truth"] == 1))])
+        u_statistics(frame[~((frame["modality"] == 1) & (frame["truth"] == 1))])
 
 
 def test_equal_answers_are_flagged(study):
@@ -129,5 +135,71 @@ def test_sensitivity_alone_needs_only_diseased_cases(study):
     frame = roe_metz.study_frame(*study)
     result = u_statistics(frame, metric="sensitivity", threshold=0.8)
     diseased = frame[frame["truth"] == 1]
-    expected = (diseased["score"] >= 0.8).groupby(diseased["treatment"]).mean()
-    assert result.treatments["value"].tolist() == pytest.approx(expected.tolist())
+    expected = (diseased["score"] >= 0.8).groupby(diseased["modality"]).mean()
+    assert result.modalities["value"].tolist() == pytest.approx(expected.tolist())
+
+
+def test_degrees_of_freedom_never_fall_below_the_scarcest_factor():
+    """Eight readings of each of four readers, two per modality: the interval stays an interval."""
+    positives, negatives = roe_metz.simulate(1, 4, 5, 5, (0.7, 0.6), seed=5)
+    frame = roe_metz.study_frame(positives[0], negatives[0])
+    nested = frame[(frame["reader"] % 2) == frame["modality"]]
+    result = u_statistics(nested)
+    assert (result.modalities["df"] >= 2).all() and (result.differences["df"] >= 2).all()
+    row = result.differences.iloc[0]
+    assert -1 <= row["low"] <= row["high"] <= 1
+
+
+def test_an_unbiased_variance_below_zero_is_replaced_in_words():
+    """Many small studies with readings missing: every difference has an interval and a p, and a
+    note wherever the unbiased variance was not above 0."""
+    noted = 0
+    for seed in range(60):
+        positives, negatives = (x[0] for x in roe_metz.simulate(1, 4, 8, 8, seed=seed))
+        rng = np.random.default_rng(seed)
+        blocks = [np.where(rng.random(x.shape) < 0.3, np.nan, x) for x in (positives, negatives)]
+        try:
+            result = u_statistics(roe_metz.study_arms(*blocks))
+        except DataError:
+            continue
+        row = result.differences.iloc[0]
+        assert np.isfinite([row["low"], row["high"], row["p"]]).all()
+        if row["note"]:
+            noted += 1
+            assert "the unbiased variance was -" in row["note"]
+            assert any("see the note" in flag for flag in result.flags)
+    assert noted > 0
+
+
+def test_the_v_statistic_is_the_ideal_bootstrap_of_a_crossed_study(study):
+    """Its variance over all readers and cases drawn with replacement, by simulation."""
+    positives, negatives = study
+    parts = kernel(positives, negatives)
+    shares = _shares(parts, "pairs")
+    found = _Moments(*_all_variances(parts, shares), ("R", "D", "N"), _pulls(parts, shares))
+    rng = np.random.default_rng(1)
+    draws = []
+    for _ in range(6000):
+        r, i, j = (rng.integers(n, size=n) for n in parts[0].shape[1:])
+        draws.append(parts[0][0][np.ix_(r, i, j)].mean())
+    expected = sum(found.c[0, 0] * found.mv[0, 0]) - found.mv[0, 0, -1]
+    assert np.var(draws) == pytest.approx(expected, rel=0.1)
+
+
+def test_three_arms_have_every_pair_and_holm():
+    positives, negatives = roe_metz.simulate(1, 4, 20, 20, (1, 1.5, 2), seed=1)
+    table = u_statistics(roe_metz.study_frame(positives[0], negatives[0])).differences
+    assert len(table) == 3 and (table["p_holm"] >= table["p"]).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"metric": "sensitivity"}, "A proportion needs a threshold"),
+        ({"level": 95}, "level is out of its range"),
+        ({"weights": "cases"}, "weights is one of"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(study, options, words):
+    with pytest.raises(DataError, match=words):
+        u_statistics(roe_metz.study_frame(*study), **options)

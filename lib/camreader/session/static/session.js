@@ -3,8 +3,8 @@
 
 const BEAT_MS = 5000, PATIENCE_MS = 4000, SILENCE_MS = 14000;
 const SETTLE_MS = 400; // nobody reads so fast: a press this early is the second half of a double one
-const SILENT = "The program behind this page does not answer, so nothing can be stored now. Your answers so far are " +
-  "stored. Wait a moment; if this stays, reload the page (in JupyterLab: Run > Run All Cells).";
+const SILENT = "The server is not responding, so no new answer can be stored. Your earlier answers are safe. " +
+  "Wait a moment; if this message stays, reload the page (in JupyterLab: Run > Run All Cells).";
 const HEAT_SHOWN = { opacity: 0.5, threshold: 0.2, show_heat: true }; // as the design has it
 const NOTED = ["window_centre", "window_width", "opacity", "threshold", "show_heat"];
 const PASSED_ON = ["+", "=", "-", "0", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"];
@@ -12,6 +12,7 @@ const PASSED_ON = ["+", "=", "-", "0", "ArrowUp", "ArrowDown", "ArrowLeft", "Arr
 function createSession(model, root) {
   const session = { model, root, stops: [], state: {}, draft: {}, clock: newClock(), waiting: null, again: null };
   session.oneKey = model.get("settings").one_key;
+  session.questions = model.get("settings").questions;
   Object.assign(session, actions(session));
   root.classList.add("cr-session");
   root.tabIndex = 0;
@@ -102,7 +103,7 @@ function arrive(session) {
 // is paused, or nobody sees it, the clock of a new stage stands still.
 function startStage(session, newCase) {
   const { model, viewModel } = session;
-  session.draft = { comment: "" };
+  session.draft = {};
   session.clock = newClock();
   if (session.paused) stopClock(session.clock);
   const start = { ...HEAT_SHOWN, ...(newCase ? designWindow(model) : {}) };
@@ -166,17 +167,17 @@ function coverOf(session) {
   if (session.correcting) return correctionForm(session);
   if (session.listing) return answerList(session);
   if (session.paused) {
-    const why = session.paused === "idle" ? "Nothing moved for a while, so the clock was stopped." : "The clock is stopped.";
+    const why = session.paused === "idle" ? "There was no activity for a while, so the clock was stopped." : "The clock is stopped.";
     const screen = messageScreen("Paused", why);
-    screen.append(knob(`Go on (${letter(session, "KeyP")})`, session.resume));
+    screen.append(knob(`Continue (${letter(session, "KeyP")})`, session.resume));
     return screen;
   }
   const screens = {
     start: () => startScreen(session),
-    waiting: () => messageScreen("The first part is done", `The second part opens on ${state.until}: ` +
-      "the time between keeps you from remembering the cases. Thank you."),
-    moved: () => messageScreen("This session goes on elsewhere", "It was opened again in this notebook: read on there."),
-    finished: () => messageScreen("All cases are read", "Every answer is stored. Thank you. You can close this page."),
+    waiting: () => messageScreen("The first part is done", `The second part opens on ${state.until}. ` +
+      "The interval is there so that you do not remember the cases. Thank you."),
+    moved: () => messageScreen("This session was opened in another window", "Continue reading there."),
+    finished: () => messageScreen("All cases have been read", "Every answer is stored. Thank you; you can close this page."),
   };
   return screens[state.stage]?.();
 }
@@ -191,7 +192,7 @@ function barOf(session) {
   return [
     element("strong", {}, running(session) ? part : "Reading session"), progress,
     element("span", { className: "cr-reader" }, state.reader || ""),
-    element("label", { className: "cr-one", title: "One key answers and goes on; else Enter confirms" }, oneKey, "one key answers"),
+    element("label", { className: "cr-one", title: "One key stores the answer; otherwise Enter confirms it" }, oneKey, "one key answers"),
     knob(`My answers (${letter(session, "KeyU")})`, session.toggleAnswers),
     knob(`Pause (${letter(session, "KeyP")})`, () => session.pause("reader")),
   ];
@@ -201,11 +202,12 @@ function renderPanel(session) {
   const { state, draft, panel } = session;
   const aided = state.stage === "aided";
   const parts = [element("p", { className: "cr-feedback", hidden: !state.feedback }, state.feedback || "")];
-  if (aided) parts.push(networkSays(state.shown), element("p", { className: "cr-quiet" }, state.unaided ? `You said: ${inWords(state.unaided)}` : ""));
-  const question = aided ? "With the network's help: is there a tumor?" : "Is there a tumor? Answer without help.";
-  parts.push(element("h3", {}, question), answerGrid(session, draft, session.pick));
-  if (aided) parts.push(element("h3", {}, "Was the heat-map helpful?"), helpButtons(session, draft, session.pick));
+  if (aided) {
+    const said = state.unaided ? `You said: ${inWords(session, state.unaided)}` : "";
+    parts.push(networkSays(state.shown), element("p", { className: "cr-quiet" }, said));
+  }
+  parts.push(...questionFields(session, state.stage, draft, session.pick));
   const go = storeButton(session, aided ? "Store and next case (Enter)" : "Lock my answer (Enter)", session.store);
   go.classList.add("cr-store");
-  panel.replaceChildren(...parts, commentBox(session, draft), go, keyHelp(session));
+  panel.replaceChildren(...parts, go, keyHelp(session));
 }

@@ -11,8 +11,8 @@ function send(session, answer) {
   session.shelf?.write(out);
   const go = () => toKernel(session, out);
   const timer = setInterval(() => {
-    say(session, "Not stored yet: there is no answer from the kernel. Your answer stays on this page and in " +
-      "this browser. If this does not go away, reload the page (in JupyterLab: Run > Run All Cells).", true);
+    say(session, "Not stored yet: the server is not responding. Your answer is kept on this page and in " +
+      "this browser. If this message stays, reload the page (in JupyterLab: Run > Run All Cells).", true);
     go();
   }, PATIENCE_MS);
   expect(session, { id, then, timer, again: () => send(session, answer) });
@@ -69,13 +69,13 @@ function ask(session, message) {
   session.again = null;
   say(session, null);
   expect(session, { id, again, timer: setInterval(() =>
-    say(session, "There is no answer from the kernel. Reload the page (in JupyterLab: Run > Run All Cells).", true), PATIENCE_MS) });
+    say(session, "The server is not responding. Reload the page (in JupyterLab: Run > Run All Cells).", true), PATIENCE_MS) });
   toKernel(session, { ...message, id });
 }
 
 function complete(session) {
   const { draft, state } = session;
-  return draft.diagnosis && (state.stage === "unaided" || (draft.helpfulness && state.shown));
+  return !firstOpen(session, state.stage, draft) && (state.stage === "unaided" || state.shown);
 }
 
 function pick(session, part) {
@@ -94,18 +94,17 @@ function store(session) {
   if (!complete(session)) return say(session, missing(session), true);
   const kind = state.stage === "unaided" ? "locked" : "revised";
   const payload = {
-    diagnosis: draft.diagnosis, confidence: draft.confidence, comment: draft.comment,
+    ...answersOf(session, state.stage, draft),
     milliseconds: elapsed(clock), history: structuredClone(clock.history), // sent again as it is now
     window: [viewModel.get("window_centre"), viewModel.get("window_width")],
   };
-  if (kind === "revised") payload.helpfulness = draft.helpfulness;
   send(session, { id: newId(), kind, case: state.case, payload });
 }
 
-function missing({ draft, state }) {
-  if (!draft.diagnosis) return "Choose a diagnosis with its confidence first.";
-  if (!state.shown) return "The network's answer is not here yet.";
-  return "Say whether the heat-map was helpful.";
+function missing(session) {
+  const { draft, state } = session, open = firstOpen(session, state.stage, draft);
+  if (state.stage === "aided" && !state.shown) return "The network's answer is not here yet.";
+  return `Please answer first: ${promptOf(open, state.stage)}`;
 }
 
 // ---- pauses ----
@@ -154,17 +153,14 @@ function toggleAnswers(session) {
 }
 
 function startCorrection(session, row, target) {
-  const stored = row[`${target} corrected`] || row[target];
-  const { diagnosis, confidence, helpfulness, comment = "" } = stored;
-  session.correcting = { row, target, draft: { diagnosis, confidence, helpfulness, comment } };
+  session.correcting = { row, target, draft: { ...(row[`${target} corrected`] || row[target]) } };
   session.render();
 }
 
 function storeCorrection(session) {
   if (busy(session)) return;
   const { row, target, draft } = session.correcting;
-  const payload = { ...draft, target };
-  if (target === "unaided") delete payload.helpfulness;
+  const payload = { ...answersOf(session, target, draft), target };
   send(session, { id: newId(), kind: "corrected", case: row.case, payload, then: () => (session.correcting = null) });
 }
 
@@ -215,17 +211,11 @@ function keyAction(session, event) {
   return caseKey(session, event);
 }
 
-function gridKey(code, pick) {
-  const row = GRID_CODES.findIndex((codes) => codes.includes(code));
-  if (row >= 0) return () => pick({ diagnosis: DIAGNOSES[row][0], confidence: CONFIDENCES[GRID_CODES[row].indexOf(code)] });
-  const help = HELP_CODES.indexOf(code);
-  return help >= 0 ? () => pick({ helpfulness: HELPS[help][0] }) : null;
-}
-
 function correctionKey(session, { code }) {
   if (code === "Escape") return session.leaveCorrection;
   if (code === "Enter") return session.storeCorrection;
-  return gridKey(code, (part) => (Object.assign(session.correcting.draft, part), session.render()));
+  const { target, draft } = session.correcting, part = keyPart(session, target, code);
+  return part ? () => (Object.assign(draft, part), session.render()) : null;
 }
 
 function caseKey(session, event) {
@@ -235,10 +225,10 @@ function caseKey(session, event) {
   if (event.shiftKey && !key.startsWith("Arrow") && key !== "+") return null;
   const acts = {
     Enter: session.store, KeyP: () => session.pause("reader"), KeyU: session.toggleAnswers,
-    KeyM: () => session.panel.querySelector("textarea")?.focus(), KeyH: () => toggle(view, "show_heat"),
+    KeyM: () => session.panel.querySelector(".cr-comment")?.focus(), KeyH: () => toggle(view, "show_heat"),
   };
   if (PASSED_ON.includes(key)) return () => onKey(view, event);
   if (code in acts) return acts[code];
-  const helps = session.state.stage === "aided" || !HELP_CODES.includes(code);
-  return helps ? gridKey(code, session.pick) : null;
+  const part = keyPart(session, session.state.stage, code);
+  return part ? () => session.pick(part) : null;
 }

@@ -3,16 +3,36 @@
 Needs numpy, scipy and pandas alone.
 
 io: scores of a reader study from .imrmc and CSV files, checked row by row
+marks: free-response readings from CSV files and JAFROC workbooks
 figures_of_merit: empirical AUC, sensitivity, specificity, and the points of a ROC curve
-covariance: covariances between arms that share cases: jackknife, DeLong, unbiased
+merits: figures of merit of scores with the covariances of all arms
+mark_merits: the same for marks: wAFROC, AFROC, HrAuc
+binormal: the binormal ROC curve of one arm
+covariance: covariances between arms that share cases: jackknife, DeLong, unbiased, clustered
 anova: the Obuchowski-Rockette analysis of variance on arrays
+checks: what an analysis rests on: accuracies, covariances, what was left out
+nested: readers nested in modalities
 analysis: the analysis of a study: estimates, test, intervals, warnings
 ustatistics: the variance where readers read different cases
+margins: non-inferiority and equivalence
+standalone: a network against readers
 roe_metz: simulated studies with known truth
 power: readers and cases of the next study
+options: options that several statistics share
 """
 
 from camreader.statistics.mrmc.analysis import obuchowski_rockette, read_scores
+from camreader.statistics.mrmc.margins import equivalence, non_inferiority
+from camreader.statistics.mrmc.marks import read_jafroc, read_marks, write_jafroc
 from camreader.statistics.mrmc.ustatistics import u_statistics
 
-__all__ = ["obuchowski_rockette", "read_scores", "u_statistics"]
+__all__ = [
+    "equivalence",
+    "non_inferiority",
+    "obuchowski_rockette",
+    "read_jafroc",
+    "read_marks",
+    "read_scores",
+    "u_statistics",
+    "write_jafroc",
+]

@@ -1,35 +1,77 @@
-"""Several readers, several cases (MRMC): do readers do better under one treatment than another?
+"""Several readers, several cases (MRMC): do readers do better under one modality than another?
 
 The analysis of variance of Obuchowski and Rockette (1995) with the degrees of freedom of Hillis
-(2007), for any number of treatments.
+(2007): any number of modalities, any figure of merit, cases of one patient kept together.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from itertools import combinations
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from camreader.common.errors import DataError
-from camreader.statistics.mrmc import anova
-from camreader.statistics.mrmc.covariance import ESTIMATORS, unbiased
-from camreader.statistics.mrmc.figures_of_merit import METRICS, estimate, kernel
-from camreader.statistics.mrmc.io import arms, read_csv, read_imrmc, tidy
+from camreader.statistics.mrmc import anova, nested, options
+from camreader.statistics.mrmc.anova import holm
+from camreader.statistics.mrmc.checks import (
+    StudyArms,
+    as_designed,
+    by_column,
+    complete_arms,
+    from_marks,
+    from_scores,
+)
+from camreader.statistics.mrmc.covariance import ESTIMATORS
+from camreader.statistics.mrmc.figures_of_merit import METRICS, check_metric
+from camreader.statistics.mrmc.io import Arms, read_csv, read_imrmc, tidy
+from camreader.statistics.mrmc.margins import equivalence, non_inferiority
+from camreader.statistics.mrmc.marks import (
+    MARK_METRICS,
+    Marks,
+    read_jafroc,
+    read_marks,
+    write_jafroc,
+    write_marks,
+)
+from camreader.statistics.mrmc.merits import SCORE_METRICS, check_point
+from camreader.statistics.mrmc.ustatistics import u_statistics
 
-__all__ = ["MRMC", "complete_arms", "obuchowski_rockette", "read_csv", "read_imrmc", "read_scores"]
+__all__ = [
+    "MRMC",
+    "Marks",
+    "complete_arms",
+    "equivalence",
+    "non_inferiority",
+    "obuchowski_rockette",
+    "read_csv",
+    "read_imrmc",
+    "read_jafroc",
+    "read_marks",
+    "read_scores",
+    "tidy",
+    "u_statistics",
+    "write_jafroc",
+    "write_marks",
+]
+DESIGNS = ("as read", "nested in readers", "nested in modalities")
+WIDE = 1.0  # a difference's interval wider than this tells nothing
 
 
 @dataclass(frozen=True)
 class MRMC:
     """An Obuchowski-Rockette analysis.
 
-    auc: DataFrame, one row per treatment and one column per reader (the metric asked for).
-    f, ddf, p: the test that all treatments are equal (ddf infinite: chi-square / (t - 1)).
-    differences: every pair of treatments, the first one also as `difference` and `ci`. treatments,
-    readers: means per treatment and each reader's value, with intervals. components: mean squares,
-    Var, Cov1 to Cov3. flags: what a reader of the numbers must know, in words; a NaN always has
-    its flag.
+    auc (or estimate): DataFrame, one row per modality and one column per reader, of the metric
+    asked for. f, ddf, p: the test that all modalities are equal (ddf infinite: chi-square /
+    (t - 1)). differences: every pair of modalities with its own t, p and p_holm (Holm's, over the
+    pairs), the first one also as `difference` and `ci`. modalities, readers: means per modality
+    and each reader's value, with intervals. components: mean squares, Var, Cov1 to Cov3. unit:
+    what was left out at a time, cases or patients, and how many there are. flags: what a reader
+    of the numbers must know, in words; a NaN always has its flag.
     """
 
     auc: pd.DataFrame
@@ -37,91 +79,136 @@ class MRMC:
     ddf: float
     p: float
     differences: pd.DataFrame
-    treatments: pd.DataFrame
+    modalities: pd.DataFrame
     readers: pd.DataFrame
     components: anova.Components
     metric: str
     covariance: str
     random: str
+    unit: str = "cases"
+    units: int = 0
     flags: list = field(default_factory=list)
 
     @property
-    def difference(self):
-        """First treatment minus second; NaN with one treatment."""
+    def estimate(self) -> pd.DataFrame:
+        """The figure of merit by modality and reader: `auc` under its general name."""
+        return self.auc
+
+    @property
+    def difference(self) -> float:
+        """First modality minus second; NaN with one modality."""
         return float(self.differences["difference"].iloc[0]) if len(self.differences) else np.nan
 
     @property
-    def ci(self):
+    def ci(self) -> tuple[float, float]:
         """(low, high) of the difference."""
         if not len(self.differences):
             return np.nan, np.nan
-        return tuple(float(x) for x in self.differences.loc[0, ["low", "high"]])
+        low, high = self.differences.loc[0, ["low", "high"]]
+        return float(low), float(high)
 
-    def summary(self):
-        """The first pair of treatments as one row of a table: its own difference, F and p."""
-        row = {"metric": self.metric, "covariance": self.covariance, "random": self.random}
-        row |= {"difference": self.difference, "low": self.ci[0], "high": self.ci[1]}
-        row |= {"f": self.f, "ddf": self.ddf, "p": self.p}
+    def summary(self) -> pd.DataFrame:
+        """One row per pair of modalities: its difference, interval, F, p and Holm's p.
+
+        One row without a difference where there is one modality only.
+        """
+        row: dict[str, Any] = {
+            "metric": self.metric,
+            "covariance": self.covariance,
+            "random": self.random,
+        }
+        row |= {"unit": self.unit, "units": self.units}
+        if not len(self.differences):
+            none = dict.fromkeys(("difference", "low", "high", "f", "ddf", "p", "p_holm"), np.nan)
+            return pd.DataFrame([row | none | {"flags": "; ".join(self.flags)}])
         flags = list(self.flags)
-        if len(self.treatments) > 2:
-            pair = self.differences.iloc[0]
-            row |= {"f": pair["t"] ** 2, "ddf": pair["ddf"], "p": pair["p"]}
-            flags.append(f"{len(self.treatments)} treatments, all equal: p = {self.p:.2g}")
-        return pd.DataFrame([row | {"flags": "; ".join(flags)}])
+        if len(self.modalities) > 2:
+            flags.append(f"{len(self.modalities)} modalities, all equal: p = {self.p:.2g}")
+        rows = [
+            row
+            | {"difference": pair["difference"], "low": pair["low"], "high": pair["high"]}
+            | {"f": pair["t"] ** 2, "ddf": pair["ddf"], "p": pair["p"], "p_holm": pair["p_holm"]}
+            | {"flags": "; ".join(flags), "pair": f"{pair['first']} minus {pair['second']}"}
+            for pair in self.differences.to_dict("records")
+        ]
+        if len(rows) == 1:
+            rows[0] |= {"f": self.f, "ddf": self.ddf, "p": self.p}
+        return pd.DataFrame(rows)
 
 
-def read_scores(path):
-    """Tidy table from an .imrmc file or a tidy CSV, by the file's suffix."""
+def read_scores(path: Path | str) -> pd.DataFrame:
+    """Tidy table from an .imrmc file or a tidy CSV, by the file's suffix.
+
+    Columns reader, modality, case, truth (0 or 1), score, and cluster (patient) where known.
+    """
     return read_imrmc(path) if str(path).lower().endswith(".imrmc") else read_csv(path)
 
 
 def obuchowski_rockette(
-    frame,
-    covariance="jackknife",
-    readers="random",
-    cases="random",
-    metric="auc",
-    threshold=None,
-    level=0.95,
-):
-    """Compare treatments over readers and cases; returns `MRMC`.
+    frame: pd.DataFrame | Arms | Marks,
+    covariance: str = "jackknife",
+    readers: str = "random",
+    cases: str = "random",
+    metric: str = "auc",
+    threshold: float | None = None,
+    level: float = 0.95,
+    cluster: str | bool | None = None,
+    at: float | None = None,
+    design: str = "as read",
+    convention: str = "rjafroc",
+) -> MRMC:
+    """Compare modalities over readers and cases; returns `MRMC`.
 
-    `frame` has the columns reader, treatment, case, truth, score. `readers` and `cases` are
-    "random" (the result is about others like them) or "fixed" (about these alone). `metric` is
-    "auc", or "sensitivity" or "specificity" of the scores at or above `threshold`; for a
-    proportion the three covariances agree and the unbiased one is computed. Readers without two
-    cases of each class under every treatment are left out, with a flag. DataError where nothing
-    can be computed. Source: Hillis 2007, Stat Med 26:596; Hillis 2014, Stat Med 33:330.
+    `frame` has the columns reader, modality, case, truth, score and, where cases share patients,
+    cluster; or it is `Marks`, or `Arms`. `readers` and `cases` are "random" (the result is about
+    others like them) or "fixed" (about these alone). `metric` of scores: "auc"; "sensitivity" or
+    "specificity" of scores at or above `threshold`; "partial_auc", "sensitivity_at_specificity",
+    "specificity_at_sensitivity" with the operating point `at`; "binormal_auc". Of marks: "wafroc",
+    "wafroc1", "afroc", "afroc1", "hr_auc", "lroc", and "lesion_sensitivity" at `at` non-lesion
+    marks per case.
+
+    `cluster`: None keeps cases of one patient together wherever the column cluster repeats; the
+    name of another column does so by that one; False takes them for independent, with a flag.
+    `design` "nested in readers" (or "in modalities") analyses crossed readings as if each reader
+    (modality) had cases of its own. Readers who each read one modality only are analysed as
+    nested in modalities; `convention` is "rjafroc" (as that program prints it, conservative) or
+    "hillis" (Hillis 2014, section 7).
+
+    Readers without two cases (patients) of each class under every modality are left out, with a
+    flag. DataError where nothing can be computed. Sources: Hillis 2007, Stat Med 26:596; Hillis
+    2014, Stat Med 33:330; clusters: Obuchowski 1997, Biometrics 53:567; marks: Chakraborty 2017.
     """
-    _check_options(covariance, readers, cases, metric, threshold)
-    scores, flags = complete_arms(frame, metric)
-    if len(scores.readers) == 1 and readers == "random":
-        readers = _one_reader(cases, flags)
-    theta, matrix = _estimates(scores, metric, threshold, covariance)
-    part = anova.components(theta, matrix)
-    test = [float(x) for x in anova.f_test(part, readers, cases)]
+    _check_options(covariance, readers, cases, metric, threshold, level, at, design, convention)
+    study = from_marks(frame, metric, covariance, at, cluster) if isinstance(frame, Marks) else None
+    if study is None:
+        frame = as_designed(by_column(frame, cluster), design)
+        study = from_scores(frame, metric, threshold, covariance, at, cluster)
+    if study.nested and len(study.modalities) > 1:
+        return _nested(study, readers, cases, metric, covariance, level, convention)
+    if len(study.readers) == 1 and readers == "random":
+        readers = _one_reader(cases, study.flags)
+    matrix, part = study.matrix, anova.components(study.theta, study.matrix)
+    f, ddf, p = (float(x) for x in anova.f_test(part, readers, cases))
+    differences = _differences(study, matrix, part, readers, cases, level)
     return MRMC(
-        pd.DataFrame(theta, index=scores.treatments, columns=scores.readers),
-        *test,
-        differences=_differences(scores, theta, part, readers, cases, level),
-        treatments=_treatments(scores, theta, matrix, readers, cases, level),
-        readers=_readers(scores, theta, matrix, level),
+        pd.DataFrame(study.theta, index=study.modalities, columns=study.readers),
+        f,
+        ddf,
+        p,
+        differences=differences,
+        modalities=_modalities(study, matrix, readers, cases, level),
+        readers=_readers(study, matrix, level),
         components=part,
         metric=metric,
         covariance=covariance,
         random=_random(readers, cases),
-        flags=flags + _warnings(scores, metric, matrix, part, test[0]),
+        unit=study.unit,
+        units=study.units,
+        flags=study.flags + _warnings(study, matrix, part, f, differences, design),
     )
 
 
-def _estimates(scores, metric, threshold, covariance):
-    """Accuracies (treatments, readers) and their covariances, treatment-major."""
-    parts = kernel(scores.positives, scores.negatives, metric, threshold)
-    estimator = ESTIMATORS[covariance] if metric == "auc" else unbiased
-    return estimate(*parts), estimator(*(x.reshape(-1, *x.shape[2:]) for x in parts))
-
-
-def _one_reader(cases, flags):
+def _one_reader(cases: str, flags: list[str]) -> str:
     """The role of a reader who is alone; said in the flags."""
     if cases == "fixed":
         raise DataError("Nothing varies: with one reader the cases must be random")
@@ -129,124 +216,199 @@ def _one_reader(cases, flags):
     return "fixed"
 
 
-def _random(readers, cases):
+def _random(readers: str, cases: str) -> str:
     return " and ".join(n for n, v in (("readers", readers), ("cases", cases)) if v == "random")
 
 
-def complete_arms(frame, metric="auc"):
-    """`Arms` of the readers with two cases of each class that `metric` needs, and flags."""
-    table = tidy(frame)
-    scores, flags = arms(table), table.attrs["flags"]
-    needed = {"sensitivity": ["positives"], "specificity": ["negatives"]}
-    needed = needed.get(metric, ["positives", "negatives"])
-    for name in needed:
-        if getattr(scores, name).shape[-1] < 2:
-            words = "with" if name == "positives" else "without"
-            found = getattr(scores, name).shape[-1]
-            raise DataError(f"Fewer than two cases {words} disease", found=found, expected=2)
-    counts = [(~np.isnan(getattr(scores, name))).sum(-1).min(0) for name in needed]
-    enough = np.min(counts, axis=0) >= 2
-    left_out = [str(name) for name, kept in zip(scores.readers, enough, strict=True) if not kept]
-    if not enough.any():
-        raise DataError("No reader has two cases of each class under every treatment")
-    if left_out:
-        flags.append(f"left out, too few cases under a treatment: reader {', '.join(left_out)}")
-    return scores.keep_readers(enough), flags
-
-
-def _check_options(covariance, readers, cases, metric, threshold):
-    if covariance not in ESTIMATORS:
-        raise ValueError(f"covariance is one of {tuple(ESTIMATORS)}, not {covariance!r}")
-    for name, value in (("readers", readers), ("cases", cases)):
-        if value not in ("random", "fixed"):
-            raise ValueError(f"{name} is random or fixed, not {value!r}")
+def _check_options(
+    covariance: str,
+    readers: str,
+    cases: str,
+    metric: str,
+    threshold: float | None,
+    level: float,
+    at: float | None,
+    design: str,
+    convention: str,
+) -> None:
+    options.one_of("covariance", covariance, tuple(ESTIMATORS))
+    options.one_of("readers", readers, ("random", "fixed"))
+    options.one_of("cases", cases, ("random", "fixed"))
     if readers == cases == "fixed":
-        raise ValueError("readers and cases are both fixed: nothing varies")
-    if metric not in METRICS or (metric != "auc" and threshold is None):
-        raise ValueError(f"metric is one of {METRICS}; a proportion needs a threshold")
+        raise DataError("readers and cases are both fixed: nothing varies")
+    options.one_of("metric", metric, (*SCORE_METRICS, *MARK_METRICS))
+    options.one_of("design", design, DESIGNS)
+    options.one_of("convention", convention, nested.CONVENTIONS)
+    options.level_of(level)
+    if metric in METRICS:
+        check_metric(metric, threshold)
+    if metric in SCORE_METRICS:
+        check_point(metric, at)
 
 
-def _differences(scores, theta, part, readers, cases, level):
-    """Every pair of treatments: difference, interval, t and p (Hillis 2014, table 3)."""
+def _differences(
+    study: StudyArms,
+    matrix: np.ndarray,
+    part: anova.Components,
+    readers: str,
+    cases: str,
+    level: float,
+) -> pd.DataFrame:
+    """Every pair of modalities: difference, interval, t, p (Hillis 2014, table 3) and Holm's p.
+
+    One reader: each pair by its own variance (DeLong's test), not by the mean over all pairs.
+    """
     below, ddf = (float(x) for x in anova.denominator(part, readers, cases))
-    error = np.sqrt(max(2 * below / part.readers, 0))
-    reach = stats.t.ppf((1 + level) / 2, ddf) if error > 0 else np.nan
+    pooled = np.sqrt(max(2 * below / part.readers, 0))
     rows = []
-    for a, b in combinations(range(len(scores.treatments)), 2):
-        d = theta[a].mean() - theta[b].mean()
-        t = d / error if error > 0 else np.nan
-        interval = (d - reach * error, d + reach * error)
-        names = (scores.treatments[a], scores.treatments[b])
-        rows.append((*names, d, *interval, error, t, ddf, 2 * stats.t.sf(abs(t), ddf)))
+    for a, b in combinations(range(len(study.modalities)), 2):
+        d, error = study.theta[a].mean() - study.theta[b].mean(), pooled
+        if part.readers == 1:
+            error = np.sqrt(max(matrix[a, a] + matrix[b, b] - 2 * matrix[a, b], 0))
+        names = study.modalities[a], study.modalities[b]
+        rows.append((*names, *_pair(d, error, ddf, level)))
+    return _pairs(rows)
+
+
+def _pair(d: float, error: float, ddf: float, level: float) -> tuple[float, ...]:
+    """Difference, interval (cut to -1..1), error, t, ddf and p; NaN without an error above 0."""
+    reach = stats.t.ppf((1 + level) / 2, ddf) * error if error > 0 else np.nan
+    t = d / error if error > 0 else np.nan
+    low, high = (np.clip(x, -1, 1) for x in (d - reach, d + reach))
+    return d, low, high, error, t, ddf, 2 * stats.t.sf(abs(t), ddf)
+
+
+def _pairs(rows: list[tuple]) -> pd.DataFrame:
     columns = ["first", "second", "difference", "low", "high", "error", "t", "ddf", "p"]
-    return pd.DataFrame(rows, columns=columns)
+    table = pd.DataFrame(rows, columns=columns)
+    return table.assign(p_holm=holm(table["p"]))
 
 
-def _treatments(scores, theta, matrix, readers, cases, level):
-    """Mean over readers per treatment, with its interval (Hillis 2014, section 3.4)."""
-    rows, r = [], len(scores.readers)
-    for i, name in enumerate(scores.treatments):
+def _modalities(
+    study: StudyArms, matrix: np.ndarray, readers: str, cases: str, level: float
+) -> pd.DataFrame:
+    """Mean over readers per modality, with its interval (Hillis 2014, section 3.4)."""
+    rows, r = [], len(study.readers)
+    for i, name in enumerate(study.modalities):
         block = matrix[i * r : (i + 1) * r, i * r : (i + 1) * r]
         cov2 = (block.sum() - np.trace(block)) / (r * (r - 1)) if r > 1 else 0.0
-        ms = theta[i].var(ddof=1) if r > 1 else 0.0
+        ms = study.theta[i].var(ddof=1) if r > 1 else 0.0
         if readers == "fixed":
             variance, df = block.mean(), np.inf
         else:
             shared = r * max(cov2, 0) if cases == "random" else 0.0
             variance = (ms + shared) / r
             df = (r - 1) * (1 + shared / ms) ** 2 if ms > 0 else np.inf
-        mean, error = theta[i].mean(), np.sqrt(max(variance, 0))
-        reach = stats.t.ppf((1 + level) / 2, df) * error
-        rows.append((name, r, mean, max(mean - reach, 0), min(mean + reach, 1), error, df))
-    columns = ["treatment", "readers", "value", "low", "high", "error", "df"]
-    return pd.DataFrame(rows, columns=columns)
+        rows.append(_mean_row(name, r, study.theta[i].mean(), variance, df, level))
+    return pd.DataFrame(rows)
 
 
-def _readers(scores, theta, matrix, level):
-    """Each reader's own value per treatment; the interval is over cases (normal, cut to 0..1)."""
+def _mean_row(
+    name: Hashable, readers: int, mean: float, variance: float, df: float, level: float
+) -> dict[str, Any]:
+    error = np.sqrt(max(variance, 0))
+    reach = stats.t.ppf((1 + level) / 2, df) * error
+    row = {"modality": name, "readers": readers, "value": mean}
+    row |= {"low": max(mean - reach, 0), "high": min(mean + reach, 1)}
+    return row | {"error": error, "df": df}
+
+
+def _readers(study: StudyArms, matrix: np.ndarray, level: float) -> pd.DataFrame:
+    """Each reader's own value per modality; the interval is over cases (normal, cut to 0..1)."""
     reach = stats.norm.ppf((1 + level) / 2)
+    theta, (diseased, free) = study.theta, study.counts
     error = np.sqrt(np.maximum(np.diag(matrix), 0)).reshape(theta.shape)
-    counts = [(~np.isnan(x)).sum(-1) for x in (scores.positives, scores.negatives)]
     rows = [
         {
             "reader": reader,
-            "treatment": treatment,
+            "modality": modality,
             "value": theta[i, j],
             "low": max(theta[i, j] - reach * error[i, j], 0),
             "high": min(theta[i, j] + reach * error[i, j], 1),
-            "diseased": counts[0][i, j],
-            "without_disease": counts[1][i, j],
+            "diseased": diseased[i, j],
+            "without_disease": free[i, j],
         }
-        for j, reader in enumerate(scores.readers)
-        for i, treatment in enumerate(scores.treatments)
+        for j, reader in enumerate(study.readers)
+        for i, modality in enumerate(study.modalities)
+        if not np.isnan(theta[i, j])
     ]
     return pd.DataFrame(rows)
 
 
-def _warnings(scores, metric, matrix, part, f):
+def _nested(
+    study: StudyArms,
+    readers: str,
+    cases: str,
+    metric: str,
+    covariance: str,
+    level: float,
+    convention: str,
+) -> MRMC:
+    """`MRMC` of readers who read one modality each."""
+    if (readers, cases) != ("random", "random"):
+        raise DataError("Readers nested in modalities: both readers and cases must be random")
+    found = nested.analyse(study.theta, study.matrix, convention)
+    names = study.modalities
+    rows = [
+        (names[a], names[b], *_pair(d, error, ddf, level)) for a, b, d, error, ddf in found.pairs
+    ]
+    means = [
+        _mean_row(name, r, mean, variance, df, level)
+        for name, (r, mean, variance, df) in zip(names, found.modalities, strict=True)
+    ]
+    differences = _pairs(rows)
+    flags = [*study.flags, "each reader read one modality only", *found.flags]
+    return MRMC(
+        pd.DataFrame(study.theta, index=names, columns=study.readers),
+        found.f,
+        found.ddf,
+        found.p,
+        differences=differences,
+        modalities=pd.DataFrame(means),
+        readers=_readers(study, study.matrix, level),
+        components=found.components,
+        metric=metric,
+        covariance=covariance,
+        random="readers and cases",
+        unit=study.unit,
+        units=study.units,
+        flags=flags + _wide(differences),
+    )
+
+
+def _warnings(
+    study: StudyArms,
+    matrix: np.ndarray,
+    part: anova.Components,
+    f: float,
+    differences: pd.DataFrame,
+    design: str,
+) -> list[str]:
     """What the numbers alone do not tell; f: of the test, NaN where nothing varies."""
     flags = []
-    if len(scores.treatments) == 1:
-        flags.append("one treatment: nothing to compare, F and p are empty")
+    if len(study.modalities) == 1:
+        flags.append("one modality: nothing to compare, F and p are empty")
     elif not part.ms_t > 0:
-        flags.append("the treatments' means are equal")
-    if len(scores.treatments) > 1 and np.isnan(f):
+        flags.append("the modalities' means are equal")
+    if len(study.modalities) > 1 and np.isnan(f):
         flags.append("the difference has no variance above 0: F, p and its interval are empty")
-    if not scores.crossed:
+    if not study.crossed and design == "as read":
         flags.append("not every reader read every case: covariances are over shared cases")
-    all_scores = np.concatenate([scores.positives, scores.negatives], -1)
-    lowest, highest = np.nanmin(all_scores, -1), np.nanmax(all_scores, -1)
-    same = [str(scores.readers[j]) for j in np.flatnonzero((lowest == highest).any(0))]
-    if same:
-        flags.append(f"all answers equal under a treatment: reader {', '.join(same)}")
-    if metric == "auc" and len(np.unique(scores.negatives[~np.isnan(scores.negatives)])) == 1:
-        flags.append(
-            "every case without disease has the same score: the AUC counts who is above it"
-        )
+    if np.isnan(matrix).any():
+        flags.append("an accuracy rests on one patient of a class: its variance is empty")
     if np.all(np.abs(matrix) < 1e-15):
         flags.append("no variance at all: intervals and p are empty or have no width")
     elif (np.diag(matrix) < 1e-15).any():
         flags.append("an accuracy without variance (0, 0.5 or 1): its interval has no width")
     if part.cov2 < part.cov3:
         flags.append("Cov2 below Cov3: their difference was set to 0")
-    return flags
+    return flags + _wide(differences)
+
+
+def _wide(differences: pd.DataFrame) -> list[str]:
+    """A flag where an interval is so wide that it tells nothing."""
+    if ((differences["high"] - differences["low"]) > WIDE).any():
+        return [
+            "a difference's interval is wider than 1: too few readers or cases to tell anything"
+        ]
+    return []

@@ -1,79 +1,130 @@
 """Reading the scores of a reader study: `.imrmc` files and tidy CSV, checked row by row.
 
-The tidy table has one row per reading: reader, treatment, case, truth (0 or 1), score (higher =
-more suspicious). `arms` turns it into arrays, one arm per treatment and reader.
+The tidy table has one row per reading: reader, modality, case, truth (0 or 1), score (higher =
+more suspicious) and, where known, cluster: the patient a case is of. `arms` turns it into arrays,
+one arm per modality and reader.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from camreader.common.errors import DataError
 
-COLUMNS = ["reader", "treatment", "case", "truth", "score"]
-ALIASES = {"modality": "treatment", "rating": "score"}
+COLUMNS = ["reader", "modality", "case", "truth", "score"]
+ALIASES = {
+    "treatment": "modality",
+    "rating": "score",
+    "patient": "cluster",
+    "patient_id": "cluster",
+}
+ALIASES |= {f"{name}ID": name for name in ("reader", "modality", "case")}  # as iMRMC names them
+LARGEST_WHOLE = 2**53  # from it on neighbouring whole numbers are one and the same float
 
 
 @dataclass(frozen=True)
 class Arms:
     """Scores as arrays; NaN where a reader did not read a case.
 
-    `positives` has shape (treatments, readers, diseased cases), `negatives` (treatments, readers,
-    cases without disease).
+    `positives` has shape (modalities, readers, diseased cases), `negatives` (modalities, readers,
+    cases without disease). `clusters` names the patient of each diseased case and of each case
+    without disease, two arrays; None where every case is a patient of its own.
     """
 
     positives: np.ndarray
     negatives: np.ndarray
-    treatments: tuple
+    modalities: tuple
     readers: tuple
+    clusters: tuple | None = None
 
     @property
-    def crossed(self):
-        """True if every reader read every case under every treatment."""
+    def crossed(self) -> bool:
+        """True if every reader read every case under every modality."""
         return not (np.isnan(self.positives).any() or np.isnan(self.negatives).any())
 
-    def keep_readers(self, keep):
+    def units(self, name: str) -> np.ndarray:
+        """How many cases of "positives" or "negatives" were read, or patients where cases of one
+        repeat: (modalities, readers)."""
+        read = ~np.isnan(getattr(self, name))
+        if not repeats(self.clusters):
+            return read.sum(-1)
+        own = self.clusters[0 if name == "positives" else 1]  # type: ignore[index]  # repeats: no None
+        _, codes = np.unique(own.astype(str), return_inverse=True)
+        return ((read @ np.eye(codes.max() + 1)[codes]) > 0).sum(-1)
+
+    def without_clusters(self) -> "Arms":
+        """The same arms with every case a patient of its own."""
+        return replace(self, clusters=None)
+
+    def keep_readers(self, keep: np.ndarray) -> "Arms":
         """The same arms for the readers where `keep` (readers,) is True."""
         names = tuple(np.asarray(self.readers, dtype=object)[keep])
-        return Arms(self.positives[:, keep], self.negatives[:, keep], self.treatments, names)
+        return replace(
+            self,
+            positives=self.positives[:, keep],
+            negatives=self.negatives[:, keep],
+            readers=names,
+        )
 
 
-def tidy(frame, file=None):
-    """Checked copy of a table of readings with exactly the columns `COLUMNS`.
+def tidy(frame: pd.DataFrame, file: Path | str | None = None) -> pd.DataFrame:
+    """Checked copy of a table of readings with the columns `COLUMNS`, and cluster where given.
 
-    `modality` is accepted for treatment and `rating` for score. Readings without a score are left
-    out and counted in `.attrs["flags"]`. DataError names the row (the index label) of text where
-    a number belongs, of a truth other than 0 and 1, of two truths for one case, of a duplicate.
+    `treatment` is accepted for modality, `rating` for score, `patient` and `patient_id` for
+    cluster; names are stripped of blanks. Readings without a score are left out and counted in
+    `.attrs["flags"]`. DataError names the row (the index label) of text where a number belongs,
+    of a truth other than 0 and 1, of two truths or clusters for one case, of a duplicate, of one
+    number spelt in two ways ("7" and "007"), of a whole number too large for a float.
     """
-    frame = frame.rename(columns={k: v for k, v in ALIASES.items() if v not in frame.columns})
+    frame = _renamed(frame)
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
         found = ", ".join(map(str, frame.columns))
         raise DataError("Column missing", file=file, column=missing[0], found=found)
-    table, flags = frame[COLUMNS].copy(), list(frame.attrs.get("flags", []))
+    columns = COLUMNS + ["cluster"] * ("cluster" in frame.columns)
+    table, flags = frame[columns].copy(), list(frame.attrs.get("flags", []))
     for column in ("truth", "score"):
-        table[column] = _numbers(table[column], file)
+        table[column] = numbers_of(table[column], file)
     table, more = _without_missing(table)
+    for column in (name for name in columns if name not in ("truth", "score")):
+        table[column] = stripped_names(table[column], file)
     _check_truth(table, file)
-    _check_names(table, file)
+    _check_repeats(table, file)
+    if "cluster" in columns:
+        _one_per_case(table, "cluster", "Two clusters for one case", file)
     table["truth"] = table["truth"].astype(int)
     table.attrs["flags"] = flags + more
     return table
 
 
-def read_csv(path):
-    """Tidy table from a CSV with the columns reader, treatment, case, truth, score.
+def _renamed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with the names of `COLUMNS` where it uses one of `ALIASES`."""
+    new = {old: name for old, name in ALIASES.items() if name not in frame.columns}
+    wanted, taken = {}, set()
+    for old, name in new.items():
+        if old in frame.columns and name not in taken:
+            wanted[old] = name
+            taken.add(name)
+    return frame.rename(columns=wanted)
 
-    Rows are named by their line in the file. Further columns are ignored.
+
+def read_csv(path: Path | str) -> pd.DataFrame:
+    """Tidy table from a CSV with the columns reader, modality, case, truth, score (and cluster).
+
+    Rows are named by their line in the file. Further columns are ignored. A CSV in iMRMC's own
+    form (readerID, caseID, modalityID, score, with rows of the modality "truth") is read as well.
     """
-    frame = _open(path, lambda: pd.read_csv(path, dtype=str, keep_default_na=False))
-    frame.index = frame.index + 2  # the header is line 1
+    frame = _renamed(read_text(path))
+    if "truth" not in frame and {"modality", "case", "score"} <= set(frame.columns):
+        frame, _ = _with_truth(frame, path)
     return tidy(frame, file=path).reset_index(drop=True)
 
 
-def read_imrmc(path):
+def read_imrmc(path: Path | str) -> pd.DataFrame:
     """Tidy table from an iMRMC file (github.com/DIDSR/iMRMC, user manual, "Input file").
 
     After the line BEGIN DATA: come rows reader,case,modality,score; the rows of the modality
@@ -84,38 +135,68 @@ def read_imrmc(path):
     if not starts:
         raise DataError("No line BEGIN DATA: found", file=path, expected="an .imrmc file")
     rows = _imrmc_rows(lines, starts[0] + 1, path)
-    is_truth = rows["treatment"].str.lower() == "truth"
+    readings, truth = _with_truth(rows, path)
+    table = tidy(readings, file=path).reset_index(drop=True)
+    table.attrs["flags"] += _header_flags(lines[: starts[0]], table, truth)
+    return table
+
+
+def _with_truth(rows: pd.DataFrame, path: Path | str) -> tuple[pd.DataFrame, pd.Series]:
+    """(readings with their case's truth, truth by case) from rows that hold both."""
+    is_truth = rows["modality"].str.strip().str.lower() == "truth"
     truths, readings = rows[is_truth], rows[~is_truth]
     truth = _truth_by_case(truths, path)
     unknown = readings[~readings["case"].isin(truth.index)]
     if len(unknown):
         row, case = unknown.index[0], unknown["case"].iloc[0]
         raise DataError("Case without a truth row", file=path, row=row, column="case", found=case)
-    readings = readings.assign(truth=readings["case"].map(truth))
-    table = tidy(readings, file=path).reset_index(drop=True)
-    table.attrs["flags"] += _header_flags(lines[: starts[0]], table, truth)
-    return table
+    return readings.assign(truth=readings["case"].map(truth)), truth
 
 
-def arms(frame):
+def arms(frame: pd.DataFrame) -> Arms:
     """`Arms` of a tidy table. Cases keep the order in which they first appear."""
-    treatments, readers = (tuple(dict.fromkeys(frame[c])) for c in ("treatment", "reader"))
-    blocks = []
+    modalities, readers = (tuple(dict.fromkeys(frame[c])) for c in ("modality", "reader"))
+    blocks, clusters = [], []
     for truth in (1, 0):
         part = frame[frame["truth"] == truth]
         cases = pd.Index(part["case"].unique())
-        block = np.full((len(treatments), len(readers), len(cases)), np.nan)
+        block = np.full((len(modalities), len(readers), len(cases)), np.nan)
         places = (
-            pd.Index(treatments).get_indexer(part["treatment"]),
+            pd.Index(modalities).get_indexer(part["modality"]),
             pd.Index(readers).get_indexer(part["reader"]),
             cases.get_indexer(part["case"]),
         )
         block[places] = part["score"]
         blocks.append(block)
-    return Arms(*blocks, treatments, readers)
+        if "cluster" in frame:
+            clusters.append(part.drop_duplicates("case")["cluster"].to_numpy())
+    return Arms(blocks[0], blocks[1], modalities, readers, tuple(clusters) or None)
 
 
-def _open(path, read):
+def arms_of(frame: pd.DataFrame | Arms) -> tuple[Arms, list[str]]:
+    """(`Arms`, flags) of a table of readings, which is checked first, or of `Arms` as they are."""
+    if isinstance(frame, Arms):
+        return frame, []
+    table = tidy(frame)
+    return arms(table), table.attrs["flags"]
+
+
+def read_text(path: Path | str) -> pd.DataFrame:
+    """A CSV as text; the index is the line in the file. DataError where it is no table."""
+    frame = _open(path, lambda: pd.read_csv(path, dtype=str, keep_default_na=False))
+    frame.index = frame.index + 2  # the header is line 1
+    return frame
+
+
+def repeats(clusters: tuple | None) -> bool:
+    """True if a patient has several cases; `clusters` as in `Arms`, or None."""
+    if clusters is None:
+        return False
+    names = np.concatenate([np.asarray(x, dtype=object) for x in clusters])
+    return len(set(names)) < len(names)
+
+
+def _open(path: Path | str, read: Callable[[], Any]) -> Any:
     try:
         return read()
     except FileNotFoundError:
@@ -124,8 +205,8 @@ def _open(path, read):
         raise DataError(f"File of readings cannot be read: {error}", file=path) from None
 
 
-def _imrmc_rows(lines, start, path):
-    """Table of strings (reader, case, treatment, score) indexed by line number in the file."""
+def _imrmc_rows(lines: list[str], start: int, path: Path | str) -> pd.DataFrame:
+    """Table of strings (reader, case, modality, score) indexed by line number in the file."""
     rows, numbers = [], []
     for number, line in enumerate(lines[start:], start=start + 1):
         if not line.strip():
@@ -136,10 +217,10 @@ def _imrmc_rows(lines, start, path):
             raise DataError("Broken row", file=path, row=number, found=line, expected=expected)
         rows.append(fields)
         numbers.append(number)
-    return pd.DataFrame(rows, index=numbers, columns=["reader", "case", "treatment", "score"])
+    return pd.DataFrame(rows, index=numbers, columns=["reader", "case", "modality", "score"])
 
 
-def _truth_by_case(truths, path):
+def _truth_by_case(truths: pd.DataFrame, path: Path | str) -> pd.Series:
     repeated = truths[truths["case"].duplicated()]
     if len(repeated):
         row, case = repeated.index[0], repeated["case"].iloc[0]
@@ -147,14 +228,14 @@ def _truth_by_case(truths, path):
     return truths.set_index("case")["score"]
 
 
-def _header_flags(header, table, truth):
+def _header_flags(header: list[str], table: pd.DataFrame, truth: pd.Series) -> list[str]:
     """Where the header's counts and the data disagree, in words."""
     truth = pd.to_numeric(truth, errors="coerce")
     counts = {
         "N0": int((truth == 0).sum()),
         "N1": int((truth == 1).sum()),
         "NR": table["reader"].nunique(),
-        "NM": table["treatment"].nunique(),
+        "NM": table["modality"].nunique(),
     }
     stated = dict(line.split(":", 1) for line in header if ":" in line)
     stated = {name.strip().upper(): text.strip() for name, text in stated.items()}
@@ -167,22 +248,23 @@ def _header_flags(header, table, truth):
     return flags + ([f"{unread} cases have a truth but no reading"] if unread else [])
 
 
-def _numbers(column, file):
+def numbers_of(column: pd.Series, file: Path | str | None) -> pd.Series:
     """Floats; NaN where blank; DataError where there is text or infinity."""
+    if pd.api.types.is_float_dtype(column):
+        _refuse(np.isinf(column), column, "Not a number", file, "a number")
+        return column.astype(float)
     text = column.astype(str).str.strip()
     blank = column.isna() | text.str.lower().isin(["", "nan", "na", "<na>", "none"])
-    numbers = pd.to_numeric(text.where(~blank), errors="coerce")
+    numbers = pd.to_numeric(text.where(~blank), errors="coerce").astype(float)
+    whole = text.str.fullmatch(r"[+-]?\d+") & (numbers.abs() >= LARGEST_WHOLE)
+    words = "Whole number too large: its neighbours would count as equal"
+    _refuse(whole, column, words, file, f"below {LARGEST_WHOLE}")
     bad = (numbers.isna() & ~blank) | np.isinf(numbers)
-    if bad.any():
-        row = bad.index[bad.to_numpy().argmax()]
-        found = repr(column.loc[row])
-        raise DataError(
-            "Not a number", file=file, row=row, column=column.name, found=found, expected="a number"
-        )
-    return numbers.astype(float)
+    _refuse(bad, column, "Not a number", file, "a number", show=repr)
+    return numbers
 
 
-def _without_missing(table):
+def _without_missing(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     empty = table["score"].isna()
     if not empty.any():
         return table, []
@@ -190,32 +272,57 @@ def _without_missing(table):
     return table[~empty], [f"{empty.sum()} readings without a score left out (first: row {first})"]
 
 
-def _check_truth(table, file):
+def _check_truth(table: pd.DataFrame, file: Path | str | None) -> None:
     if table.empty:
         raise DataError("No readings with a score", file=file)
     bad = ~table["truth"].isin((0, 1))
-    if bad.any():
-        row = table.index[bad.to_numpy().argmax()]
-        found = table.loc[row, "truth"]
-        raise DataError(
-            "Unknown truth", file=file, row=row, column="truth", found=found, expected="0 or 1"
-        )
-    first = table.groupby("case")["truth"].transform("first")
-    bad = table["truth"] != first
-    if bad.any():
-        row = table.index[bad.to_numpy().argmax()]
-        case = table.loc[row, "case"]
-        raise DataError("Two truths for one case", file=file, row=row, column="truth", found=case)
+    _refuse(bad, table["truth"], "Unknown truth", file, expected="0 or 1")
+    _one_per_case(table, "truth", "Two truths for one case", file)
 
 
-def _check_names(table, file):
-    for column in ("reader", "treatment", "case"):
-        blank = table[column].isna() | (table[column].astype(str).str.strip() == "")
-        if blank.any():
-            row = table.index[blank.to_numpy().argmax()]
-            raise DataError("Name missing", file=file, row=row, column=column)
-    repeated = table.duplicated(["reader", "treatment", "case"])
+def _one_per_case(table: pd.DataFrame, column: str, words: str, file: Path | str | None) -> None:
+    bad = table[column] != table.groupby("case")[column].transform("first")
+    _refuse(bad, table["case"].rename(column), words, file)
+
+
+def _refuse(
+    bad: pd.Series,
+    column: pd.Series,
+    words: str,
+    file: Any,
+    expected: Any = None,
+    show: Callable[[Any], Any] = lambda value: value,
+) -> None:
+    """DataError for the first bad row, found by place: an index may hold a label twice."""
+    if bad.any():
+        place = int(bad.to_numpy().argmax())
+        at = {"file": file, "row": bad.index[place], "column": column.name}
+        raise DataError(words, **at, found=show(column.iloc[place]), expected=expected)
+
+
+def stripped_names(column: pd.Series, file: Path | str | None) -> pd.Series:
+    """Names without blanks at their ends; DataError where one is missing or spelt in two ways."""
+    codes, found = pd.factorize(column.astype(object))
+    names = [name.strip() if isinstance(name, str) else name for name in found]
+    missing = (codes < 0) | np.isin(codes, [k for k, name in enumerate(names) if name == ""])
+    _refuse(pd.Series(missing, column.index), column, "Name missing", file)
+    spellings: dict[str, Any] = {}
+    for k, name in enumerate(names):
+        key = str(name).lstrip("0") or "0" if str(name).isdigit() else str(name)
+        other = spellings.setdefault(key, name)
+        if other != name or type(other) is not type(name):
+            words = "One number spelt in two ways: are they the same?"
+            here = pd.Series(codes == k, column.index)
+            _refuse(here, column, words, file, expected=repr(other), show=repr)
+    text = pd.Series(np.array([*names, None], dtype=object)[codes], column.index, name=column.name)
+    return text if len(set(map(type, names))) > 1 else text.infer_objects()
+
+
+def _check_repeats(table: pd.DataFrame, file: Path | str | None) -> None:
+    keys = ["reader", "modality", "case"]
+    repeated = table.duplicated(keys)
     if repeated.any():
-        row = table.index[repeated.to_numpy().argmax()]
-        found = ", ".join(f"{c} {table.loc[row, c]}" for c in ("reader", "treatment", "case"))
-        raise DataError("Duplicate reading", file=file, row=row, found=found)
+        place = int(repeated.to_numpy().argmax())
+        row = table.iloc[place]  # by place: an index may hold a label twice
+        found = ", ".join(f"{c} {row[c]}" for c in keys)
+        raise DataError("Duplicate reading", file=file, row=table.index[place], found=found)

@@ -1,0 +1,343 @@
+"""A table that a person or another program wrote: read rightly, or refused by row and column.
+
+Spreadsheets, pandas and R write the same table in many ways. What is told apart here without
+guessing is read; whatever could be read in two ways is refused. Rows count as in a spreadsheet,
+the header being row 1. Every table of the study's users comes in through `read_rows`.
+"""
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from camreader.common.errors import DataError
+from camreader.common.text import counted
+
+SEPARATORS = (",", ";", "\t", "|", " ")
+MISSING = frozenset(
+    ("", "nan", "na", "n/a", "<na>", "none", "null", "nil", "nat", "?", "-", "--", ".", "unknown")
+)
+BLANKS = " \t\r\n\f\v\u00a0\u2007\u202f\u200b\ufeff"  # also those that look like nothing
+_MARKS = (  # byte order marks; UTF-32 first, whose mark begins as that of UTF-16
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+    (b"\xef\xbb\xbf", "utf-8-sig"),
+)
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]{1,2})?")
+_WITH_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+")
+_WITH_POINT = re.compile(r"[-+]?[0-9]+\.[0-9]+")
+
+
+class Cell:
+    """Parses cells of one row; every failure is a DataError naming file, row and column."""
+
+    def __init__(
+        self, path: str | Path, row: int, cells: Mapping[str, str], comma: bool = False
+    ) -> None:
+        self.path, self.row, self.cells, self.comma = path, row, cells, comma
+
+    def wrong(self, column: str, expected: str) -> DataError:
+        """The DataError for this row's `column`."""
+        return DataError(
+            "Bad value",
+            file=self.path,
+            row=self.row,
+            column=column,
+            found=repr(self.cells[column]),
+            expected=expected,
+        )
+
+    def text(self, column: str) -> str:
+        """The cell's text; empty where it says in one word that there is none (NA, nan, ?)."""
+        text = self.cells.get(column, "").strip(BLANKS)
+        return "" if text.lower() in MISSING else text
+
+    def numbers(
+        self, column: str, count: int, low: float = -1e6, high: float = 1e6
+    ) -> tuple[float, ...]:
+        """A tuple of `count` finite numbers between low and high, separated by commas."""
+        expected = f"{counted(count, 'number')} between {low:g} and {high:g}"
+        text = self.cells[column].strip(BLANKS)
+        if count == 1 and self.comma and _WITH_COMMA.fullmatch(text):
+            text = text.replace(",", ".")
+        try:
+            values = tuple(plain_number(part) for part in text.split(","))
+        except ValueError:
+            raise self.wrong(column, expected) from None
+        if len(values) != count or not all(low <= value <= high for value in values):
+            raise self.wrong(column, expected)
+        return values
+
+    def integer(self, column: str, low: int, high: int) -> int:
+        """A whole number between low and high."""
+        text = self.cells[column].strip(BLANKS)
+        if not re.fullmatch(r"-?[0-9]{1,9}", text) or not low <= int(text) <= high:
+            raise self.wrong(column, f"a whole number {low} to {high}")
+        return int(text)
+
+    def one_of(self, column: str, choices: Sequence[str]) -> str:
+        """One of the given words."""
+        text = self.cells[column].strip(BLANKS)
+        if text not in choices:
+            raise self.wrong(column, "one of " + ", ".join(repr(choice) for choice in choices))
+        return text
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a person's table: (row as a spreadsheet counts, {column: text}).
+
+    Columns bear the names that were asked for; `unread` are the file's other columns. `comma` is
+    true where a comma in a number can only be a decimal comma.
+    """
+
+    path: Path
+    rows: list[tuple[int, dict[str, str]]]
+    unread: tuple[str, ...]
+    comma: bool
+
+    def __iter__(self) -> Iterator[tuple[int, dict[str, str]]]:
+        return iter(self.rows)
+
+    def cells(self) -> Iterator[Cell]:
+        """One `Cell` per row."""
+        return (Cell(self.path, number, cells, self.comma) for number, cells in self.rows)
+
+
+def read_rows(
+    path: str | Path,
+    columns: Sequence[str],
+    what: str,
+    optional: Sequence[str] = (),
+    synonyms: Mapping[str, Sequence[str]] | None = None,
+) -> Table:
+    """The `columns`, and of the `optional` those that are there, of a table called `what`.
+
+    Understood: UTF-8 and UTF-16; comma, semicolon, tab, | or blank between cells, with or without
+    a line "sep="; decimal commas where the comma separates nothing; names in any case and by
+    `synonyms` {column: other names}; R's row names and unnamed index columns; separators and blank
+    lines at the ends. Refused by DataError: bytes that are no UTF, rows of another length,
+    columns that are absent or there twice, decimal comma and point in one column.
+    """
+    path = Path(path)
+    text = _decode(path, what)
+    separator, records = _records(text, path, what, columns, synonyms or {})
+    while records and not any(cell.strip(BLANKS) for cell in records[-1][1]):
+        del records[-1]
+    if not records:
+        raise DataError(f"{what} is empty", file=path, expected=", ".join(columns))
+    (_, header), body = records[0], records[1:]
+    header = [_clean(name) for name in header]
+    while header and not header[-1]:
+        if not all(
+            len(cells) < len(header) or not cells[len(header) - 1].strip() for _, cells in body
+        ):
+            break
+        del header[-1]
+    header = [_cell(name, path, records[0][0], f"number {k + 1}") for k, name in enumerate(header)]
+    places, unread = _places(header, path, what, columns, optional, synonyms or {})
+    body = _squared(body, len(header), path, text)
+    rows = [
+        (number, {name: _cell(cells[place], path, number, name) for name, place in places.items()})
+        for number, cells in body
+    ]
+    table = Table(path, rows, unread, separator != ",")
+    _one_decimal_sign(table)
+    return table
+
+
+def _decode(path: Path, what: str) -> str:
+    """The file's text; bytes that are no UTF-8 stay as lone surrogates, told by their cell."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{what} not found", file=path) from None
+    except OSError as error:
+        raise DataError(f"{what} cannot be read: {error.strerror}", file=path) from None
+    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        raise DataError(
+            f"{what} is a spreadsheet, not a CSV", file=path, expected="saved as CSV UTF-8"
+        )
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
+    if encoding is None and len(data) > 3 and b"\0" in data[:4]:
+        encoding = "utf-16-le" if data[1:2] == b"\0" else "utf-16-be"
+    try:
+        text = data.decode(encoding or "utf-8", "strict" if encoding else "surrogateescape")
+    except UnicodeDecodeError:
+        try:
+            text = data.decode("utf-8-sig", "surrogateescape")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{what} is not readable text: {error.reason}", file=path) from None
+    if "\0" in text:
+        row = text[: text.index("\0")].count("\n") + 1
+        raise DataError(f"{what} holds bytes that are no text", file=path, row=row)
+    return text
+
+
+def _records(
+    text: str,
+    path: Path,
+    what: str,
+    columns: Sequence[str],
+    synonyms: Mapping[str, Sequence[str]],
+) -> tuple[str, list[tuple[int, list[str]]]]:
+    """(separator, numbered records from the header on) of a table's text."""
+    lines = text.splitlines(keepends=True)
+    skip = 0
+    names = {_key(name) for name in columns}
+    while skip < len(lines) and _no_header(lines[skip], names):
+        skip += 1
+    said = re.fullmatch(r'"?sep=(.)"?\s*', lines[skip], re.I) if skip < len(lines) else None
+    if said:
+        tries, skip = [said[1]], skip + 1
+    else:
+        tries = list(SEPARATORS)
+    body, best, wanted = "".join(lines[skip:]), None, {_key(name) for name in columns}
+    for separator in tries:
+        try:
+            header = next(csv.reader(io.StringIO(body, newline=""), delimiter=separator), [])
+        except csv.Error:
+            continue
+        named = {_key(name) for name in header}
+        others = {_key(name) for c in columns for name in synonyms.get(c, ())}
+        hits = len(named & wanted) * 100 + len(named & others) * 10 + min(len(header), 9)
+        hits -= 9 * (separator == " ")  # a header of words with blanks in them
+        if best is None or hits > best[0]:
+            best = (hits, separator)
+    separator = best[1] if best else ","
+    return separator, _parse(body, separator, skip, path, what)
+
+
+def _no_header(line: str, names: set[str]) -> bool:
+    """True for a blank line, and for a comment that names none of the columns."""
+    comment = line.startswith("#") and not names & {
+        _key(w.strip('"#')) for w in re.split("[,;\t|]", line)
+    }
+    return comment or not line.strip(BLANKS + ",;\t|")
+
+
+def _parse(body: str, separator: str, skip: int, path: Path, what: str) -> list:
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=separator, strict=True)
+    records = []
+    try:
+        for number, cells in enumerate(reader, start=skip + 1):
+            records.append((number, cells))
+    except csv.Error as error:
+        raise DataError(
+            f"{what}: row is cut short or damaged: {error}", file=path, row=skip + reader.line_num
+        ) from None
+    return records
+
+
+def _clean(name: str) -> str:
+    return unicodedata.normalize("NFC", name.strip(BLANKS))
+
+
+def _key(name: str) -> str:
+    """A column's name as it is compared: case, blanks, hyphens and underscores do not matter."""
+    return re.sub(r"[\s_\-.]+", "_", _clean(name).casefold()).strip("_")
+
+
+def _places(
+    header: list[str],
+    path: Path,
+    what: str,
+    columns: Sequence[str],
+    optional: Sequence[str],
+    synonyms: Mapping[str, Sequence[str]],
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """{column: place in the row} of the known columns, and the names of the other ones."""
+    keys, places = [_key(name) for name in header], {}
+    for column in (*columns, *optional):
+        found = [place for place, key in enumerate(keys) if key == _key(column)]
+        if not found:
+            others = {_key(name) for name in synonyms.get(column, ())}
+            found = [place for place, key in enumerate(keys) if key in others]
+        if len(found) > 1 or (not found and column in columns):
+            words = " and ".join(repr(header[place]) for place in found)
+            raise DataError(
+                f"{what} needs column {column} once",
+                file=path,
+                row=1,
+                column=column,
+                found=f"twice: {words}" if found else f"columns {', '.join(header)}"[:200],
+            )
+        if found:
+            places[column] = found[0]
+    taken = set(places.values())
+    unread = [name or f"column {k + 1}" for k, name in enumerate(header) if k not in taken]
+    return places, tuple(_printable(name) for name in unread)
+
+
+def _squared(body: list, width: int, path: Path, text: str) -> list:
+    """Rows of equal length: R's row names and separators at the ends of rows taken off."""
+    if body and all(len(cells) == width + 1 for _, cells in body):
+        blank_end = all(not cells[-1].strip(BLANKS) for _, cells in body)
+        quoted = all(line.startswith('"') for line in text.splitlines()[1:] if line.strip())
+        names = [cells[0] for _, cells in body]
+        if quoted and len(set(names)) == len(names) and not blank_end:
+            return [(number, cells[1:]) for number, cells in body]
+    squared = []
+    for number, cells in body:
+        spare = cells[width:]
+        if len(cells) < width or any(cell.strip(BLANKS) for cell in spare):
+            raise DataError(
+                "Row is cut short or has stray cells",
+                file=path,
+                row=number,
+                found=f"{len(cells)} cells",
+                expected=f"{width} cells; is the separator also used inside a cell?",
+            )
+        squared.append((number, cells[:width]))
+    return squared
+
+
+def _cell(text: str, path: Path, row: int, column: str) -> str:
+    """A cell without blanks around it; DataError where its bytes are no UTF-8."""
+    if _printable(text) != text:
+        raise DataError(
+            "Text is not UTF-8",
+            file=path,
+            row=row,
+            column=column,
+            found=_printable(text),
+            expected="the table saved as CSV UTF-8",
+        )
+    return text.strip(BLANKS)
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _one_decimal_sign(table: Table) -> None:
+    """DataError where one column holds numbers with a decimal comma and others with a point."""
+    if not table.comma:
+        return
+    seen: dict[str, str] = {}
+    for number, cells in table.rows:
+        for column, text in cells.items():
+            sign = (
+                "," if _WITH_COMMA.fullmatch(text) else "." if _WITH_POINT.fullmatch(text) else ""
+            )
+            if sign and seen.setdefault(column, sign) != sign:
+                raise DataError(
+                    "Decimal comma and decimal point in one column",
+                    file=table.path,
+                    row=number,
+                    column=column,
+                    found=text,
+                    expected=f"a decimal '{seen[column]}', as in the rows before",
+                )
+
+
+def plain_number(text: str) -> float:
+    """A number written plainly: Python would also take 'nan', '1_0' and ' infinity '."""
+    if not _NUMBER.fullmatch(text.strip(BLANKS)):
+        raise ValueError(text)
+    return float(text)

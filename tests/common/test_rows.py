@@ -1,0 +1,155 @@
+"""Tables as people's programs write them: the same rows, or a refusal that names row and column."""
+
+import csv
+import io
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from camreader.common.errors import DataError
+from camreader.common.rows import Cell, plain_number, read_rows
+
+COLUMNS = ("name", "score")
+
+
+def read(path, content, **options):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_rows(path, COLUMNS, "the table", **options)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "t.csv"
+
+
+WORDS = st.text("abcXYZäß漢 '#;,|.-\"", min_size=1, max_size=6).filter(lambda t: t.strip() == t)
+NUMBERS = st.decimals(-999, 999, places=2)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    rows=st.lists(st.tuples(WORDS, NUMBERS, st.sampled_from(["", "x"])), min_size=1, max_size=6),
+    separator=st.sampled_from([",", ";", "\t", "|"]),
+    comma=st.booleans(),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "latin-1", "cp1250"]),
+    end=st.sampled_from(["\n", "\r\n"]),
+    index=st.sampled_from([None, "", "Unnamed: 0"]),
+    blanks=st.sampled_from(["", " ", "\u00a0"]),
+    trailing=st.sampled_from(["", "sep", "lines"]),
+    say=st.booleans(),
+)
+def test_a_table_in_any_dress_is_the_same_table_or_is_refused_by_row(
+    path, rows, separator, comma, encoding, end, index, blanks, trailing, say
+):
+    """Written by the csv module as spreadsheets and pandas do, in every combination."""
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=separator, lineterminator=end)
+    if say:
+        out.write(f"sep={separator}{end}")
+    head = [f"{blanks}Name", f"SCORE{blanks}", "note"]
+    writer.writerow(([index] if index is not None else []) + head)
+    for number, (name, score, note) in enumerate(rows):
+        text = str(score).replace(".", ",") if comma else str(score)
+        cells = [blanks + name + blanks, text, note] + ([""] if trailing == "sep" else [])
+        writer.writerow(([str(number)] if index is not None else []) + cells)
+    if trailing == "lines":
+        out.write(end + separator * 2 + end)
+    try:
+        content = out.getvalue().encode(encoding)
+    except UnicodeEncodeError:
+        return
+    try:
+        table = read(path, content)
+    except DataError as error:
+        places = error.places
+        assert places["file"] == path and "row" in places
+        strange = encoding in ("latin-1", "cp1250") and not content.isascii()
+        assert strange or (comma and separator == ",")  # two cells' worth in one, by quotes
+        return
+    found = []
+    try:
+        found = [(c.text("name"), c.numbers("score", 1)[0]) for c in table.cells()]
+    except DataError as error:  # a quoted "0,35" in a table of commas: not guessed
+        assert comma and separator == "," and error.places["column"] == "score"
+        return
+    missing = ("?", "-", "--", ".")
+    assert found == [("" if n in missing else n, float(s)) for n, s, _ in rows]
+    assert table.unread == ((() if index is None else (index or "column 1",)) + ("note",))
+
+
+def test_tables_written_by_pandas(path):
+    frame = pd.DataFrame({"name": ["a", "b c"], "score": [1.5, -2.25]})
+    for options in ({}, {"index": False}, {"sep": ";", "decimal": ","}, {"sep": "\t"}):
+        frame.to_csv(path, **options)
+        table = read_rows(path, COLUMNS, "the table")
+        found = [(c.text("name"), c.numbers("score", 1)[0]) for c in table.cells()]
+        assert found == [("a", 1.5), ("b c", -2.25)]
+
+
+R_TABLES = {  # printed by R 4.3: write.table(d), write.csv(d), write.csv2(d, row.names = FALSE)
+    "write.table": '"name" "score"\n"1" "a" 1.5\n"2" "b c" -2.25\n',
+    "write.csv": '"","name","score"\n"1","a",1.5\n"2","b c",-2.25\n',
+    "write.csv2": '"name";"score"\n"a";1,5\n"b c";-2,25\n',
+}
+
+
+@pytest.mark.parametrize("how", R_TABLES)
+def test_tables_written_by_r(path, how):
+    table = read(path, R_TABLES[how])
+    found = [(c.text("name"), c.numbers("score", 1)[0]) for c in table.cells()]
+    assert found == [("a", 1.5), ("b c", -2.25)]
+
+
+REFUSED = {  # content, row, words
+    "a comma too many": ("name,score\na,0,35\n", 2, "3 cells"),
+    "a cell missing": ("name,score\na,1\nb\n", 3, "1 cells"),
+    "two of a name": ("name,score,Score\na,1,2\n", 1, "twice"),
+    "no such column": ("name,points\na,1\n", 1, "columns name, points"),
+    "a code page": ("name,score\nä,1\n".encode("cp1252"), 2, "CSV UTF-8"),
+    "a name in a code page": ("name,score,größe\na,1,2\n".encode("cp1252"), 1, "CSV UTF-8"),
+    "comma and point": ("name;score\na;1,5\nb;1.5\n", 3, "decimal"),
+    "bytes": (b"name,score\na,1\n\0\0,2\n", 3, "no text"),
+    "an open quote": ('name,score\na,1\n"b,2\n', 3, "damaged"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_could_be_read_in_two_ways_is_refused_by_row(path, kind):
+    content, row, words = REFUSED[kind]
+    with pytest.raises(DataError, match=words) as raised:
+        read(path, content)
+    assert raised.value.places["file"] == path and raised.value.places["row"] == row
+
+
+def test_a_workbook_and_an_empty_file_are_named(path):
+    with pytest.raises(DataError, match="spreadsheet, not a CSV"):
+        read(path, b"PK\x03\x04 and so on")
+    with pytest.raises(DataError, match="empty"):
+        read(path, "\n,,\n")
+    with pytest.raises(DataError, match="not found"):
+        read_rows(path.with_name("none.csv"), COLUMNS, "the table")
+
+
+def test_synonyms_and_comments_and_what_is_not_read(path):
+    text = "# made by hand\nSubject;score;colour;\n a ;1,5;red;\n"
+    table = read(path, text, synonyms={"name": ("subject",)})
+    assert table.rows == [(3, {"name": "a", "score": "1,5"})] and table.unread == ("colour",)
+    with pytest.raises(DataError, match="twice"):
+        read(path, "Subject,who,score\na,b,1\n", synonyms={"name": ("subject", "who")})
+    table = read(path, "who,name,score\nz,a,1\n", synonyms={"name": ("who",)})
+    assert table.rows[0][1]["name"] == "a" and table.unread == ("who",)
+
+
+def test_words_for_a_missing_value():
+    for word in ("NA", "nan", "?", " - ", "None", "unknown", "\u00a0"):
+        assert Cell("t", 2, {"a": word}).text("a") == ""
+    assert Cell("t", 2, {"a": " Nancy "}).text("a") == "Nancy"
+
+
+@pytest.mark.parametrize("text", ["nan", "1_0", "inf", "0x1", "1,5", "", "１"])
+def test_only_plain_numbers_are_numbers(text):
+    with pytest.raises(ValueError):
+        plain_number(text)
+    assert plain_number(" -1.5e3 ") == -1500

@@ -1,0 +1,37 @@
+"""Where a study keeps its things; findings and cards survive being written and moved."""
+
+import pandas as pd
+import pytest
+
+from camreader.common.errors import DataError
+from camreader.common.study import Study
+
+
+@pytest.fixture
+def study(tmp_path):
+    return Study(str(tmp_path / "data"), "mine", str(tmp_path / "reports"))
+
+
+def test_findings_are_kept_as_they_were_said(study):
+    said = study.save_findings("01_x", (f"Sentence {k}, 5 % of “n”." for k in (1, 2)))
+    assert said == study.findings("01_x") == ["Sentence 1, 5 % of “n”.", "Sentence 2, 5 % of “n”."]
+    with pytest.raises(DataError, match="02_y_findings"):
+        study.findings("02_y")
+
+
+def test_a_card_that_names_slices_inside_the_study_moves_with_it(study, tmp_path):
+    study.save_card({"name": "mine", "source": str(study.cohort_folder / "source")})
+    (tmp_path / "data").rename(tmp_path / "moved")
+    moved = Study(str(tmp_path / "moved"), "mine", study.reports)
+    assert moved.card["source"] == str(tmp_path / "moved" / "cohorts" / "mine" / "source")
+
+
+def test_a_card_that_names_a_folder_elsewhere_keeps_it(study, tmp_path):
+    study.save_card({"source": str(tmp_path / "elsewhere")})
+    assert study.card["source"] == str(tmp_path / "elsewhere")
+
+
+def test_a_saved_table_is_returned_for_display(study):
+    frame = pd.DataFrame({"a": [1]})
+    assert study.save_table(frame, "t") is frame
+    assert (study.tables / "t.csv").read_text() == "a\n1\n"

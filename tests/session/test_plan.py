@@ -1,0 +1,104 @@
+"""Cases are balanced, errors enriched, orders seeded."""
+
+import json
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reading_study import pool
+
+from camreader.common.errors import DataError
+from camreader.session.plan import Plan, choose_cases, reading_orders
+
+
+def choose(frame, **plan):
+    plan = Plan(**plan)
+    chosen, notes = choose_cases(frame, plan)
+    return chosen[~chosen["training"]], chosen[chosen["training"]], notes
+
+
+def test_labels_are_balanced_and_errors_enriched():
+    reading, training, notes = choose(pool(), cases=40, error_share=0.3, training_cases=4)
+    assert Counter(reading["truth"]) == {1: 20, 0: 20}
+    wrong = reading[reading["predicted"] != reading["truth"]]
+    assert Counter(wrong["truth"]) == {1: 6, 0: 6}
+    assert len(training) == 4 and not set(training["slice_id"]) & set(reading["slice_id"])
+    assert (training["predicted"] != training["truth"]).sum() == 1
+    assert notes == []
+
+
+def test_one_slice_a_patient_while_there_are_patients():
+    reading, _, notes = choose(pool(200, 200, patients=400), cases=60, training_cases=0)
+    assert reading["patient_id"].is_unique and not notes
+    reading, _, notes = choose(pool(patients=10), cases=40, training_cases=0)
+    assert Counter(reading["patient_id"]).most_common(1)[0][1] <= 5
+    assert any("40 cases come from 10 patients" in note for note in notes)
+
+
+def test_what_is_missing_is_said_in_words():
+    reading, training, notes = choose(pool(9, 9, wrong=0, patients=1), cases=60)
+    assert len(reading) == 18 and len(training) == 0
+    assert "60 cases were asked for, 18 found among the test slices" in notes
+    assert any("where the network is wrong were asked for, 0 found" in note for note in notes)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    tumors=st.integers(0, 30),
+    free=st.integers(0, 30),
+    cases=st.integers(1, 50),
+    share=st.floats(0, 1),
+    practice=st.integers(0, 5),
+    seed=st.integers(0, 5),
+)
+def test_any_pool_gives_different_slices_and_as_many_as_there_are(
+    tumors, free, cases, share, practice, seed
+):
+    frame = pool(tumors, free, patients=7, seed=seed)
+    plan = Plan(cases=cases, error_share=share, training_cases=practice, seed=seed)
+    chosen, _ = choose_cases(frame, plan)
+    assert chosen["slice_id"].is_unique
+    wanted = min(cases - cases // 2, tumors) + min(cases // 2, free)
+    assert (~chosen["training"]).sum() == wanted
+    assert chosen["training"].is_monotonic_decreasing  # practice first
+
+
+def orders_of(plan):
+    chosen, _ = choose_cases(pool(), plan)
+    cases = chosen.assign(case=[f"C{n}" for n in range(len(chosen))])
+    return cases, reading_orders(cases, plan)
+
+
+def test_each_reader_has_an_own_order_that_the_seed_gives_again():
+    plan = Plan(cases=30, readers=4)
+    cases, orders = orders_of(plan)
+    reading = set(cases.loc[~cases["training"], "case"])
+    for steps in orders.values():
+        assert [phase for _, phase, _ in steps[:3]] == ["training"] * 3
+        assert {case for case, _, _ in steps[3:]} == reading and len(steps) == 33
+    assert len({json.dumps(steps) for steps in orders.values()}) == 4
+    assert orders_of(plan)[1] == orders
+    assert orders_of(Plan(cases=30, readers=4, seed=1))[1] != orders
+
+
+def test_crossover_reads_every_case_once_each_way_in_opposite_halves():
+    cases, orders = orders_of(Plan(cases=40, readers=2, design="crossover"))
+    truth = cases.set_index("case")["truth"]
+    aided = {}
+    for slot, steps in orders.items():
+        seen = Counter((case, phase) for case, phase, _ in steps if phase != "training")
+        assert len(seen) == 80 and set(seen.values()) == {1}
+        periods = [period for _, _, period in steps]
+        assert periods == sorted(periods)
+        aided[slot] = {case for case, phase, period in steps if (phase, period) == ("aided", 1)}
+    assert not aided["1"] & aided["2"]
+    assert sum(truth[case] for case in aided["1"]) == 10
+
+
+@pytest.mark.parametrize(
+    "plan", [{"design": "parallel"}, {"cases": 0}, {"readers": 0}, {"error_share": 1.5}]
+)
+def test_a_plan_nobody_can_read_by_is_refused(plan):
+    with pytest.raises(DataError):
+        Plan(**plan).check()

@@ -1,0 +1,153 @@
+"""What may be asked, what is an answer, and all that follows from the one list of questions."""
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from reading_kernel import KeeperHere, Page
+from reading_study import make_study
+
+from camreader.common.errors import DataError
+from camreader.common.study import Study
+from camreader.reader_study.study import load
+from camreader.session import questions, simulate, tidy
+from camreader.session import widget as session_widget
+from camreader.session.log import ReadingLog, Refused
+from camreader.session.questions import (
+    QUESTIONS,
+    Option,
+    Question,
+    check_answer,
+    check_questions,
+    from_design,
+    named,
+    score,
+)
+
+LOCK = {"diagnosis": "tumor", "confidence": 4}
+TRUST = Question(
+    "trust",
+    "scale",
+    "How far do you trust the network?",
+    tuple(Option(value, keys=str(value + 4)) for value in range(1, 6)),  # keys 5 to 9
+    stages=("aided",),
+    short="trust",
+)
+SIZE = Question("size", "slider", "How large is it?", high=50, required=False, short="size in mm")
+
+
+@pytest.fixture
+def more():
+    """The list with two questions more: nothing but the list is changed."""
+    QUESTIONS.extend((TRUST, SIZE))
+    yield QUESTIONS
+    del QUESTIONS[-2:]
+
+
+def test_a_question_added_to_the_list_is_asked_stored_and_analysed(tmp_path, monkeypatch, more):
+    """By the kernel's side; the page itself: tests/browser/test_questions.py."""
+    monkeypatch.setattr(session_widget, "Keeper", KeeperHere)
+    design = make_study(tmp_path, cases=2, training_cases=0, size=8)
+    page = Page(tmp_path)
+    assert [q["name"] for q in page.session.settings["questions"]] == [q.name for q in more]
+    for turn in range(2):
+        refused = page.event("locked", LOCK | {"trust": 3})
+        assert "unknown fields: ['trust']" in refused["words"]  # not asked here
+        assert page.event("locked", LOCK | {"size": 12.5})["ok"]
+        revised = LOCK | {"helpfulness": "yes"}
+        for bad in ({}, {"trust": 6}, {"trust": 3, "size": 51}):
+            assert not page.event("revised", revised | bad)["ok"]
+        assert page.event("revised", revised | {"trust": 2 + turn})["ok"]
+    assert page.state["answers"][0]["aided"]["trust"] == 2
+    page.session.close()
+    stored = ReadingLog(tmp_path / "readings.sqlite", design.study).events(kind="revised")
+    assert [event["payload"]["trust"] for event in stored] == [2, 3]
+    frame = tidy.load_tidy(tmp_path / "readings.sqlite")
+    assert list(frame["trust"].fillna(0)) == [0, 2, 0, 3]
+    assert list(frame["size"].fillna(0)) == [12.5, 0, 12.5, 0]
+    tidy.write_tidy(frame, tmp_path / "tidy.csv")
+    again = tidy.load_tidy(tmp_path / "tidy.csv")
+    pd.testing.assert_frame_equal(again[["trust", "size"]], frame[["trust", "size"]])
+    readings = load(tmp_path / "readings.sqlite", Study(str(tmp_path), "none", "x")).readings
+    assert readings["trust"].max() == 3 and readings["size"].max() == 12.5
+
+
+def test_a_rehearsal_answers_it_and_the_others_as_before(tmp_path, more):
+    frame = simulate.simulate_readings(readers=2, cases=10)
+    told = simulate.through_log(frame, tmp_path / "simulated.sqlite")
+    aided = told["modality"] == "aided"
+    assert told.loc[aided, "trust"].between(1, 5).all() and told.loc[~aided, "trust"].isna().all()
+    assert told["size"].between(0, 50).all()
+    kept = [more.pop() for _ in range(2)]
+    plain = simulate.simulate_readings(readers=2, cases=10)
+    more.extend(kept)
+    pd.testing.assert_frame_equal(frame[plain.columns], plain)
+
+
+def test_a_design_keeps_its_questions(more):
+    stored = json.loads(json.dumps([asdict(question) for question in more]))
+    assert from_design(stored) == tuple(more)
+    assert [question.name for question in from_design(None)] == list(questions.FIRST)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ((replace(TRUST, name="helpfulness"),), "name of its own"),
+        ((replace(TRUST, name="milliseconds"),), "name of its own"),
+        ((replace(TRUST, name="Trust me"),), "name of its own"),
+        ((replace(TRUST, kind="stars"),), "a kind"),
+        ((replace(TRUST, options=TRUST.options[:1]),), "two different options"),
+        ((replace(TRUST, options=TRUST.options[::-1]),), "rising whole numbers"),
+        ((replace(SIZE, high=0),), "low below high"),
+        ((replace(TRUST, stages=("later",)),), "stages among"),
+        ((replace(TRUST, paired="size"),), "as its pair"),
+        ((replace(TRUST, options=(Option(1, keys="J"), Option(2, keys="8"))),), "two meanings.*J"),
+        ((replace(TRUST, options=(Option(1, keys="P"), Option(2))),), "two meanings.*P"),
+        ((replace(TRUST, options=(Option(1, keys="67"), Option(2))),), "1 key"),
+        ((replace(TRUST, kind="choice", options=(Option("A"), Option("b"))),), "small letters"),
+    ],
+)
+def test_a_question_that_cannot_be_asked_is_refused_in_words(change, words):
+    check_questions([*QUESTIONS, TRUST, SIZE])
+    with pytest.raises(DataError, match=words):
+        check_questions((*QUESTIONS, *change))
+
+
+def test_the_analysis_needs_a_diagnosis_with_its_confidence():
+    with pytest.raises(DataError, match=r"needs this question.*diagnosis"):
+        check_questions([named("confidence"), TRUST])
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"diagnosis": "cyst", "confidence": 4},
+        {"diagnosis": "tumor", "confidence": 4.5},
+        {"diagnosis": "tumor", "confidence": True},
+        {"diagnosis": ["tumor"], "confidence": 4},
+        {"diagnosis": "tumor"},
+        LOCK | {"comment": None},
+        LOCK | {"helpfulness": "yes"},
+    ],
+)
+def test_what_is_no_answer_is_refused(payload):
+    check_answer("locked", LOCK)
+    with pytest.raises(Refused):
+        check_answer("locked", payload)
+
+
+@pytest.mark.parametrize(
+    ("diagnosis", "confidence", "expected"),
+    [("tumor", 5, 10), ("tumor", 1, 6), ("no tumor", 1, 5), ("no tumor", 5, 1), ("other", 5, 1)],
+)
+def test_the_score_orders_answers_from_no_tumor_to_tumor(diagnosis, confidence, expected):
+    assert score(diagnosis, confidence) == expected
+
+
+def test_the_score_of_many_answers_is_that_of_each():
+    diagnosis, confidence = np.array(["tumor", "no tumor", "other"]), np.array([2, 3, 5])
+    assert score(diagnosis, confidence).tolist() == [7, 3, 1]
+    assert score(diagnosis, confidence, range(7)).tolist() == [10, 4, 2]
