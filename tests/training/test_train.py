@@ -209,6 +209,22 @@ def test_a_redrawn_split_keeps_the_size_of_the_test_set_and_is_no_cohorts_own(st
     assert len({tuple(split) for split in drawn}) == 3
 
 
+def test_a_redrawn_split_keeps_copies_on_one_side(study):
+    state = state_of(study, "paper-final", QUICK)
+    state.frame = state.frame.assign(duplicate_group=[f"g{k // 4}" for k in range(96)])
+    for draw in range(1, 6):
+        sides = pd.Series(state.split_of(draw)).groupby(np.arange(96) // 4).nunique()
+        assert (sides == 1).all()
+
+
+def test_a_split_that_came_with_the_data_is_not_drawn_again(tmp_path):
+    study = make_cohort(tmp_path)
+    never = replace(QUICK, target_accuracy=2.0, resamples=3, epochs=1)
+    assert train.train(study, "paper-final", 0, never)["draws"] == 3
+    study.save_card(study.card | {"own_split": True, "source": str(tmp_path)})
+    assert train.train(study, "paper-final", 0, never)["draws"] == 1
+
+
 def test_the_other_network_is_trained_saved_and_loaded_too(tmp_path):
     study = make_cohort(tmp_path)
     other = replace(QUICK, architecture="resnet18", epochs=1)

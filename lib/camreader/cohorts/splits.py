@@ -33,7 +33,10 @@ def protocols(frame: pd.DataFrame) -> dict[str, str]:
 
 
 def by_image(
-    count: int, test_share: float = 0.2, seed: int = 0, groups: Sequence | pd.Series | None = None
+    count: int,
+    test_share: float = 0.2,
+    seed: int | Sequence[int] = 0,
+    groups: Sequence | pd.Series | None = None,
 ) -> np.ndarray:
     """The paper's split: `count` slices at random, "test" for about test_share x count of them.
 

@@ -7,7 +7,7 @@ side; the notebooks then find them finished and only collect them.
 
 import argparse
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ def train(
     Raises DataError in words where the cohort cannot carry the run's protocol.
     """
     settings, plan = settings or Settings(), PLANS[name]
+    if study.card.get("own_split"):  # it came with the data, and is not drawn again
+        settings = replace(settings, resamples=1)
     frame, images = load_slices(study, plan)
     check_trainable(frame, plan, study.card["refusals"])
     identity = {"name": name, "seed": seed}

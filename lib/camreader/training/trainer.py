@@ -91,12 +91,13 @@ class Fit:
     def split_of(self, draw: int) -> np.ndarray:
         """Part of every slice, an array (n,), on draw number `draw`.
 
-        A redrawn test set is as large as the cohort's own.
+        A redrawn test set is as large as the cohort's own, and copies stay on one side of it.
         """
         own = self.frame[self.plan.split].to_numpy(object)
         if draw == 0:
             return own
-        return by_image(len(own), (own == "test").mean(), seed=(REDRAW, self.seed, draw))  # type: ignore[arg-type]  # numpy takes several
+        copies = self.frame.get("duplicate_group")
+        return by_image(len(own), (own == "test").mean(), (REDRAW, self.seed, draw), copies)
 
     def seed_epoch(self) -> np.random.Generator:
         """Seed dropout; return the generator of the epoch's order and of this process' images."""
