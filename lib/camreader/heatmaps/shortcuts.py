@@ -115,8 +115,8 @@ def finding(found: pd.DataFrame) -> Iterator[str]:
     lost = rows.loc["accuracy lost by blanking"]
     told = " The network uses what lies there." if lost["low"] > 0 else ""
     yield (
-        f"With everything outside the body blanked, accuracy falls by {_points(lost)} points "
-        f"({lost['interval']}).{told}"
+        f"Everything outside the body blanked, accuracy changes by {_points(-lost['value'])} "
+        f"({_points(-lost['high'])} to {_points(-lost['low'])}) points ({lost['interval']}).{told}"
     )
 
 
@@ -124,5 +124,5 @@ def _percent(row: pd.Series) -> str:
     return f"{row['value']:.1%} ({row['low']:.1%} to {row['high']:.1%})"
 
 
-def _points(row: pd.Series) -> str:
-    return f"{100 * row['value']:.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+def _points(share: float) -> str:
+    return f"{100 * share + 0.0:+.1f}"  # adding 0 takes the sign off a negative zero
