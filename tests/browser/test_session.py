@@ -23,6 +23,7 @@ from reading_room import (
     small_disk,
     wait_for,
 )
+from reading_study import secrets_of
 
 from browser import (
     KERNEL_IDLE,
@@ -32,9 +33,7 @@ from browser import (
     run_all,
 )
 from camreader.__main__ import main
-from camreader.session.sealed import unpack_map
 from camreader.session.tidy import load_tidy
-from camreader.viewer.widget import pack_map
 
 NASTY = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>"
 NAME = "Dr <b onmouseover=window.hacked=1>O'Neil</b>"
@@ -53,13 +52,6 @@ def plan_of_answers(design, seed):
         comment = f"{NASTY} {turn}" if turn % 7 == 3 else ""
         rows.append((step.case, say(), (*say(), str(rng.choice(list(HELP)))), comment))
     return rows
-
-
-def secrets_of(content):
-    """The score and the map of a case in every shape they could travel in."""
-    raw, shape = unpack_map(content)
-    packed = pack_map(np.frombuffer(raw, np.uint8).reshape(shape) / 255)["data"]
-    return [str(content["cnn_probability"]).encode(), content["map"].encode(), raw, packed]
 
 
 def check_nothing_is_told(page, room, case, known):

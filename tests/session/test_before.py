@@ -20,12 +20,18 @@ def test_its_envelopes_open(before):
     assert open_all(before) == json.loads((before / "opened.json").read_text())
 
 
-def test_its_table_is_the_same_but_for_the_patient_it_did_not_know(before, tmp_path):
+NEW = {"patient", "arm", "period", "map", "map_hit", "cnn_probability", "region"}
+NEW |= {"opacity_changes", "opacity_last", "opacity_max", "threshold_last"}
+
+
+def test_its_table_is_the_same_but_for_columns_that_came_later(before, tmp_path):
     main(["readings", "export", "--folder", str(before), str(tmp_path / "tidy.csv")])
     as_text = {"dtype": str, "keep_default_na": False}
     now, then = (pd.read_csv(x / "tidy.csv", **as_text) for x in (tmp_path, before))
     pd.testing.assert_frame_equal(now[then.columns], then)
-    assert set(now) - set(then) == {"patient"} and now["patient"].eq("").all()
+    assert set(now) - set(then) == NEW and now["patient"].eq("").all()
+    assert now["map"].eq("gradcam").tolist() == now["modality"].eq("aided").tolist()
+    assert set(now["arm"]) == {"sequential"} and set(now["period"]) == {"1"}
 
 
 @pytest.mark.parametrize("name", ["events.json", "scores.imrmc"])
@@ -55,6 +61,6 @@ def test_its_readers_go_on_where_they_stopped(before, monkeypatch):
     assert names == ["diagnosis", "confidence", "helpfulness", "comment"]
     truth = json.loads((before / "opened.json").read_text())[page.case]
     assert page.state["shown"]["cnn_probability"] == truth["cnn_probability"]
-    assert page.state["unaided"]["comment"] == "seen, äh"
+    assert page.state["said"]["comment"] == "seen, äh"
     assert page.event("revised", REVISED)["ok"] and page.state["number"] == 4
     page.session.close()

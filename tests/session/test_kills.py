@@ -20,7 +20,7 @@ from camreader.session.log import ReadingLog
 from camreader.session.progress import position
 
 KILLS, KILLS_WITH_KEEPER = 200, 6
-KINDS = {"unaided": "locked", "aided": "revised"}
+KINDS = ("locked", "revised", "answered")
 
 
 @pytest.fixture
@@ -76,10 +76,10 @@ class Reader:
             "confidence": self.random.randint(1, 5),
             "comment": f"answer {self.number}",
         }
-        if state["stage"] == "aided":
+        if state["stage"] in ("aided", "map"):
             payload["helpfulness"] = self.random.choice(["yes", "some", "no"])
-        kind = KINDS[state["stage"]]
-        event = {"kind": kind, "case": state["case"], "payload": payload}
+        payload |= state["told"]
+        event = {"kind": state["kind"], "case": state["case"], "payload": payload}
         return {"type": "event", "id": f"{self.name}-{self.number}", **event}
 
     def live(self, kernel):
@@ -92,7 +92,7 @@ class Reader:
         assert reply["ok"], reply
         self.check_resumed(state)
         kernel.begun()
-        while state["stage"] in KINDS or self.pending:
+        while state["stage"] in self.design.paradigm.stages or self.pending:
             self.pending = self.pending or self.answer(state)
             self.doing = self.pending["kind"]
             reply, state, _ = kernel.ask(self.pending)
@@ -107,8 +107,9 @@ class Reader:
         One answer more may be stored: the one whose acknowledgement the kill swallowed.
         """
         done = len(self.acknowledged)
-        steps = [(s.case, stage) for s in self.steps for stage in KINDS]
-        here = (state.get("case"), state["stage"]) if state["stage"] in KINDS else None
+        steps = [(step.case, stage) for step in self.steps for stage in step.stages]
+        reading = state["stage"] in self.design.paradigm.stages
+        here = (state.get("case"), state["stage"]) if reading else None
         allowed = [*steps, None][done : done + 1 + bool(self.pending)]
         assert here in allowed, (here, allowed)
 
@@ -119,7 +120,7 @@ class Reader:
 
     def check_log(self):
         """Exactly what was acknowledged, each once, in order; at most the pending one besides."""
-        stored = [e for e in self.log.events(self.name) if e["kind"] in KINDS.values()]
+        stored = [e for e in self.log.events(self.name) if e["kind"] in KINDS]
         ids = [event["event_id"] for event in stored]
         unsure = [self.pending["id"]] if self.pending and self.pending["id"] in ids else []
         assert ids == [*self.acknowledged, *unsure]
@@ -154,13 +155,17 @@ def kill_repeatedly(design, forks, kills, longest, own_keeper=False):
     return readers
 
 
-def test_two_hundred_kills_lose_nothing_and_store_nothing_twice(tmp_path, forks):
-    design = make_study(tmp_path, cases=40, training_cases=2, readers=30, size=8)
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [("sequential", ("locked", "revised")), ("answer_then_map", ("locked", "answered"))],
+)
+def test_two_hundred_kills_lose_nothing_and_store_nothing_twice(tmp_path, forks, name, kinds):
+    design = make_study(tmp_path, cases=40, training_cases=2, readers=30, size=8, design=name)
     start = time.monotonic()
     readers = kill_repeatedly(design, forks, KILLS, longest=0.15)
     at = sum((reader.killed_at for reader in readers), Counter())
     print(f"{at} in {time.monotonic() - start:.1f} s, {len(readers)} readers")
-    assert at["locked"] and at["revised"] and at["begin"]  # every phase was hit
+    assert all(at[kind] for kind in (*kinds, "begin"))  # every phase was hit
     assert sum(at.values()) >= KILLS
 
 

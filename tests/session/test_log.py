@@ -67,7 +67,7 @@ def test_the_log_knows_only_its_own_words(log):
     with pytest.raises(Refused, match="knows no event"):
         log.append("deleted", "Ann")
     with pytest.raises(Refused, match="phase"):
-        log.append("locked", "Ann", "C1", "someday", ANSWER)
+        log.append("locked", "Ann", "C1", "Some day", ANSWER)
 
 
 @settings(

@@ -40,7 +40,16 @@ def test_what_is_missing_is_said_in_words():
     reading, training, notes = choose(pool(9, 9, wrong=0, patients=1), cases=60)
     assert len(reading) == 18 and len(training) == 0
     assert "60 cases were asked for, 18 found among the test slices" in notes
-    assert any("where the network is wrong were asked for, 0 found" in note for note in notes)
+    assert any("that the network misses were asked for, 0 found" in note for note in notes)
+    assert any("sees what is not there were asked for, 0 found" in note for note in notes)
+
+
+def test_errors_and_prevalence_are_chosen_by_number():
+    plan = {"cases": 32, "false_negatives": 5, "false_positives": 0, "prevalence": 0.25}
+    reading, _, notes = choose(pool(), **plan)
+    kinds = Counter(zip(reading["truth"], reading["predicted"], strict=True))
+    assert (kinds[1, 0], kinds[0, 1]) == (5, 0) and (reading["truth"] == 1).sum() == 8
+    assert not [note for note in notes if "asked for" in note]
 
 
 @settings(max_examples=40, deadline=None)

@@ -22,7 +22,7 @@ def test_the_folder_gives_nothing_away(tmp_path):
     """All a reader may look at: no truth, no answer, no slice name, no order by class."""
     design = make_study(tmp_path)
     text = (tmp_path / "design.json").read_text()
-    for word in ("truth", 'label"', "predict", "probab", "slice-", "patient-"):
+    for word in ("truth", 'label"', "predict", "0.8", "0.1", "slice-", "patient-"):
         assert word not in text
     sizes = {path.stat().st_size for path in (tmp_path / "sealed").iterdir()}
     assert len(sizes) == 1

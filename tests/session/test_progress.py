@@ -10,7 +10,7 @@ from camreader.session.progress import Reading, Step, clean_name, enroll, positi
 
 LOCK = {"diagnosis": "tumor", "confidence": 4}
 REVISED = {**LOCK, "helpfulness": "some"}
-STEPS = [Step("C1", "training"), Step("C2", "sequential"), Step("C3", "aided")]
+STEPS = [Step("C1", "training"), Step("C2", "sequential"), Step("C3", "aided", stages=("aided",))]
 
 
 @pytest.fixture

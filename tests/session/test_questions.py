@@ -21,12 +21,15 @@ from camreader.session.questions import (
     Question,
     check_answer,
     check_questions,
+    for_stages,
     from_design,
     named,
     score,
 )
+from camreader.session.stages import PRESETS
 
 LOCK = {"diagnosis": "tumor", "confidence": 4}
+TWO_STAGES = for_stages(QUESTIONS, PRESETS["sequential"].stages)
 TRUST = Question(
     "trust",
     "scale",
@@ -134,9 +137,9 @@ def test_the_analysis_needs_a_diagnosis_with_its_confidence():
     ],
 )
 def test_what_is_no_answer_is_refused(payload):
-    check_answer("locked", LOCK)
+    check_answer("unaided", LOCK, TWO_STAGES)
     with pytest.raises(Refused):
-        check_answer("locked", payload)
+        check_answer("unaided", payload, TWO_STAGES)
 
 
 @pytest.mark.parametrize(

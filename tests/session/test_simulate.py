@@ -8,8 +8,9 @@ from reading_study import make_study
 from camreader.__main__ import main
 from camreader.session.log import ReadingLog
 from camreader.session.progress import Reading
-from camreader.session.questions import QUESTIONS, check_answer
+from camreader.session.questions import QUESTIONS, check_answer, for_stages
 from camreader.session.simulate import replay, simulate_readings, through_log
+from camreader.session.stages import PRESETS
 from camreader.session.tidy import load_tidy
 
 
@@ -88,6 +89,7 @@ def test_simulated_answers_are_answers_that_a_reader_could_give():
     frame = simulate_readings(readers=2, cases=20, seed=1)
     names = [question.name for question in QUESTIONS if question.name in frame]
     for row in frame.to_dict("records"):
-        kind = {"unaided": "locked", "aided": "revised"}[row["modality"]]
-        check_answer(kind, {name: row[name] for name in names if row[name] != ""})
+        asked = for_stages(QUESTIONS, PRESETS["sequential"].stages)
+        given = {name: row[name] for name in names if row[name] not in ("", None)}
+        check_answer(row["modality"], given, asked)
     assert frame["simulated"].all() and frame["truth"].mean() == 0.5

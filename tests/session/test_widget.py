@@ -6,18 +6,17 @@ import subprocess
 import sys
 
 import ipywidgets
-import numpy as np
 import pytest
 from reading_kernel import KeeperHere, Page
-from reading_study import make_study
+from reading_study import everything, make_study, secrets_of, stage_content
 
 from camreader.common.errors import DataError
 from camreader.common.study import Study
 from camreader.session import widget as session_module
 from camreader.session.log import LogError, ReadingLog
-from camreader.session.sealed import Keeper, open_all, unpack_map
+from camreader.session.sealed import Keeper
+from camreader.session.tidy import load_tidy
 from camreader.session.widget import open_session
-from camreader.viewer.widget import pack_map
 
 LOCK = {"diagnosis": "tumor", "confidence": 4}
 REVISED = {**LOCK, "confidence": 5, "helpfulness": "some"}
@@ -77,13 +76,6 @@ def test_a_whole_reading_is_in_the_log_as_it_was_answered(pages, design, monkeyp
     assert kinds == ["enrolled", *["started", "locked", "started", "revealed", "revised"] * 5]
 
 
-def secrets_of(content):
-    """What must not be found before the lock: the score and the map, in every shape they take."""
-    raw, shape = unpack_map(content)
-    packed = pack_map(np.frombuffer(raw, np.uint8).reshape(shape) / 255)["data"]
-    return [str(content["cnn_probability"]).encode(), content["map"].encode(), raw, packed]
-
-
 def reachable(start):
     """Every text and every bytes that the object holds, however deep."""
     seen, todo, found = set(), [start], []
@@ -100,7 +92,7 @@ def reachable(start):
 
 
 def test_nothing_of_a_case_is_in_reach_before_its_lock(pages, design):
-    page, truth = pages(), open_all(design.folder)
+    page, truth = pages(), everything(design)
     for turn, step in enumerate(design.steps(1)):
         secrets = secrets_of(truth[step.case])
         held = reachable(vars(page.session)) + reachable(page.session.get_state())
@@ -116,8 +108,36 @@ def test_nothing_of_a_case_is_in_reach_before_its_lock(pages, design):
         page.event("revised", REVISED)
 
 
+def test_no_stage_tells_what_a_later_one_shows(pages, tmp_path):
+    """answer_then_map: before each answer nothing is in reach that the next stage will show."""
+    staged = make_study(tmp_path / "staged", cases=4, size=16, design="answer_then_map")
+    page = Page(staged.folder)
+    order, answers = ["unaided", "answer", "map"], [LOCK, LOCK, REVISED]
+    for step in staged.steps(1):
+        for place, stage in enumerate(order):
+            assert (page.case, page.state["stage"]) == (step.case, stage)
+            held = reachable(vars(page.session)) + reachable(page.session.get_state())
+            for later in order[place + 1 :]:
+                before = stage_content(staged, step.case, stage) if place else {}
+                new = stage_content(staged, step.case, later)
+                new = {name: new[name] for name in new if name not in before}
+                assert not [secret for secret in secrets_of(new) if secret in held], later
+            if place:
+                now = secrets_of(stage_content(staged, step.case, stage))
+                assert now[0] in held and now[-1] in held  # the search can find what is there
+            assert page.state["number_of_stage"] == place + 1 and page.state["stages"] == 3
+            told = {"stage": stage, "period": 1} if place else {}
+            assert page.event(page.state["kind"], answers[place] | told)["ok"]
+    assert page.state["stage"] == "finished"
+    page.session.close()
+    frame = load_tidy(staged.folder / "readings.sqlite")
+    assert frame["modality"].tolist() == order * 4 and frame["arm"].eq("all").all()
+    assert frame["map"].notna().tolist() == [False, False, True] * 4
+    assert frame.loc[frame["modality"] == "answer", "helpfulness"].isna().all()
+
+
 def test_practice_tells_the_truth_afterwards_and_nothing_else_does(pages, design):
-    page, truth = pages(), open_all(design.folder)
+    page, truth = pages(), everything(design)
     practice = page.case
     words = {1: "was tumor", 0: "was no tumor"}
     page.event("locked", LOCK)

@@ -11,12 +11,11 @@ import pytest
 import yaml
 from places import ROOT
 from postgres import free_port
-from reading_study import make_study
+from reading_study import everything, make_study
 
 from browser import chromium, requests_of  # noqa: F401 (a fixture)
 from camreader.common.study import Study
 from camreader.session.log import ReadingLog
-from camreader.session.sealed import open_all
 from camreader.session.server import page as served_notebook
 
 TOKEN = "a-token-of-this-test"
@@ -32,7 +31,7 @@ class Room:
         plan = {"cases": CASES, "training_cases": PRACTICE, "size": 48, **plan}
         self.study = Study(str(folder / "data"), "tiny", str(folder / "reports"))
         self.design = make_study(self.study.readings, **plan)
-        self.truth = open_all(self.design.folder)
+        self.truth = everything(self.design)
         self.database = self.study.readings / "readings.sqlite"
         self.config = folder / "config.yaml"
         config = {"source": "", "cohort": "tiny", "data": self.study.data}

@@ -5,6 +5,8 @@ import pandas as pd
 
 from camreader.session.plan import Plan, choose_cases
 from camreader.session.prepare import write_study
+from camreader.session.sealed import open_all, open_envelope, read_key, stage_envelope, unpack_map
+from camreader.viewer.widget import pack_map
 
 CARD = {
     "name": "tiny",
@@ -37,9 +39,43 @@ def pool(tumors=40, free=40, wrong=0.25, patients=40, seed=0):
 
 def make_study(folder, size=64, **plan):
     """Write a reading of made-up cases into `folder`; return its Design."""
-    plan = Plan(**{"cases": 20, "readers": 2, "training_cases": 2, **plan})
+    two_stages = {"cases": 20, "readers": 2, "training_cases": 2, "design": "sequential"}
+    plan = Plan(**two_stages | plan)
     chosen, notes = choose_cases(pool(), plan)
     rng = np.random.default_rng(plan.seed)
     images = rng.normal(40, 12, (len(chosen), size, size)).astype(np.int16)
-    maps = rng.random((len(chosen), 16, 16)).astype(np.float32)
+    wanted = {stage.map for stage in plan.paradigm.stages.values() if "map" in stage.shows}
+    maps = {n: rng.random((len(chosen), 16, 16)).astype(np.float32) for n in sorted(wanted)}
     return write_study(folder, chosen, images, maps, plan, CARD | {"notes": notes})
+
+
+def everything(design):
+    """{case: its facts and whatever any of its stages shows}."""
+    found = open_all(design.folder)
+    for case, content in found.items():
+        for stage in shown_stages(design):
+            content |= stage_content(design, case, stage)
+    return found
+
+
+def shown_stages(design):
+    """Names of the stages that show something."""
+    return [name for name, stage in design.paradigm.stages.items() if stage.shows]
+
+
+def stage_content(design, case, stage):
+    """What a stage shows of a case, from its envelope."""
+    name = stage_envelope(design, case, stage)
+    return open_envelope(design.folder, name, read_key(design.folder))
+
+
+def secrets_of(content):
+    """What a stage shows of a case, in every shape it could travel in, as bytes."""
+    found = []
+    if "cnn_probability" in content:
+        found.append(str(content["cnn_probability"]).encode())
+    if "map" in content:
+        raw, shape = unpack_map(content)
+        packed = pack_map(np.frombuffer(raw, np.uint8).reshape(shape) / 255)["data"]
+        found += [content["map"].encode(), raw, packed]
+    return found

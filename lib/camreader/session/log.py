@@ -7,6 +7,7 @@ purpose: a process killed in the middle of a reading is back as fast as Python s
 
 import json
 import os
+import re
 import socket
 import time
 import uuid
@@ -30,15 +31,16 @@ from camreader.session.database import (
     sqlite_file,
 )
 
-__all__ = ["KINDS", "PHASES", "LogError", "Occupied", "ReadingLog", "Refused", "new_id"]
+__all__ = ["KINDS", "LogError", "Occupied", "ReadingLog", "Refused", "new_id"]
 
-PHASES = ("training", "unaided", "aided")
+PHASE = re.compile("[a-z][a-z_]{0,39}")  # "training", or the name of a stage
 KINDS = (
     "enrolled",  # a reader takes one of the study's stored case orders
     "started",  # a case is on the screen
     "locked",  # the unaided answer, final
     "revealed",  # the network's answer and heat-map were released
     "revised",  # the answer with the CNN's help, and how helpful it was
+    "answered",  # the answer at any other stage, which its payload names
     "corrected",  # a later word on an earlier answer; the earlier one stays
     "comment",
     "paused",
@@ -112,7 +114,7 @@ class ReadingLog:
         Returns once the event is on disk. Raises Refused for a second answer to a question or an
         event id used for something else, LogError if not stored.
         """
-        if kind not in KINDS or phase not in (*PHASES, None):
+        if kind not in KINDS or not (phase is None or PHASE.fullmatch(phase)):
             raise Refused(f"The log knows no event {kind!r} in phase {phase!r}")
         row = {
             "event_id": event_id or new_id(),
@@ -223,6 +225,8 @@ def _once(
         return json.dumps([study, "slot", payload["slot"]])
     if kind in ONE_OF_EACH:
         return json.dumps([study, reader, case_id, kind])
+    if kind == "answered":
+        return json.dumps([study, reader, case_id, kind, payload["stage"], payload["period"]])
     return None
 
 

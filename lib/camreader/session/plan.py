@@ -1,13 +1,12 @@
 """What a reading asks for: which cases are read, by whom and in which order; seeded."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 
 from camreader.common.errors import DataError
-from camreader.session.progress import DESIGNS
+from camreader.session.stages import DEFAULT, Paradigm, paradigm
 
 
 @dataclass(frozen=True)
@@ -16,21 +15,58 @@ class Plan:
 
     cases: int = 60
     readers: int = 6
-    design: str = "sequential"  # or "crossover": each case once aided, once not, washout between
+    design: str | dict = DEFAULT  # a preset, or a paradigm as `stages.paradigm` takes it
     error_share: float = 0.3  # of the cases, where the network is wrong
     training_cases: int = 3
-    washout_days: float = 28.0  # crossover only
+    washout_days: float = 28.0  # between the parts of a crossover
     seed: int = 0
     margin: float = 0.0  # largest loss of AUC that would be acceptable, declared here; 0: none
+    false_negatives: int | None = None  # cases that the network misses; None: from error_share
+    false_positives: int | None = None  # cases in which it sees what is not there; None: the same
+    prevalence: float = 0.5  # share of the cases with the finding
+    cases_each: int = 0  # how many of the cases each reader reads, a subset of his own; 0: all
+
+    @property
+    def paradigm(self) -> Paradigm:
+        """What is shown, in which order, to whom; DataError for a design that cannot be read."""
+        return paradigm(self.design)
+
+    @property
+    def errors(self) -> tuple[int, int]:
+        """(false negatives, false positives) asked for."""
+        by_share = [round(self.error_share * number) for number in self.halves]
+        asked = (self.false_negatives, self.false_positives)
+        missed, invented = (
+            share if number is None else number
+            for share, number in zip(by_share, asked, strict=True)
+        )
+        return missed, invented
+
+    @property
+    def halves(self) -> tuple[int, int]:
+        """(cases with the finding, cases without) asked for."""
+        free = int(self.cases * (1 - self.prevalence) + 1e-9)
+        return self.cases - free, free
 
     def check(self) -> None:
         """Raise DataError for a plan that cannot be read."""
-        if self.design not in DESIGNS:
-            raise DataError("Unknown design", found=self.design, expected=" or ".join(DESIGNS))
+        self.paradigm.check()
         if self.cases < 1 or self.readers < 1 or self.training_cases < 0:
             raise DataError("A reading needs at least one case and one reader", found=asdict(self))
         if not 0 <= self.error_share <= 1:
             raise DataError("The share of errors must lie between 0 and 1", found=self.error_share)
+        if not 0 < self.prevalence < 1:
+            raise DataError("The prevalence must lie between 0 and 1", found=self.prevalence)
+        if not 0 <= self.cases_each <= self.cases:
+            raise DataError(
+                "Cases of each reader", found=self.cases_each, expected="0 or fewer than all"
+            )
+        for name, number, most in zip(
+            ("negatives", "positives"), self.errors, self.halves, strict=True
+        ):
+            if not 0 <= number <= most:
+                words = f"Impossible number of false {name}"
+                raise DataError(words, found=number, expected=f"0 to {most}")
         if not 0 <= self.margin < 1:
             raise DataError("The margin must lie between 0 and 1 (of AUC)", found=self.margin)
 
@@ -38,18 +74,19 @@ class Plan:
 def choose_cases(frame: pd.DataFrame, plan: Plan) -> tuple[pd.DataFrame, list[str]]:
     """(chosen rows with a `training` flag in random order, notes on what fell short).
 
-    frame: test slices with slice_id, patient_id, truth (0, 1) and predicted (0, 1). Half of the
-    cases hold a tumor; in both halves `error_share` are errors of the network, if it makes
-    enough; a patient gives a second slice only once every patient has given one.
+    frame: test slices with slice_id, patient_id, truth (0, 1) and predicted (0, 1). `prevalence`
+    of the cases hold a tumor; of them and of the others so many are errors of the network as
+    `errors` says, if it makes enough; a patient gives a second slice only once every patient has
+    given one.
     """
     rng = np.random.default_rng(plan.seed)
     pool = _spread(frame.reset_index(drop=True), rng)
     chosen: list[int] = []
-    for truth, wanted in ((1, plan.cases - plan.cases // 2), (0, plan.cases // 2)):
+    for truth, wanted, errors in zip((1, 0), plan.halves, plan.errors, strict=True):
         half = pool[pool["truth"] == truth]
         used = half["patient_id"].isin(pool.loc[chosen, "patient_id"].dropna())
         half = half.loc[used.sort_values(kind="stable").index]  # patients not read yet come first
-        chosen += _take_half(half, wanted, plan.error_share)
+        chosen += _take_half(half, wanted, errors)
     reading = pool.loc[chosen]
     rest = pool.drop(index=chosen)
     training = _take_training(rest, plan.training_cases)
@@ -74,10 +111,10 @@ def _spread(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     return mixed.iloc[np.argsort(turn.to_numpy(), kind="stable")]
 
 
-def _take_half(half: pd.DataFrame, wanted: int, error_share: float) -> list[int]:
+def _take_half(half: pd.DataFrame, wanted: int, errors: int) -> list[int]:
     wrong = half.index[half["predicted"] != half["truth"]]
     right = half.index[half["predicted"] == half["truth"]]
-    errors = min(round(error_share * wanted), len(wrong))
+    errors = min(errors, len(wrong))
     errors = max(errors, min(wanted - len(right), len(wrong)))  # too few right ones: more errors
     return [*wrong[:errors], *right[: wanted - errors]]
 
@@ -98,11 +135,12 @@ def _shuffled_apart(training: pd.Series, rng: np.random.Generator) -> np.ndarray
 
 
 def _shortages(reading: pd.DataFrame, training: pd.DataFrame, plan: Plan) -> list[str]:
-    errors = int((reading["predicted"] != reading["truth"]).sum())
-    asked = round(plan.error_share * plan.cases)
+    missed = int(((reading["predicted"] == 0) & (reading["truth"] == 1)).sum())
+    invented = int(((reading["predicted"] == 1) & (reading["truth"] == 0)).sum())
     found = {
         "cases": (len(reading), plan.cases),
-        "cases where the network is wrong": (errors, asked),
+        "cases that the network misses": (missed, plan.errors[0]),
+        "cases in which it sees what is not there": (invented, plan.errors[1]),
         "training cases": (len(training), plan.training_cases),
     }
     notes = [
@@ -121,36 +159,55 @@ def _shortages(reading: pd.DataFrame, training: pd.DataFrame, plan: Plan) -> lis
 def reading_orders(cases: pd.DataFrame, plan: Plan) -> dict[str, list[list]]:
     """{slot "1".."n": [[case, phase, period], ...]}: every reader's own random, stored order.
 
-    cases: DataFrame[case, training, truth]. Practice comes first. Sequential: each case unaided,
-    then aided. Crossover: in period 1 half of the cases (balanced by truth) aided, the other half
-    not; in period 2 the reverse; readers with even numbers begin with the other half.
+    cases: DataFrame[case, training, truth]. Practice comes first; the phase of the other steps is
+    the arm. Crossover: the cases are dealt (balanced by truth) to as many groups as there are
+    arms; in each period each group is read under another arm, and reader n begins where reader 1
+    stands in period n (a cyclic Latin square). Cases: the same square, its first period alone.
+    Readers: randomised to arms in blocks that hold each arm once. With `cases_each` every reader
+    has a random subset of the cases, as balanced by truth as all of them are.
     """
     practice = cases.loc[cases["training"], "case"].tolist()
     reading = cases[~cases["training"]]
-    halves = _halves(reading, np.random.default_rng([plan.seed, 0]))
+    asked = plan.paradigm
+    arms = [arm.name for arm in asked.arms]
+    group = _groups(reading, len(arms), np.random.default_rng([plan.seed, 0]))
+    dealt = _randomised(len(arms), plan.readers, np.random.default_rng([plan.seed, 0, 1]))
     orders = {}
     for slot in range(1, plan.readers + 1):
         rng = np.random.default_rng([plan.seed, slot])
+        own = _subset(reading, plan.cases_each, rng)
         steps = [[case, "training", 1] for case in practice]
-        if plan.design == "sequential":
-            steps += _mixed([[case, "sequential", 1] for case in reading["case"]], rng)
-        else:
-            aided_first = halves[slot % 2]
-            for period in (1, 2):
-                phase = _crossover_phase(aided_first, period)
-                steps += _mixed([[case, phase(case), period] for case in reading["case"]], rng)
+        for period in range(1, asked.periods + 1):
+            if asked.assign == "readers":
+                turn = dict.fromkeys(own, dealt[slot - 1])
+            else:
+                turn = {case: (group[case] + slot + period) % len(arms) for case in own}
+            steps += _mixed([[case, arms[turn[case]], period] for case in own], rng)
         orders[str(slot)] = steps
     return orders
 
 
-def _halves(reading: pd.DataFrame, rng: np.random.Generator) -> list[set[str]]:
+def _groups(reading: pd.DataFrame, number: int, rng: np.random.Generator) -> dict[str, int]:
+    """{case: group 0 .. number - 1}: at random, cases of a truth dealt out evenly."""
     mixed = reading.iloc[rng.permutation(len(reading))]
-    turn = mixed.groupby("truth").cumcount() % 2
-    return [set(mixed.loc[turn == half, "case"]) for half in (0, 1)]
+    turn = mixed.groupby("truth").cumcount() % number
+    return dict(zip(mixed["case"], turn, strict=True))
 
 
-def _crossover_phase(aided_first: set[str], period: int) -> Callable[[str], str]:
-    return lambda case: "aided" if (case in aided_first) == (period == 1) else "unaided"
+def _randomised(arms: int, readers: int, rng: np.random.Generator) -> list[int]:
+    """The arm of each reader, in permuted blocks that hold each arm once."""
+    blocks = [rng.permutation(arms) for _ in range(-(-readers // arms))]
+    return [int(arm) for arm in np.concatenate(blocks)[:readers]]
+
+
+def _subset(reading: pd.DataFrame, number: int, rng: np.random.Generator) -> list[str]:
+    """A reader's cases, in the order of the table: all, or `number` at random, as balanced."""
+    if not number or number >= len(reading):
+        return reading["case"].tolist()
+    mixed = reading.iloc[rng.permutation(len(reading))]
+    place = mixed.groupby("truth").cumcount() / mixed.groupby("truth")["case"].transform("size")
+    kept = set(mixed.loc[place.sort_values(kind="stable").index[:number], "case"])
+    return [case for case in reading["case"] if case in kept]
 
 
 def _mixed(steps: list, rng: np.random.Generator) -> list:

@@ -9,24 +9,26 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from camreader.cohorts import pixels, windows
+from camreader.cohorts import classes, pixels, windows
 from camreader.common.errors import DataError
 from camreader.common.storage import atomic_path, digest, read_table, write_json
 from camreader.common.study import Study
 from camreader.common.tables import Cohort
-from camreader.session import questions, sealed
+from camreader.session import sealed
 from camreader.session.database import log_address, place, sqlite_file
 from camreader.session.log import LogError, ReadingLog
 from camreader.session.plan import Plan, choose_cases, patient_codes, reading_orders
 from camreader.session.progress import Design
+from camreader.session.questions import QUESTIONS, Question, check_questions, for_stages
 from camreader.session.simulate import simulate_readings, through_log
+from camreader.session.stages import OTHER_CASE, Paradigm, as_stored
 from camreader.training import predictions
 from camreader.training.learned import Learned, worth_explaining
 
@@ -35,34 +37,38 @@ def write_study(
     folder: str | Path,
     chosen: pd.DataFrame,
     images: Iterable[np.ndarray],
-    maps: Iterable[np.ndarray],
+    maps: Mapping[str, np.ndarray] | np.ndarray,
     plan: Plan,
     card: dict,
+    questions: Sequence[Question] = QUESTIONS,
 ) -> Design:
     """Write a reading's folder: images, sealed envelopes and, last, design.json; return Design.
 
     chosen: DataFrame[slice_id, truth, predicted, probability, training] and, where known,
-    patient_id, in the order of case numbers. images: int16 HU (H, W), one per row. maps:
-    (N, S, S) floats 0..1. card: what the page may say (title, model, notes ...). The folder needs
-    nothing else: copied alone to a
-    reading workstation it holds no cohort and no predictions.
+    patient_id, region and a column `hit <map>` per map, in the order of case numbers. images:
+    int16 HU (H, W), one per row. maps: {name in the stages: (N, S, S) floats 0..1}, or those of
+    "gradcam" alone. card: what the page may say (title, model, notes ...). The folder needs
+    nothing else: copied alone to a reading workstation it holds no cohort and no predictions.
     """
-    folder, asked = Path(folder), questions.QUESTIONS
-    questions.check_questions(asked)
+    folder, paradigm = Path(folder), plan.paradigm
+    check_questions(questions, paradigm)
+    asked = for_stages(questions, paradigm.stages)
+    maps = maps if isinstance(maps, Mapping) else {"gradcam": maps}
     _clear(folder)
     cases = chosen.assign(case=[f"C{n:03d}" for n in range(1, len(chosen) + 1)])
     cases["patient"] = patient_codes(cases)
     for case, image in zip(cases["case"], images, strict=True):
         with atomic_path(folder / "images" / f"{case}.npy") as temporary:
             np.save(temporary, np.asarray(image, np.int16), allow_pickle=False)
-    contents = _contents(cases, maps)
+    contents = _facts(cases) | _shown(cases, maps, paradigm)
     sealed.write_envelopes(folder, contents)
     orders = reading_orders(cases, plan)
     design = card | {
         "study": f"{card['name']}-{_fingerprint(plan, contents, orders, asked)}",
         "plan": asdict(plan),
+        "paradigm": as_stored(paradigm),
         "questions": [asdict(question) for question in asked],
-        "washout_days": plan.washout_days if plan.design == "crossover" else 0,
+        "washout_days": plan.washout_days if paradigm.periods > 1 else 0,
         "cases": cases[["case", "training"]].to_dict("records"),
         "orders": orders,
     }
@@ -70,19 +76,43 @@ def write_study(
     return Design.load(folder)
 
 
-def _contents(cases: pd.DataFrame, maps: Iterable[np.ndarray]) -> dict[str, dict]:
-    """{case: what is sealed of it}."""
-    return {
-        str(row["case"]): {
+def _facts(cases: pd.DataFrame) -> dict[str, dict]:
+    """{case: its facts, for the analysis}: hits {map: whether its maximum lies on the lesion}."""
+    found = {}
+    for row in cases.to_dict("records"):
+        hits = {name[4:]: row[name] for name in row if str(name).startswith("hit ")}
+        found[str(row["case"])] = {
             "truth": int(row["truth"]),
-            "cnn_prediction": int(row["predicted"]),
-            "cnn_probability": round(float(row["probability"]), 4),
+            **_answer(row),
             "slice_id": row["slice_id"],
             "patient": row["patient"],
-            **sealed.pack_map(heat),
+            "region": row.get("region") or "",
+            "hits": {name: None if pd.isna(hit) else bool(hit) for name, hit in hits.items()},
         }
-        for row, heat in zip(cases.to_dict("records"), maps, strict=True)
+    return found
+
+
+def _answer(row: dict) -> dict:
+    return {
+        "cnn_prediction": int(row["predicted"]),
+        "cnn_probability": round(float(row["probability"]), 4),
     }
+
+
+def _shown(
+    cases: pd.DataFrame, maps: Mapping[str, np.ndarray], paradigm: Paradigm
+) -> dict[str, dict]:
+    """{"<case>.<stage>": what the stage shows of the case}, of stages that show something."""
+    found = {}
+    for number, row in enumerate(cases.to_dict("records")):
+        for name, stage in paradigm.stages.items():
+            all_of = _answer(row) | {"text": stage.text}
+            if "map" in stage.shows:
+                all_of |= sealed.pack_map(maps[stage.map][number])
+            shown = [item for part in stage.shows for item in sealed.ITEMS[part]]
+            if shown:
+                found[f"{row['case']}.{name}"] = {item: all_of[item] for item in shown}
+    return found
 
 
 def _clear(folder: Path) -> None:
@@ -99,10 +129,9 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(folder / part, ignore_errors=True)
 
 
-def _fingerprint(
-    plan: Plan, contents: dict, orders: dict, asked: Iterable[questions.Question]
-) -> str:
+def _fingerprint(plan: Plan, contents: dict, orders: dict, asked: Iterable[Question]) -> str:
     parts = [asdict(plan), contents, orders, [asdict(question) for question in asked]]
+    parts.append(as_stored(plan.paradigm))
     return digest(json.dumps(parts, sort_keys=True))[:12]
 
 
@@ -113,7 +142,7 @@ def candidates(study: Study, run: str, seed: int = 0) -> pd.DataFrame:
     protocol, name = run.split("-", 1)
     frame = predictions.test_slices(table, cohort, protocol, name, seed)
     names = ["row", "slice_id", "patient_id", "image_path", "truth", "predicted", "probability"]
-    return frame[names]
+    return frame[[*names, "region", "boxes", "width", "height"]]
 
 
 def find_run(study: Study, seed: int = 0) -> str:
@@ -135,12 +164,13 @@ def set_up(study: Study, plan: Plan, seed_of_run: int = 0, force: bool = False) 
     chosen, notes = choose_cases(candidates(study, run, seed_of_run), plan)
     if not len(chosen):
         raise DataError("No test slice to read", file=study.runs / "predictions.parquet")
-    maps, record = _draw(study, run, seed_of_run, chosen)
+    maps, record = _draw(study, run, seed_of_run, chosen, plan.paradigm)
+    chosen = _with_hits(study, chosen, maps)
     images, shown = _full_resolution(study, chosen, record["plan"]["window"])
     facts = study.card
     card = {name: facts[name] for name in ("name", "title", "synthetic", "label_rule")} | shown
     card |= {"notes": notes, "model": f"{run}-seed{seed_of_run} {record['fingerprint'][:12]}"}
-    card |= {"banner": judged.banner}
+    card |= {"banner": judged.banner, "finding": classes.names(facts)[1]}
     return write_study(study.readings, chosen, images, maps, plan, card)
 
 
@@ -159,11 +189,16 @@ def refuse(study: Study, plan: Plan, judged: Learned) -> Design:
     return Design.load(folder)
 
 
-def _draw(study: Study, run: str, seed: int, chosen: pd.DataFrame) -> tuple[np.ndarray, dict]:
-    """Grad-CAM maps (N, S, S) of the chosen slices, and the record of the network explained."""
+def _draw(
+    study: Study, run: str, seed: int, chosen: pd.DataFrame, paradigm: Paradigm
+) -> tuple[dict[str, np.ndarray], dict]:
+    """({name of a map in the stages: maps (N, S, S)}, the record of the network explained).
+
+    A map is the evidence for the finding, whatever the network decided.
+    """
     import torch
 
-    from camreader.heatmaps.gradcam import grad_cam
+    from camreader.heatmaps import methods
     from camreader.training import runs  # brings torch, slow to import; only this process needs it
 
     model, record = runs.load_model(runs.folder(study, run, seed))
@@ -171,7 +206,41 @@ def _draw(study: Study, run: str, seed: int, chosen: pd.DataFrame) -> tuple[np.n
     rows = np.asarray(hu[chosen["row"].to_numpy()])
     window = windows.window_for(study.card, record["plan"]["window"])
     images = torch.from_numpy(windows.model_input(rows, *window))
-    return grad_cam(model, images), record
+    wanted = {stage.map for stage in paradigm.stages.values() if "map" in stage.shows}
+    drawn = {name: methods.compute(name, model, images, 1) for name in wanted - {OTHER_CASE}}
+    if OTHER_CASE in wanted:
+        own = drawn.get("gradcam", methods.compute("gradcam", model, images, 1))
+        drawn[OTHER_CASE] = own[_others(chosen["predicted"].to_numpy())]
+    return drawn, record
+
+
+def _others(predicted: np.ndarray) -> np.ndarray:
+    """For each case the place of another one: the next with the same answer of the network, in a
+    circle; where it is the only one, the next of all."""
+    places = np.arange(len(predicted))
+    other = np.roll(places, -1)
+    for answer in (0, 1):
+        alike = np.flatnonzero(predicted == answer)
+        if len(alike) > 1:
+            other[alike] = np.roll(alike, -1)
+    return other
+
+
+def _with_hits(study: Study, chosen: pd.DataFrame, maps: Mapping[str, np.ndarray]) -> pd.DataFrame:
+    """The cases with a column `hit <map>`: whether its maximum lies on the lesion (exact mask,
+    else box); missing where no lesion has a known place."""
+    from camreader.heatmaps import cases, localisation
+
+    size = next(iter(maps.values())).shape[1] if maps else 0
+    truths = cases.truths(study, chosen, size) if maps else {}
+    for name, heat in maps.items():
+        lesion = truths.get("exact mask", truths["box"])
+        known = lesion.any((1, 2)) & (chosen["truth"].to_numpy() == 1)
+        hit = np.full(len(chosen), np.nan)
+        if known.any():
+            hit[known] = localisation.score(heat[known], lesion[known])["hit"] >= 0.5
+        chosen = chosen.assign(**{f"hit {name}": hit})
+    return chosen
 
 
 def _full_resolution(

@@ -5,11 +5,14 @@ session resumes exactly after its last stored answer.
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from camreader.common.errors import DataError
 from camreader.common.storage import read_json, write_json
@@ -24,8 +27,8 @@ from camreader.session.questions import (
     check_text,
     from_design,
 )
+from camreader.session.stages import Paradigm, from_stored
 
-DESIGNS = ("sequential", "crossover")
 BEGUN = "begun.json"  # beside design.json
 LONGEST_NAME = 60
 
@@ -40,23 +43,45 @@ class Unknown(Refused):
 class Step:
     """One stop of a reader's order.
 
-    phase: "training" and "sequential" ask unaided, then aided; "unaided" and "aided" (crossover)
-    ask once. period: 1, or 2 for what comes after a crossover's washout.
+    phase: "training", or the name of the arm under which the case is read. period: 1, or the
+    number of the part, a washout lying between two. stages: names of what is asked, in order.
+    repeats: names among them that this case is asked in another period, too.
     """
 
     case: str
     phase: str
     period: int = 1
+    stages: tuple[str, ...] = ("unaided", "aided")
+    repeats: frozenset[str] = frozenset()
 
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """What this step asks, in order: event kinds that complete it."""
-        return (ANSWERS[self.phase],) if self.phase in ANSWERS else tuple(MODALITIES)
+    def kind(self, stage: str) -> str:
+        """The kind of event that holds the answer at `stage`."""
+        return "answered" if stage in self.repeats else ANSWERS.get(stage, "answered")
+
+    def place(self, stage: str) -> tuple[str, str, int]:
+        """(case, stage, period) by which an answer is known; period 0 where it is told by stage."""
+        return self.case, stage, self.period if self.kind(stage) == "answered" else 0
+
+
+def place_of(event: Mapping) -> tuple[str, str, int] | None:
+    """(case, stage, period) of a stored answer, as `Step.place`; None for any other event."""
+    kind = event["kind"]
+    if kind in MODALITIES:
+        return event["case_id"], MODALITIES[kind], 0
+    if kind == "answered":
+        return event["case_id"], event["payload"]["stage"], event["payload"]["period"]
+    return None
+
+
+def corrected_place(event: Mapping) -> tuple[str, str, int]:
+    """The place of the answer that a correction is about."""
+    payload = event["payload"]
+    return event["case_id"], payload["target"], payload.get("period", 0)
 
 
 @dataclass(frozen=True)
 class Position:
-    """Where a reader stands. stage: "unaided", "aided", "waiting" (washout) or "finished"."""
+    """Where a reader stands. stage: a stage's name, "waiting" (washout) or "finished"."""
 
     index: int
     stage: str
@@ -105,9 +130,35 @@ class Design:
         """Numbers of its places for readers."""
         return sorted(int(slot) for slot in self.card["orders"])
 
+    @cached_property
+    def paradigm(self) -> Paradigm:
+        """What is shown, in which order, to whom."""
+        return from_stored(self.card.get("paradigm"), self.card["plan"]["design"])
+
     def steps(self, slot: int) -> list[Step]:
         """The stored order of reader number `slot`, a list of Step."""
-        return [Step(*entry) for entry in self.card["orders"][str(slot)]]
+        order = [tuple(entry) for entry in self.card["orders"][str(slot)]]
+        arms = {arm.name: tuple(stage.name for stage in arm.stages) for arm in self.paradigm.arms}
+        arms["sequential"] = arms[self.paradigm.arms[0].name]  # as the first designs call it
+        arms["training"] = self._practice(order, arms)
+        asked = Counter((case, stage) for case, phase, _ in order for stage in arms[phase])
+        steps = []
+        for case, phase, period in order:
+            repeats = frozenset(stage for stage in arms[phase] if asked[case, stage] > 1)
+            steps.append(Step(case, phase, period, arms[phase], repeats))
+        return steps
+
+    def _practice(self, order: list[tuple], arms: dict) -> tuple[str, ...]:
+        """Stages of the practice cases: all that this reader will meet, and none of another arm."""
+        if self.paradigm.assign in ("within", "crossover"):
+            return tuple(self.paradigm.stages)
+        met = [phase for _, phase, _ in order if phase != "training"]
+        return arms[met[0]] if met else ()
+
+    def arm(self, slot: int) -> str:
+        """The arm of reader number `slot`'s first case that is no practice."""
+        order = self.card["orders"][str(slot)]
+        return next((phase for _, phase, _ in order if phase != "training"), "")
 
     def image_path(self, case: str) -> Path:
         """The .npy file with the HU of a case, int16 (H, W)."""
@@ -129,15 +180,15 @@ class Design:
 
 def position(steps: Sequence[Step], events: Sequence[dict], washout_days: float = 0) -> Position:
     """Position of a reader who has `events` (dicts in stored order) on the way `steps`."""
-    done = {(event["case_id"], event["kind"]) for event in events}
+    done = {place_of(event) for event in events}
     for index, step in enumerate(steps):
-        open_kinds = [kind for kind in step.stages if (step.case, kind) not in done]
-        if not open_kinds:
+        left = [stage for stage in step.stages if step.place(stage) not in done]
+        if not left:
             continue
         until = _washout_end(steps[:index], step, events, washout_days)
         if until is not None and datetime.now(UTC) < until:
             return Position(index, "waiting", step, until)
-        return Position(index, MODALITIES[open_kinds[0]], step)
+        return Position(index, left[0], step)
     return Position(len(steps), "finished")
 
 
@@ -146,12 +197,12 @@ def _washout_end(
 ) -> datetime | None:
     if step.period == 1 or not days or (earlier and earlier[-1].period == step.period):
         return None
-    answers = [event["utc"] for event in events if event["kind"] in MODALITIES]
+    answers = [event["utc"] for event in events if place_of(event)]
     return datetime.fromisoformat(max(answers)) + timedelta(days=days) if answers else None
 
 
 def log_phase(step: Step, stage: str) -> str:
-    """The log's word for what is being read: training, unaided or aided."""
+    """The log's word for what is being read: training, or the stage."""
     return "training" if step.phase == "training" else stage
 
 
@@ -172,8 +223,17 @@ def enrolled(log: ReadingLog) -> dict[int, str]:
     return {event["payload"]["slot"]: event["reader"] for event in log.events(kind="enrolled")}
 
 
-def enroll(log: ReadingLog, design: Design, name: str, confirmed: bool = True) -> tuple[str, int]:
+def enroll(
+    log: ReadingLog,
+    design: Design,
+    name: str,
+    confirmed: bool = True,
+    profile: Mapping[str, str] | None = None,
+) -> tuple[str, int]:
     """(name, slot): the reader's stored place in the study, taking a free one the first time.
+
+    profile: what the reader says of himself, stored with the place. Where readers are randomised
+    to arms, its first field is balanced over them (`_free_slot`).
 
     Names that differ only in upper and lower case are the same reader. A name that is new among
     others takes a place only when `confirmed`, as it may be mistyped; else Unknown, in words.
@@ -196,26 +256,59 @@ def enroll(log: ReadingLog, design: Design, name: str, confirmed: bool = True) -
                 "the name; if you are new, press Start reading again"
             )
         with suppress(Refused):  # another workstation took this place a moment ago
-            log.append("enrolled", name, payload={"slot": free[0]})
+            payload: dict[str, Any] = {"slot": _free_slot(log, design, free, profile or {})}
+            log.append(
+                "enrolled", name, payload=payload | ({"profile": dict(profile)} if profile else {})
+            )
+
+
+def _free_slot(
+    log: ReadingLog, design: Design, free: Sequence[int], profile: Mapping[str, str]
+) -> int:
+    """The next free place; of randomised arms, one of the arm with fewest readers like this one.
+
+    Readers are alike whose answers to the first field of the profile are. The places stand in
+    random order already, in blocks that hold each arm equally often.
+    """
+    fields = design.card.get("profile", [])
+    if design.paradigm.assign != "readers" or not fields or not profile:
+        return free[0]
+    first = fields[0]["name"]
+    alike = [
+        design.arm(event["payload"]["slot"])
+        for event in log.events(kind="enrolled")
+        if event["payload"].get("profile", {}).get(first) == profile.get(first)
+    ]
+    return min(free, key=lambda slot: alike.count(design.arm(slot)))
 
 
 def _answered(
     number: int, step: Step, events: Sequence[dict], questions: Sequence[Question]
 ) -> dict:
     """One row of a reader's own list: what was answered at this step."""
-    stages = {MODALITIES[kind] for kind in step.stages}
-    practice = step.phase == "training"
-    row = {"number": number, "case": step.case, "training": practice, "alone": len(stages) == 1}
+    row: dict[str, Any] = {"number": number, "case": step.case, "period": step.period}
+    row |= {"training": step.phase == "training", "stages": list(step.stages), "answered": []}
+    row["kinds"] = {stage: step.kind(stage) for stage in step.stages}
     names = [question.name for question in questions]
+    places = {step.place(stage): stage for stage in step.stages}
     for event in events:
-        kind, payload = event["kind"], event["payload"]
-        if event["case_id"] != step.case or kind not in (*MODALITIES, "corrected"):
+        corrected = event["kind"] == "corrected"
+        place = corrected_place(event) if corrected else place_of(event)
+        stage = places.get(place) if place else None
+        if stage is None:
             continue
-        stage = MODALITIES.get(kind) or payload["target"]
-        if stage in stages:
-            shown = {name: payload[name] for name in names if name in payload}
-            row[f"{stage} corrected" if kind == "corrected" else stage] = shown
+        shown = {name: event["payload"][name] for name in names if name in event["payload"]}
+        row[f"{stage} corrected" if corrected else stage] = shown
+        row["answered"] += [] if corrected else [stage]
     return row
+
+
+def _awaits(here: Position, kind: str, stage: str, case: str, payload: Mapping) -> bool:
+    """Whether the reader at `here` is to give this very answer now."""
+    if here.step is None or here.step.case != case or here.stage != stage:
+        return False
+    told = kind != "answered" or payload.get("period") == here.step.period
+    return told and here.step.kind(stage) == kind
 
 
 class Reading:
@@ -228,9 +321,16 @@ class Reading:
     be stored.
     """
 
-    def __init__(self, design: Design, log: ReadingLog, name: str, confirmed: bool = True) -> None:
+    def __init__(
+        self,
+        design: Design,
+        log: ReadingLog,
+        name: str,
+        confirmed: bool = True,
+        profile: Mapping[str, str] | None = None,
+    ) -> None:
         self.design, self.log = design, log
-        self.reader, self.slot = enroll(log, design, name, confirmed)
+        self.reader, self.slot = enroll(log, design, name, confirmed, profile)
         design.note_begun(log.address)
         self.steps = design.steps(self.slot)
         self._renew()
@@ -247,7 +347,7 @@ class Reading:
     def start_case(self) -> Position:
         """Record that the current case is on the screen; returns its Position."""
         here = self.position()
-        if here.step is not None and here.stage in ANSWERS:
+        if here.step is not None and here.stage in here.step.stages:
             self._append("started", here.step.case, log_phase(here.step, here.stage), {})
         return here
 
@@ -273,9 +373,10 @@ class Reading:
         if kind == "corrected":
             return self._phase_of_correction(case, payload)
         here = self.position()
-        if kind in MODALITIES:
-            check_answer(kind, payload, self.design.questions)
-            if ANSWERS.get(here.stage) != kind or here.step is None or here.step.case != case:
+        if kind in (*MODALITIES, "answered"):
+            stage = MODALITIES.get(kind) or str(payload.get("stage"))
+            check_answer(stage, payload, self.design.questions)
+            if not _awaits(here, kind, stage, case, payload):
                 raise Refused("This answer does not belong to the current case: reload the page")
         elif kind == "comment":
             check_text(payload.get("comment", ""))
@@ -286,11 +387,12 @@ class Reading:
         return log_phase(here.step, here.stage) if here.step else None
 
     def _phase_of_correction(self, case: str, payload: dict) -> str:
-        kind = ANSWERS.get(payload.get("target", ""))
-        stored = [e for e in self.events if (e["case_id"], e["kind"]) == (case, kind)]
-        if kind is None or not stored:
+        target = str(payload.get("target", ""))
+        place = case, target, payload.get("period", 0)
+        stored = [event for event in self.events if place_of(event) == place]
+        if not stored:
             raise Refused("Only a stored answer can be corrected")
-        check_answer(kind, payload, self.design.questions)
+        check_answer(target, payload, self.design.questions)
         return stored[0]["phase"]
 
     def answers(self) -> list[dict]:
@@ -305,7 +407,7 @@ class Reading:
             for number, step in enumerate(self.steps, start=1)
             if period in (None, step.period)
         ]
-        return [row for row in rows if "unaided" in row or "aided" in row]
+        return [row for row in rows if row["answered"]]
 
     def close(self) -> None:
         """Give the lease back, so that another session can start at once."""

@@ -7,21 +7,34 @@ design, so a study under way keeps the questions it began with.
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from camreader.common.errors import DataError
 from camreader.session.log import Refused
+from camreader.session.stages import PRESETS, Paradigm, Stage
 
-MODALITIES = {"locked": "unaided", "revised": "aided"}  # what an answer was given with
-ANSWERS = {modality: kind for kind, modality in MODALITIES.items()}  # and the event that holds it
-STAGES = tuple(ANSWERS)
+MODALITIES = {"locked": "unaided", "revised": "aided"}  # events of the two first stages there were
+ANSWERS = {modality: kind for kind, modality in MODALITIES.items()}
+WHEN: dict[str, Callable[[Stage], bool]] = {  # words for stages at which a question is asked
+    "all": lambda stage: True,
+    "unaided": lambda stage: not stage.shows,
+    "aided": lambda stage: bool(stage.shows),
+    "map": lambda stage: "map" in stage.shows,
+}
+STAGES = ("unaided", "aided")
 KINDS = ("choice", "scale", "slider", "text")
 HISTORY = ("window_centre", "window_width", "opacity", "threshold", "show_heat")
-RECORDED = ("milliseconds", "window", "history", "target")  # fields of an answer beside these
+# fields of an answer beside these
+RECORDED = ("milliseconds", "window", "history", "target", "stage", "period")
 HEAD = ("reader", "case", "modality", "truth", "score")  # columns of the tidy table before them
-TAIL = ("seconds", "milliseconds", "order", "cnn_prediction", "simulated", "corrected", "patient")
+TAIL = (
+    "seconds", "milliseconds", "order", "cnn_prediction", "simulated", "corrected", "patient",
+    "arm", "period", "map", "map_hit", "cnn_probability", "region",
+    "opacity_changes", "opacity_last", "opacity_max", "threshold_last",
+)  # fmt: skip
+PROFILE = "reader_"  # begins the columns of what readers said of themselves
 PAGE_KEYS = "01234HMPU"  # windows, fit, heat-map, comment, pause, my answers
 LONGEST_TEXT, LONGEST_HISTORY = 2000, 5000
 # Wide: a page may stay open over the holidays, and a reader may type any level; no answer is
@@ -50,8 +63,9 @@ class Question:
     """One question of the reading session.
 
     name: field of the answer in the log, and column of the tidy table. kind: "choice" (words),
-    "scale" (whole numbers), "slider" (a number from `low` to `high`) or "text". stages: asked
-    "unaided", "aided" or both. paired: name of a scale that the same press answers. short: what
+    "scale" (whole numbers), "slider" (a number from `low` to `high`) or "text". stages: names of
+    stages, or words of WHEN: "unaided" (nothing is shown), "aided" (something is), "map" (a map
+    is), "all". paired: name of a scale that the same press answers. short: what
     stands before the answer where it is listed. aided_prompt: the prompt once the network's answer
     is shown, where it differs.
     """
@@ -135,7 +149,7 @@ QUESTIONS: list[Question] = [
         "choice",
         "Was the heat-map helpful?",
         (Option("yes", "Yes", "J"), Option("some", "Some", "K"), Option("no", "No", "L")),
-        stages=("aided",),
+        stages=("map",),
         short="helpful",
     ),
     Question("comment", "text", "Comment", required=False),
@@ -159,15 +173,35 @@ def columns(questions: Iterable[Question] = QUESTIONS) -> list[str]:
     return [*HEAD, *names, *TAIL, *(q.name for q in questions if q.kind == "text")]
 
 
-def asked(kind: str, questions: Iterable[Question]) -> list[Question]:
-    """Questions that an event of `kind` ("locked", "revised") answers."""
-    return [question for question in questions if MODALITIES[kind] in question.stages]
+def asked(stage: str, questions: Iterable[Question]) -> list[Question]:
+    """Questions that an answer at the stage of that name holds."""
+    return [question for question in questions if stage in question.stages]
+
+
+def for_stages(questions: Iterable[Question], stages: Mapping[str, Stage]) -> tuple[Question, ...]:
+    """The questions with the names of those of the `stages` {name: Stage} at which each is asked.
+
+    A question asked at none of its stages is left out: nobody is asked whether a map helped where
+    there is none.
+    """
+    found = []
+    for question in questions:
+        names = tuple(n for n, stage in stages.items() if _is_asked(question, n, stage))
+        if names:
+            found.append(replace(question, stages=names))
+    return tuple(found)
+
+
+def _is_asked(question: Question, name: str, stage: Stage) -> bool:
+    words = [word for word in question.stages if word in WHEN]
+    return name in question.stages or any(WHEN[word](stage) for word in words)
 
 
 def from_design(stored: Sequence[Mapping] | None) -> tuple[Question, ...]:
     """Questions as design.json holds them; those of the first studies where it holds none."""
     if stored is None:
-        return tuple(question for question in QUESTIONS if question.name in FIRST)
+        first = [question for question in QUESTIONS if question.name in FIRST]
+        return for_stages(first, PRESETS["sequential"].stages)
     return tuple(
         Question(
             **{
@@ -180,22 +214,29 @@ def from_design(stored: Sequence[Mapping] | None) -> tuple[Question, ...]:
     )
 
 
-def check_questions(questions: Sequence[Question]) -> None:
+def check_questions(
+    questions: Sequence[Question], paradigm: Paradigm = PRESETS["sequential"]
+) -> None:
     """Raise DataError for a list of questions that no page could ask or no table could hold."""
+    names = tuple(paradigm.stages)
     for question in questions:
-        _check_question(question, questions)
-    for stage in STAGES:
+        _check_question(question, questions, names)
+    questions = for_stages(questions, paradigm.stages)
+    for stage in names:
         here = [question for question in questions if stage in question.stages]
         keys = [key for q in here for option in q.options for key in option.keys] + [*PAGE_KEYS]
         twice = sorted({key for key in keys if keys.count(key) > 1})
         if twice:
             raise DataError("A key has two meanings", found=", ".join(twice), expected="one each")
-    missing = {"diagnosis", "confidence"} - {question.name for question in questions}
+    everywhere = {question.name for question in questions if question.stages == names}
+    missing = {"diagnosis", "confidence"} - everywhere
     if missing:
         raise DataError("The analysis needs this question", expected=", ".join(sorted(missing)))
 
 
-def _check_question(question: Question, questions: Sequence[Question]) -> None:
+def _check_question(
+    question: Question, questions: Sequence[Question], stages: tuple[str, ...]
+) -> None:
     name, values = question.name, question.values
     others = {other.name: other for other in questions if other is not question}
     pair = others.get(question.paired)
@@ -211,8 +252,8 @@ def _check_question(question: Question, questions: Sequence[Question]) -> None:
         "words in small letters": question.kind != "choice"
         or all(isinstance(value, str) and value == value.strip().lower() for value in values),
         "low below high": question.low < question.high,
-        f"stages among {', '.join(STAGES)}": question.stages
-        and set(question.stages) <= set(STAGES),
+        f"stages among {', '.join(dict.fromkeys((*stages, *WHEN)))}": question.stages
+        and set(question.stages) <= {*stages, *WHEN},
         "a scale, asked at the same stages, as its pair": not question.paired
         or (pair and pair.kind == "scale" and pair.stages == question.stages),
         f"{presses} key(s) per option, or none": all(
@@ -224,9 +265,9 @@ def _check_question(question: Question, questions: Sequence[Question]) -> None:
             raise DataError("This question cannot be asked", found=name, expected=expected)
 
 
-def check_answer(kind: str, payload: Mapping, questions: Iterable[Question] = QUESTIONS) -> Mapping:
+def check_answer(stage: str, payload: Mapping, questions: Iterable[Question]) -> Mapping:
     """The payload of an answer, checked field by field; Refused in words if it is not one."""
-    here = asked(kind, questions)
+    here = asked(stage, questions)
     for question in here:
         given = question.name in payload
         if not question.accepts(payload[question.name]) if given else question.required:

@@ -1,9 +1,10 @@
 """Sealed envelopes: truth, network's answer and heat-map, opened only after the lock.
 
-A reading session must not hold what the reader may not know yet. Each case is therefore encrypted
-on disk (Fernet: AES-128-CBC with an HMAC), and a process of its own, the keeper, opens it once the
-log holds the reader's locked unaided answer to that very case; it writes `revealed` into the log
-before it hands anything over. The truth leaves the keeper for training cases only.
+A reading session must not hold what the reader may not know yet. Each case has an envelope with
+its facts and one for each stage that shows something, encrypted on disk (Fernet: AES-128-CBC with
+an HMAC) and all of one length. A process of its own, the keeper, opens a stage's once the log
+holds this reader's answers to every earlier stage of that very case; it writes `revealed` into
+the log before it hands anything over. The truth leaves the keeper for training cases only.
 
 An envelope guards against an accidental look (a file browser, a search, a curious cell), not
 against somebody who has the key: run the keeper under another account (CAMREADER_KEEPER, for
@@ -30,9 +31,15 @@ from cryptography.fernet import Fernet, InvalidToken
 from camreader.common.errors import DataError
 from camreader.common.storage import atomic_path
 from camreader.session.log import LogError, ReadingLog, Refused
-from camreader.session.progress import Design, enrolled, position
+from camreader.session.progress import Design, enrolled, log_phase, position
 
 KEY_FILE = "keeper.key"
+ITEMS = {  # what a stage shows: fields of its envelope
+    "answer": ("cnn_prediction",),
+    "probability": ("cnn_probability",),
+    "map": ("map", "shape"),
+    "text": ("text",),
+}
 
 
 def new_key(folder: str | Path) -> bytes:
@@ -101,12 +108,12 @@ def open_envelope(folder: str | Path, case: str, key: bytes) -> dict:
 
 
 def open_all(folder: str | Path) -> dict[str, dict]:
-    """{case: content} of a whole study, for its analysis; never call it in a reading session."""
+    """{case: facts} of a whole study, for its analysis; never call it in a reading session."""
     key = read_key(folder)
     return {
         path.name: open_envelope(folder, path.name, key)
         for path in sorted((Path(folder) / "sealed").iterdir())
-        if not path.name.startswith(".")
+        if "." not in path.name
     }
 
 
@@ -117,15 +124,27 @@ def release(design: Design, log: ReadingLog, reader: str, case: str) -> dict:
         raise Refused("This reader is not part of the study")
     steps = design.steps(slots[reader])
     here = position(steps, log.events(reader=reader), design.card.get("washout_days", 0))
-    if here.step is None or here.stage != "aided" or here.step.case != case:
-        raise Refused("The network's answer stays sealed until the unaided answer is locked")
-    content = open_envelope(design.folder, case, read_key(design.folder))
-    training = here.step.phase == "training"
-    names = ("cnn_prediction", "cnn_probability", "map", "shape")
-    shown = {name: content[name] for name in names}
-    noted = {name: content[name] for name in names[:2]}
-    log.append("revealed", reader, case, "training" if training else "aided", noted)
-    return shown | ({"truth": content["truth"]} if training else {})
+    stage = design.paradigm.stages.get(here.stage)
+    if here.step is None or here.step.case != case or stage is None or not stage.shows:
+        raise Refused("The network's answer stays sealed until the earlier answers are locked")
+    key = read_key(design.folder)
+    names = [name for shown in stage.shows for name in ITEMS[shown]]
+    content = open_envelope(design.folder, stage_envelope(design, case, stage.name), key)
+    shown = {name: content[name] for name in names if name in content}
+    noted = {name: value for name, value in shown.items() if name not in ITEMS["map"]}
+    log.append("revealed", reader, case, log_phase(here.step, here.stage), noted)
+    last = here.step.phase == "training" and here.stage == here.step.stages[-1]
+    return shown | (_truth(open_envelope(design.folder, case, key)) if last else {})
+
+
+def _truth(content: dict) -> dict:
+    """What a practice case was, told with its last stage."""
+    return {name: content[name] for name in ("truth", "cnn_prediction")}
+
+
+def stage_envelope(design: Design, case: str, stage: str) -> str:
+    """Name of the envelope with what `stage` shows of a case; in the first format all is in one."""
+    return case if "paradigm" not in design.card else f"{case}.{stage}"
 
 
 def serve(

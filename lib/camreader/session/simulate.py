@@ -15,7 +15,8 @@ from scipy import special
 from camreader.common.errors import DataError
 from camreader.common.storage import atomic_path
 from camreader.session.log import ReadingLog
-from camreader.session.questions import ANSWERS, FIRST, QUESTIONS, Question, score
+from camreader.session.questions import ANSWERS, FIRST, QUESTIONS, Question, for_stages, score
+from camreader.session.stages import named
 from camreader.session.tidy import load_tidy
 
 SKILL = (1.3, 0.25)  # distance of the classes for a reader, in SDs: mean and SD over readers
@@ -24,7 +25,10 @@ TRUST = (0.2, 0.6)  # how far full CNN evidence moves a reader, lowest and highe
 CUTS = (0.25, 0.6, 1.0, 1.5)  # belief needed for a confidence of 2, 3, 4, 5
 CNN_EVIDENCE = (1.2, 1.16)  # mean and SD for the made-up network: right in 85 % of cases
 SECONDS = {"unaided": 32.0, "aided": 13.0}  # median time of a practised reader
-EXTRA = ("truth", "cnn_prediction", "score", "patient")  # a simulated event may say these
+EXTRA = (  # a simulated event may say these
+    "truth", "cnn_prediction", "score", "patient", "cnn_probability", "arm", "period", "map",
+    "map_hit", "region",
+)  # fmt: skip
 
 
 def simulate_readings(
@@ -113,7 +117,7 @@ def _helpfulness(agrees: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _answer_others(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Whatever else readers are asked, answered at random: a rehearsal needs an answer."""
     rng = np.random.default_rng([seed, 1])
-    for question in QUESTIONS:
+    for question in for_stages(QUESTIONS, named(frame["modality"].unique())):
         if question.name not in FIRST and question.kind != "text":
             answers = pd.Series([_at_random(question, rng) for _ in frame.index], dtype=object)
             frame[question.name] = answers.where(frame["modality"].isin(question.stages), None)
@@ -161,8 +165,11 @@ def replay(frame: pd.DataFrame, log: ReadingLog) -> None:
         log.append("enrolled", reader, payload={"slot": slot})
     names = [*(q.name for q in QUESTIONS if q.kind != "text"), "milliseconds", *EXTRA]
     for row in frame.astype(object).to_dict("records"):
-        phase, payload = row["modality"], _payload(row, names)
-        log.append(ANSWERS[phase], row["reader"], str(row["case"]), phase, payload)
+        stage, payload = row["modality"], _payload(row, names)
+        kind = ANSWERS.get(stage, "answered")
+        if kind == "answered":
+            payload |= {"stage": stage, "period": payload.get("period", 1)}
+        log.append(kind, row["reader"], str(row["case"]), stage, payload)
 
 
 def _payload(row: dict, names: list[str]) -> dict:

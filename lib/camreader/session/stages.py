@@ -7,18 +7,15 @@ the effect of a map is told from that of the answer only where some stage shows 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from camreader.common.errors import DataError
 
 SHOWN = ("answer", "probability", "map", "text")  # what a stage may show beside the slice
-PLACEBOS = (
-    "random",
-    "centre",
-    "other_case",
-)  # maps that know nothing of this case's lesion
+OTHER_CASE = "other_case"  # the map of another case in which the network said the same
+PLACEBOS = ("random", "centre", OTHER_CASE)  # maps that know nothing of this case's lesion
 ASSIGN = {
     "within": "every reader reads every case once, through all stages of the one arm",
     "crossover": "every reader reads every case under every arm, a period and a washout for each",
@@ -125,7 +122,7 @@ UNAIDED = Stage("unaided")
 ANSWERED = Stage("answer", ANSWER)
 MAPPED = Stage("map", (*ANSWER, "map"))
 AIDED = Stage("aided", (*ANSWER, "map"))
-PLACEBO = Stage("placebo", (*ANSWER, "map"), "other_case")
+PLACEBO = Stage("placebo", (*ANSWER, "map"), OTHER_CASE)
 
 PRESETS: dict[str, Paradigm] = {
     paradigm.name: paradigm
@@ -253,6 +250,12 @@ def paradigm(wanted: str | Mapping[str, Any]) -> Paradigm:
 
 def _stage(entry: Mapping[str, Any]) -> Stage:
     return Stage(**{**entry, "shows": tuple(entry.get("shows", ()))})
+
+
+def named(names: Iterable[str]) -> dict[str, Stage]:
+    """{name: Stage} of the presets' stages; an unknown name is taken to show all there is."""
+    presets = {name: stage for preset in PRESETS.values() for name, stage in preset.stages.items()}
+    return {name: presets.get(name, Stage(name, (*ANSWER, "map"))) for name in names}
 
 
 def as_stored(wanted: Paradigm) -> dict[str, Any]:

@@ -8,6 +8,7 @@ the readers are.
 import argparse
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,18 @@ from camreader.common.errors import DataError
 from camreader.common.storage import atomic_path, read_shared_csv, write_shared_csv
 from camreader.session.database import log_address, sqlite_file
 from camreader.session.log import ReadingLog
-from camreader.session.progress import Design, enrolled, position
-from camreader.session.questions import MODALITIES, QUESTIONS, Question, columns, named, score
+from camreader.session.progress import Design, corrected_place, enrolled, place_of, position
+from camreader.session.questions import (
+    PROFILE,
+    QUESTIONS,
+    Question,
+    columns,
+    for_stages,
+    named,
+    score,
+)
 from camreader.session.sealed import open_all
+from camreader.session.stages import named as named_stages
 
 NEEDED = ("reader", "case", "modality", "truth", "score", "order")
 
@@ -34,19 +44,23 @@ def load_tidy(
     reading's folder with the sealed truth (default: beside the SQLite file). study: a study's id
     where a database holds several. Practice cases are left out. Raises DataError or LogError.
 
-    Columns: reader, case, modality ("unaided", "aided"), truth (1 tumor, 0 no tumor), score (1
-    certain of no tumor .. 10 certain of tumor), one per question that was asked (missing where it
-    was not), seconds, milliseconds, order (1, 2, ... among this reader's cases of this modality),
-    cnn_prediction, simulated, corrected (the answer was corrected later; the corrected one is
-    shown), comment.
+    Columns: reader, case, modality (the stage: "unaided", "answer", "map", ...), truth (1 tumor,
+    0 no tumor), score (1 certain of no tumor .. 10 certain of tumor), one per question that was
+    asked (missing where it was not), seconds, milliseconds, order (1, 2, ... among this reader's
+    cases of this modality), cnn_prediction, simulated, corrected (the answer was corrected later;
+    the corrected one is shown), comment; arm and period under which it was read; map (the method
+    or placebo shown, missing where none was), map_hit (whether its maximum lay on the lesion),
+    cnn_probability, region, how opacity and threshold were used, and a column reader_<field> per
+    field of the readers' profile.
     """
     if str(source).endswith(".csv"):
         return _read_csv(source)
     folder = Path(folder or (sqlite_file(source) or Path()).parent)
     events = _events(source, folder, study)
-    facts, questions = _facts(events, folder)
-    answers = [row for own in _by_reader(events) for row in _answers(own, facts, questions)]
-    return pd.DataFrame(answers, columns=columns(questions))
+    facts, questions, design = _facts(events, folder)
+    answers = [row for own in _by_reader(events) for row in _answers(own, facts, questions, design)]
+    told = dict.fromkeys(name for row in answers for name in row if name.startswith(PROFILE))
+    return pd.DataFrame(answers, columns=[*columns(questions), *told])
 
 
 def _events(source: str | Path, folder: Path, study: str | None) -> list[dict]:
@@ -65,15 +79,18 @@ def _events(source: str | Path, folder: Path, study: str | None) -> list[dict]:
     return events
 
 
-def _facts(events: list[dict], folder: Path) -> tuple[dict[str, dict], Sequence[Question]]:
-    """{case: truth and network's answer}, and the questions asked.
+def _facts(
+    events: list[dict], folder: Path
+) -> tuple[dict[str, dict], Sequence[Question], Design | None]:
+    """{case: truth and network's answer}, the questions asked, and the design where there is one.
 
     Sealed in `folder` for real readings, in the event itself for simulated ones. Case numbers are
     alike in every study, so the sealed truth must be that of this very study.
     """
-    answers = [event for event in events if event["kind"] in MODALITIES]
+    answers = [event for event in events if place_of(event)]
+    stages = [told[1] for event in answers if (told := place_of(event))]
     if all("truth" in event["payload"] for event in answers):
-        return {}, QUESTIONS
+        return {}, for_stages(QUESTIONS, named_stages(dict.fromkeys(stages))), None
     found, design = answers[0]["study"], Design.load(folder)
     if found != design.study:
         words = (
@@ -81,7 +98,7 @@ def _facts(events: list[dict], folder: Path) -> tuple[dict[str, dict], Sequence[
             "the folder they were read with, or move the log away"
         )
         raise DataError(words, file=folder, found=found, expected=design.study)
-    return open_all(folder), design.questions
+    return open_all(folder), design.questions, design
 
 
 def _by_reader(events: list[dict]) -> list[list[dict]]:
@@ -90,46 +107,94 @@ def _by_reader(events: list[dict]) -> list[list[dict]]:
 
 
 def _answers(
-    events: list[dict], facts: Mapping[str, dict], questions: Sequence[Question]
+    events: list[dict],
+    facts: Mapping[str, dict],
+    questions: Sequence[Question],
+    design: Design | None,
 ) -> list[dict]:
     """Tidy rows of one reader's events."""
-    corrections, counts = _corrections(events), {"unaided": 0, "aided": 0}
+    corrections, counts = _corrections(events), Counter[str]()
+    arms, profile = _arms(events, design), _profile(events)
     rows = []
     for event in events:
-        modality = MODALITIES.get(event["kind"])
-        if modality is None or event["phase"] == "training":
+        place = place_of(event)
+        if place is None or event["phase"] == "training":
             continue
+        modality = place[1]
         counts[modality] += 1
-        corrected = corrections.get((event["case_id"], modality), {})
+        corrected = corrections.get(place, {})
         answer = event["payload"] | corrected
-        answer["milliseconds"] = event["payload"].get("milliseconds")
+        for name in ("milliseconds", "history"):  # of the answer, not of its correction
+            answer[name] = event["payload"].get(name)
         rows.append(
             _row(event, modality, answer, facts, questions)
             | {"order": counts[modality], "corrected": bool(corrected)}
+            | arms.get(place, {})
+            | _circumstances(event, modality, answer, facts, design)
+            | profile
         )
     return rows
 
 
-def _corrections(events: list[dict]) -> dict[tuple[str, str], dict]:
-    """{(case, modality): last correction}, but none that learnt the network's answer on its way.
+def _arms(events: list[dict], design: Design | None) -> dict[tuple, dict]:
+    """{place of an answer: its arm and period} of one reader."""
+    slots = [event["payload"]["slot"] for event in events if event["kind"] == "enrolled"]
+    steps = design.steps(slots[0]) if design is not None and slots else []
+    return {
+        step.place(stage): {"arm": step.phase, "period": step.period}
+        for step in steps
+        for stage in step.stages
+    }
 
-    A correction of an unaided answer does when the case was revealed since that answer; it stays
-    in the log and the JSON export. In a crossover the reveal of the first part was there before
-    the unaided answer of the second, and takes nothing from its correction. A correction that
-    says nothing of the comment leaves the earlier one; an empty one was emptied by the reader.
+
+def _profile(events: list[dict]) -> dict[str, str]:
+    """What the reader said of himself, as columns."""
+    told = [e["payload"].get("profile") or {} for e in events if e["kind"] == "enrolled"]
+    return {f"{PROFILE}{name}": value for name, value in (told[0] if told else {}).items()}
+
+
+def _circumstances(
+    event: dict, modality: str, answer: dict, facts: Mapping[str, dict], design: Design | None
+) -> dict[str, Any]:
+    """What was shown beside the slice, and what the reader did with it."""
+    known = facts.get(event["case_id"], event["payload"])
+    names = ("cnn_probability", "region", "map", "map_hit")
+    found = {name: known[name] for name in names if known.get(name, "") != ""}
+    found |= {n: event["payload"][n] for n in ("arm", "period") if n in event["payload"]}
+    stage = design.paradigm.stages.get(modality) if design is not None else None
+    if stage is None:
+        return found
+    if "map" not in stage.shows:
+        return found
+    found["map"] = stage.map
+    found["map_hit"] = (known.get("hits") or {}).get(stage.map)
+    history = answer["history"] or []
+    for name in ("opacity", "threshold"):
+        moved = [value for _at, what, value in history if what == name]
+        found |= {f"{name}_last": moved[-1]} if moved else {}
+        if name == "opacity" and moved:
+            found |= {"opacity_max": max(moved), "opacity_changes": len(moved) - 1}
+    return found
+
+
+def _corrections(events: list[dict]) -> dict[tuple[str, str, int], dict]:
+    """{place of an answer: last correction}, but none that learnt more of the network on its way.
+
+    A correction does when anything of the case was revealed since the answer it corrects; it
+    stays in the log and the JSON export. In a crossover the reveal of an earlier part was there
+    before the answer, and takes nothing from its correction. A correction that says nothing of
+    the comment leaves the earlier one; an empty one was emptied by the reader.
     """
-    revealed: set[str] = set()
-    found: dict[tuple[str, str], dict] = {}
+    clean: dict[str, set] = {}  # case: places of answers since which nothing was revealed
+    found: dict[tuple[str, str, int], dict] = {}
     for event in events:
-        case, kind = event["case_id"], event["kind"]
-        if kind == "locked":
-            revealed.discard(case)
-        elif kind == "revealed":
-            revealed.add(case)
-        elif kind == "corrected":
-            target = event["payload"]["target"]
-            if target == "aided" or case not in revealed:
-                found[case, target] = found.get((case, target), {}) | event["payload"]
+        here = clean.setdefault(event["case_id"], set())
+        if place := place_of(event):
+            here.add(place)
+        elif event["kind"] == "revealed":
+            here.clear()
+        elif event["kind"] == "corrected" and (target := corrected_place(event)) in here:
+            found[target] = found.get(target, {}) | event["payload"]
     return found
 
 

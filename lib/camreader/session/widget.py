@@ -7,7 +7,7 @@ design's: the page draws what it is sent.
 """
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -23,8 +23,9 @@ from camreader.common.errors import DataError
 from camreader.common.study import Study
 from camreader.session.database import log_address
 from camreader.session.log import LogError, ReadingLog, Refused
-from camreader.session.progress import Design, Position, Reading, Unknown, clean_name
-from camreader.session.sealed import Keeper, unpack_map
+from camreader.session.progress import Design, Position, Reading, Step, Unknown, clean_name
+from camreader.session.sealed import ITEMS, Keeper, unpack_map
+from camreader.session.stages import Stage
 from camreader.viewer.html import STATIC as VIEWER_STATIC
 from camreader.viewer.html import bundle
 from camreader.viewer.widget import SCRIPTS, colour_tables, pack_map, pack_slice
@@ -32,14 +33,6 @@ from camreader.viewer.widget import SCRIPTS, colour_tables, pack_map, pack_slice
 STATIC = Path(__file__).parent / "static"
 PAGES = [STATIC / f"session{part}.js" for part in ("_store", "_questions", "_page", "_acts", "")]
 _OPEN: weakref.WeakSet = weakref.WeakSet()  # of this process: a cell that is run again takes over
-INTRODUCTION = (
-    "You see each slice twice: first alone, when you lock your answer; then with the answer and "
-    "the heat-map of a neural network, when you answer again. The first cases are for practice."
-)
-CROSSOVER = (
-    "You see each slice once alone and once with the answer and the heat-map of a neural network, "
-    "in two parts some weeks apart. The first cases are for practice."
-)
 RELOAD = "Reload the page (in JupyterLab: Run > Run All Cells)"
 
 
@@ -95,14 +88,15 @@ class ReadingSession(AnyWidget):
         self._asked: str | None = None
         _OPEN.add(self)
         card = self.design.card
-        crossover = card["plan"]["design"] == "crossover"
         start = {"stage": "start", "title": card["title"], "reader": reader}
-        start["introduction"] = CROSSOVER if crossover else INTRODUCTION
+        start |= {"introduction": introduction(self.design), "profile": card.get("profile", [])}
         settings = {
             "title": card["title"],
             "unit": card["unit"],
             "window": card["window"],
             "questions": [asdict(question) for question in self.design.questions],
+            "stages": {name: _told(stage) for name, stage in self._met().items()},
+            "finding": card.get("finding", "tumor"),
             "presets": presets(card["unit"], card["window"]),
             "idle_seconds": idle_seconds,
             "one_key": one_key,
@@ -111,6 +105,17 @@ class ReadingSession(AnyWidget):
         self.on_msg(self._on_message)
         if reader:
             self._begin(reader, confirmed=True)
+
+    def _met(self) -> dict[str, Stage]:
+        """The stages that every reader meets: what another arm shows is nobody's business."""
+        paradigm = self.design.paradigm
+        if paradigm.assign in ("within", "crossover"):
+            return paradigm.stages
+        slots = [] if self.reading is None else [self.reading.slot]
+        names = {
+            stage for slot in slots for step in self.design.steps(slot) for stage in step.stages
+        }
+        return {name: stage for name, stage in paradigm.stages.items() if name in names}
 
     def __repr__(self) -> str:
         return f"ReadingSession of {self.design.study}: {self.state['stage']}"
@@ -131,7 +136,7 @@ class ReadingSession(AnyWidget):
     def _act(self, message: dict) -> None:
         kind = message.get("type")
         if kind == "begin":
-            return self._begin_as_typed(message.get("name", ""))
+            return self._begin_as_typed(message.get("name", ""), _profile(message.get("profile")))
         if kind == "beat":
             reading = self._running()
             return reading.log.claim(reading.reader)
@@ -145,19 +150,22 @@ class ReadingSession(AnyWidget):
             raise LogError(f"This page's session has ended. {RELOAD}")
         return self.reading
 
-    def _begin_as_typed(self, name: str) -> None:
+    def _begin_as_typed(self, name: str, profile: dict[str, str]) -> None:
         try:
-            self._begin(name, confirmed=name == self._asked)
+            self._begin(name, confirmed=name == self._asked, profile=profile)
         except Unknown:
             self._asked = name  # the same name once more says that it is meant
             raise
 
-    def _begin(self, name: str, confirmed: bool) -> None:
+    def _begin(self, name: str, confirmed: bool, profile: Mapping[str, str] | None = None) -> None:
         self._end()
         self._check_design()
         self._take_over(name)
         log = ReadingLog(self.database, self.design.study, model=self.design.card["model"])
-        self.reading = Reading(self.design, log, name, confirmed)
+        self.reading = Reading(self.design, log, name, confirmed, profile)
+        self.settings = self.settings | {
+            "stages": {name: _told(stage) for name, stage in self._met().items()}
+        }
         self.keeper = Keeper(self.design.folder, self.database, log.session)
         self._show()
 
@@ -194,15 +202,31 @@ class ReadingSession(AnyWidget):
             return
         if self._told != (here.step, here.stage):
             reading.start_case()
-        state |= {"stage": here.stage, "case": here.step.case, "shown": None}
-        state |= {"training": here.step.phase == "training"}
+        state |= self._stage_of(here.step, here.stage)
         heat = {}
-        if here.stage == "aided":
-            heat = self._reveal(reading, here.step.case, state)
+        if self.design.paradigm.stages[here.stage].shows:
+            heat = self._reveal(reading, here.step, here.stage, state)
         with self.hold_sync():
             self._send_slices(reading, here, state)
             self._heat, self.state = heat, state
         self._told = (here.step, here.stage)
+
+    @staticmethod
+    def _stage_of(step: Step, stage: str) -> dict:
+        """What the page needs to know of the stage itself, and to name its answer."""
+        kind = step.kind(stage)
+        told = {"stage": stage, "period": step.period} if kind == "answered" else {}
+        number = step.stages.index(stage) + 1
+        return {
+            "stage": stage,
+            "case": step.case,
+            "shown": None,
+            "kind": kind,
+            "told": told,
+            "number_of_stage": number,
+            "stages": len(step.stages),
+            "training": step.phase == "training",
+        }
 
     def _common(self, reading: Reading, here: Position) -> dict:
         steps = reading.steps
@@ -229,14 +253,19 @@ class ReadingSession(AnyWidget):
     def _pack(self, case: str) -> dict:
         return pack_slice(np.load(self.design.image_path(case), allow_pickle=False))
 
-    def _reveal(self, reading: Reading, case: str, state: dict) -> dict[str, dict]:
+    def _reveal(self, reading: Reading, step: Step, stage: str, state: dict) -> dict[str, dict]:
         """Ask the keeper, which asks the log; only then may the answer stand on the page."""
         assert self.keeper is not None  # it lives as long as the reading
-        shown = self.keeper.reveal(reading.reader, case)
+        case, shown = step.case, self.keeper.reveal(reading.reader, step.case)
         self._practice = {"case": case, **{k: shown.get(k) for k in ("truth", "cnn_prediction")}}
-        state["shown"] = {k: shown[k] for k in ("cnn_prediction", "cnn_probability")}
-        unaided = [row.get("unaided") for row in state["answers"] if row["case"] == case]
-        state["unaided"] = unaided[0] if unaided and _sequential(reading, case) else None
+        parts = self.design.paradigm.stages[stage].shows
+        names = [name for part in parts if part != "map" for name in ITEMS[part]]
+        state["shown"] = {name: shown[name] for name in names}
+        earlier = step.stages[: step.stages.index(stage)]
+        row: dict = next((x for x in state["answers"] if x["number"] == state["number"]), {})
+        state["said"] = row.get(earlier[-1]) if earlier else None
+        if "map" not in parts:
+            return {}
         pixels, shape = unpack_map(shown)
         heat = np.frombuffer(pixels, np.uint8).reshape(shape).astype(np.float32) / 255
         return {case: pack_map(heat)}
@@ -249,8 +278,9 @@ class ReadingSession(AnyWidget):
             return ""
         if here.step is not None and here.step.case == known["case"]:
             return ""
-        words = {0: "no tumor", 1: "tumor"}
-        said = last.get("aided", {}).get("diagnosis", "")
+        finding = self.design.card.get("finding", "tumor")
+        words = {0: f"no {finding}", 1: finding}
+        said = last.get(last["stages"][-1], {}).get("diagnosis", "")
         return (
             f"Practice: the previous case was {words[known['truth']]}; the network said "
             f"{words[known['cnn_prediction']]}, you said {said}."
@@ -269,10 +299,60 @@ class ReadingSession(AnyWidget):
         super().close()
 
 
-def _sequential(reading: Reading, case: str) -> bool:
-    """Whether the case is answered twice in a row, without and with the network."""
-    phases = {step.phase for step in reading.steps if step.case == case}
-    return bool(phases & {"training", "sequential"})
+SHOWN_AS = {
+    "answer": "the network's answer",
+    "probability": "its probability",
+    "map": "a heat-map",
+    "text": "a note",
+}
+
+
+def introduction(design: Design) -> str:
+    """What a reader is told before the first case: how a case goes, and nothing of other arms."""
+    paradigm = design.paradigm
+    practice = "The first cases are for practice."
+    if paradigm.assign == "crossover":
+        parts = paradigm.periods
+        return (
+            f"You read each slice {parts} times, in {parts} parts some weeks apart, alone or with "
+            f"help from a neural network. {practice}"
+        )
+    arm = paradigm.arms[0]
+    looks = len(arm.stages)
+    if paradigm.assign != "within":
+        return (
+            f"You see each slice in {looks} steps: first alone, then with help from a neural "
+            f"network. Each answer is locked before the next step. {practice}"
+        )
+    steps = [in_words(stage) for stage in arm.stages]
+    return (
+        f"You see each slice in {looks} step{'s' * (looks > 1)}: first {', then '.join(steps)}. "
+        f"You answer at each, and each answer is locked before the next step. {practice}"
+    )
+
+
+def in_words(stage: Stage) -> str:
+    """What a stage shows, as a reader is told."""
+    shown = [SHOWN_AS[part] for part in stage.shows if part not in ("probability", "text")]
+    return f"with {' and '.join(shown)}" if shown else "alone"
+
+
+def _told(stage: Stage) -> dict:
+    """What the page knows of a stage: which parts it shows, never which map."""
+    words = in_words(stage)
+    return {"shows": list(stage.shows), "words": words[0].upper() + words[1:]}
+
+
+def _profile(given: Any) -> dict[str, str]:
+    """What a page sends of the reader: short texts under short names; Refused for anything else."""
+    given = given or {}
+    fit = isinstance(given, dict) and len(given) <= 20
+    if not fit or not all(
+        isinstance(text, str) and len(text) <= 200 and str(name).isidentifier()
+        for name, text in given.items()
+    ):
+        raise Refused("The profile is a list of short answers")
+    return {name: " ".join(text.split()) for name, text in given.items() if text.strip()}
 
 
 def open_session(

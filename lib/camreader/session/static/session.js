@@ -1,4 +1,4 @@
-// The reading session: one case at a time, unaided, locked, then with the network's heat-map.
+// The reading session: one case at a time, alone, locked, then with what the next stage shows.
 // The page shows what the kernel says is stored; it never moves on before the kernel has said so.
 
 const BEAT_MS = 5000, PATIENCE_MS = 4000, SILENCE_MS = 14000;
@@ -54,7 +54,12 @@ function toKernel(session, message) {
 }
 
 function running(session) {
-  return ["unaided", "aided"].includes(session.state.stage);
+  return !["start", "waiting", "moved", "finished", undefined].includes(session.state.stage);
+}
+
+// What a stage shows beside the slice: "answer", "probability", "map", "text".
+function showsOf(session, stage) {
+  return session.model.get("settings").stages[stage]?.shows || [];
 }
 
 // ---- building ----
@@ -117,11 +122,11 @@ function showCase(session) {
   const held = { [state.number]: slices[state.case] };
   if (state.next) held[state.number + 1] = slices[state.next]; // unpacked while the reader thinks
   viewModel.set("count", state.number + 2);
-  viewModel.set("_heat", heat ? { [state.number]: { "CNN heat-map": heat } } : {});
+  viewModel.set("_heat", heat ? { [state.number]: { "Heat-map": heat } } : {});
   viewModel.set("_slices", held);
   viewModel.set("case", state.number);
-  viewModel.set("method", heat ? "CNN heat-map" : "");
-  viewModel.set("_methods", heat ? ["CNN heat-map"] : []);
+  viewModel.set("method", heat ? "Heat-map" : "");
+  viewModel.set("_methods", heat ? ["Heat-map"] : []);
   NOTED.forEach((trait) => note(session.clock, trait, viewModel.get(trait)));
 }
 
@@ -174,7 +179,7 @@ function coverOf(session) {
   }
   const screens = {
     start: () => startScreen(session),
-    waiting: () => messageScreen("The first part is done", `The second part opens on ${state.until}. ` +
+    waiting: () => messageScreen("This part is done", `The next part opens on ${state.until}. ` +
       "The interval is there so that you do not remember the cases. Thank you."),
     moved: () => messageScreen("This session was opened in another window", "Continue reading there."),
     finished: () => messageScreen("All cases have been read", "Every answer is stored. Thank you; you can close this page."),
@@ -199,15 +204,15 @@ function barOf(session) {
 }
 
 function renderPanel(session) {
-  const { state, draft, panel } = session;
-  const aided = state.stage === "aided";
+  const { state, draft, panel } = session, last = state.number_of_stage === state.stages;
   const parts = [element("p", { className: "cr-feedback", hidden: !state.feedback }, state.feedback || "")];
-  if (aided) {
-    const said = state.unaided ? `You said: ${inWords(session, state.unaided)}` : "";
-    parts.push(networkSays(state.shown), element("p", { className: "cr-quiet" }, said));
+  if (state.stages > 1) parts.push(stageLine(session));
+  if (showsOf(session, state.stage).length) {
+    const said = state.said ? `You said: ${inWords(session, state.said)}` : "";
+    parts.push(...networkSays(session), element("p", { className: "cr-quiet" }, said));
   }
   parts.push(...questionFields(session, state.stage, draft, session.pick));
-  const go = storeButton(session, aided ? "Store and next case (Enter)" : "Lock my answer (Enter)", session.store);
+  const go = storeButton(session, last ? "Store and next case (Enter)" : "Lock my answer (Enter)", session.store);
   go.classList.add("cr-store");
   panel.replaceChildren(...parts, go, keyHelp(session));
 }

@@ -52,7 +52,7 @@ function tell(session, kind, payload) {
 function actions(session) {
   return {
     render: () => render(session),
-    begin: (name) => session.waiting || ask(session, { type: "begin", name: (session.typed = name) }),
+    begin: (name) => session.waiting || ask(session, { type: "begin", name: (session.typed = name), profile: session.profile || {} }),
     pick: (part) => pick(session, part),
     store: () => store(session),
     pause: (reason, more) => pause(session, reason, more),
@@ -75,12 +75,18 @@ function ask(session, message) {
 
 function complete(session) {
   const { draft, state } = session;
-  return !firstOpen(session, state.stage, draft) && (state.stage === "unaided" || state.shown);
+  return !firstOpen(session, state.stage, draft) && !isClosed(session);
+}
+
+// Whether what this stage shows has not arrived yet.
+function isClosed(session) {
+  const { state } = session;
+  return showsOf(session, state.stage).length > 0 && !state.shown;
 }
 
 function pick(session, part) {
-  const { state, clock } = session;
-  if (session.waiting || session.again || (state.stage === "aided" && !state.shown)) return;
+  const { clock } = session;
+  if (session.waiting || session.again || isClosed(session)) return;
   if (performance.now() - clock.start < SETTLE_MS) return;
   say(session, null);
   Object.assign(session.draft, part);
@@ -92,19 +98,18 @@ function store(session) {
   const { draft, state, clock, viewModel } = session;
   if (busy(session)) return;
   if (!complete(session)) return say(session, missing(session), true);
-  const kind = state.stage === "unaided" ? "locked" : "revised";
   const payload = {
-    ...answersOf(session, state.stage, draft),
+    ...answersOf(session, state.stage, draft), ...state.told,
     milliseconds: elapsed(clock), history: structuredClone(clock.history), // sent again as it is now
     window: [viewModel.get("window_centre"), viewModel.get("window_width")],
   };
-  send(session, { id: newId(), kind, case: state.case, payload });
+  send(session, { id: newId(), kind: state.kind, case: state.case, payload });
 }
 
 function missing(session) {
   const { draft, state } = session, open = firstOpen(session, state.stage, draft);
-  if (state.stage === "aided" && !state.shown) return "The network's answer is not here yet.";
-  return `Please answer first: ${promptOf(open, state.stage)}`;
+  if (isClosed(session)) return "What the network says is not here yet.";
+  return `Please answer first: ${promptOf(session, open, state.stage)}`;
 }
 
 // ---- pauses ----
@@ -160,7 +165,8 @@ function startCorrection(session, row, target) {
 function storeCorrection(session) {
   if (busy(session)) return;
   const { row, target, draft } = session.correcting;
-  const payload = { ...answersOf(session, target, draft), target };
+  const period = row.kinds[target] === "answered" ? { period: row.period } : {};
+  const payload = { ...answersOf(session, target, draft), target, ...period };
   send(session, { id: newId(), kind: "corrected", case: row.case, payload, then: () => (session.correcting = null) });
 }
 

@@ -17,8 +17,8 @@ function shortOf({ short, name }) {
   return short || name;
 }
 
-function promptOf(question, stage) {
-  return (stage === "aided" && question.aided_prompt) || question.prompt;
+function promptOf(session, question, stage) {
+  return (showsOf(session, stage).length && question.aided_prompt) || question.prompt;
 }
 
 // ---- answers ----
@@ -92,7 +92,7 @@ function keyWords(session, question) {
 // Every question of a stage; `pick` takes a part of the answer, a slider or a text changes `draft`.
 function questionFields(session, stage, draft, pick) {
   return questionsOf(session, stage).filter((question) => !isPartner(session, question)).flatMap((question) => {
-    const prompt = promptOf(question, stage), on = { session, question, prompt, draft, pick };
+    const prompt = promptOf(session, question, stage), on = { session, question, prompt, draft, pick };
     if (question.kind === "text") return [textField(on)];
     const field = question.kind === "slider" ? sliderField : partnerOf(session, question) ? pairGrid : optionRow;
     return [element("h3", {}, prompt), field(on)];
