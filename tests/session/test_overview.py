@@ -24,7 +24,7 @@ def test_the_sentences_follow_the_readers(tmp_path):
     design = make_study(tmp_path, cases=4, training_cases=1, size=8)
     facts = "\n".join(overview.facts(design))
     assert "asks for: diagnosis, confidence, helpfulness, comment" in facts
-    assert "4 to read, 1 for practice" in facts and "wrong in 30%" in facts
+    assert "4 to read, 1 for practice" in facts and "1 false negatives, 1 false pos" in facts
     first, *_, last = overview.finding(design, progress(design))
     assert "2 readers will read 4 cases (5 stops each" in first and "simulated" in last
     reading = Reading(design, ReadingLog(tmp_path / "readings.sqlite", design.study), "Ann")

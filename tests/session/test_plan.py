@@ -10,6 +10,7 @@ from reading_study import pool
 
 from camreader.common.errors import DataError
 from camreader.session.plan import Plan, choose_cases, reading_orders
+from camreader.session.stages import PRESETS
 
 
 def choose(frame, **plan):
@@ -110,4 +111,55 @@ def test_crossover_reads_every_case_once_each_way_in_opposite_halves():
 )
 def test_a_plan_nobody_can_read_by_is_refused(plan):
     with pytest.raises(DataError):
+        Plan(**plan).check()
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if PRESETS[name].assign == "crossover"])
+def test_a_crossover_is_a_latin_square(name):
+    """Each case once under each arm; in each period cases are spread over the arms."""
+    cases, orders = orders_of(Plan(cases=24, readers=4, design=name))
+    arms = [arm.name for arm in PRESETS[name].arms]
+    for steps in orders.values():
+        read = [step for step in steps if step[1] != "training"]
+        assert sorted((case, arm) for case, arm, _ in read) == sorted(
+            (case, arm) for case in cases.loc[~cases["training"], "case"] for arm in arms
+        )
+        for period in range(1, len(arms) + 1):
+            counts = Counter(arm for _, arm, p in read if p == period)
+            assert set(counts.values()) == {24 // len(arms)}
+
+
+def test_cases_meet_each_arm_equally_often_over_the_readers():
+    _, orders = orders_of(Plan(cases=20, readers=6, design="placebo_map"))
+    met = Counter((case, arm) for steps in orders.values() for case, arm, _ in steps)
+    assert {n for (_, arm), n in met.items() if arm != "training"} == {3}
+
+
+def test_readers_are_randomised_in_blocks_and_may_read_a_subset_of_their_own():
+    cases, orders = orders_of(
+        Plan(cases=20, readers=8, design="with_or_without_map", cases_each=10, seed=3)
+    )
+    truth = cases.set_index("case")["truth"]
+    arms, subsets = [], []
+    for steps in orders.values():
+        read = [(case, arm) for case, arm, _ in steps if arm != "training"]
+        (arm,) = {arm for _, arm in read}
+        arms.append(arm)
+        subsets.append(frozenset(case for case, _ in read))
+        assert len(read) == 10 and truth[list(subsets[-1])].sum() == 5
+    assert all(len(set(arms[k : k + 2])) == 2 for k in range(0, 8, 2))
+    assert len(set(subsets)) > 4
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ({"false_negatives": 40}, "false negatives"),
+        ({"prevalence": 1}, "prevalence"),
+        ({"cases_each": 61}, "Cases of each reader"),
+        ({"design": {"arms": {}}}, "Arms need names|Not a design"),
+    ],
+)
+def test_a_design_that_cannot_be_drawn_is_refused(plan, words):
+    with pytest.raises(DataError, match=words):
         Plan(**plan).check()

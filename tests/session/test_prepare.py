@@ -1,6 +1,7 @@
 """A reading's folder gives nothing away, and stays once somebody has begun to read."""
 
 import stat
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from camreader.session.log import ReadingLog
 from camreader.session.overview import cases_table, facts, finding
 from camreader.session.plan import Plan
 from camreader.session.progress import Design, Reading
+from camreader.session.stages import DEFAULT
 from camreader.training.learned import judge
 
 
@@ -27,7 +29,7 @@ def test_the_folder_gives_nothing_away(tmp_path):
     sizes = {path.stat().st_size for path in (tmp_path / "sealed").iterdir()}
     assert len(sizes) == 1
     raw = b"".join(path.read_bytes() for path in (tmp_path / "sealed").iterdir())
-    assert b"truth" not in raw and b"cnn" not in raw
+    assert b"truth" not in raw and b"cnn_prediction" not in raw
     assert stat.S_IMODE((tmp_path / "keeper.key").stat().st_mode) == 0o600
     content = sealed.open_all(tmp_path)
     assert set(content) == {entry["case"] for entry in design.card["cases"]}
@@ -92,7 +94,7 @@ def test_a_design_with_real_readings_stays(tmp_path, monkeypatch):
     design = make_study(study.readings)
     plan, database = Plan(**design.card["plan"]), study.readings / "readings.sqlite"
     made = []
-    monkeypatch.setattr(prepare, "set_up", lambda study, plan, force: made.append(plan))
+    monkeypatch.setattr(prepare, "set_up", lambda study, plan, **more: made.append(plan))
     monkeypatch.setattr(prepare, "rehearse", lambda study, plan: None)
     other = Plan(cases=10)
     prepare.keep_or_set_up(study, other, database)
@@ -129,3 +131,20 @@ def test_a_note_of_an_earlier_design_binds_nobody(tmp_path):
     assert design.begun == "postgresql+pg8000://study:***@host/readings"
     (tmp_path / "design.json").unlink()
     assert make_study(tmp_path, seed=1).begun is None
+
+
+def test_a_plan_without_a_design_keeps_that_of_a_reading_under_way(tmp_path, monkeypatch):
+    study = Study(str(tmp_path), "tiny", str(tmp_path))
+    design = make_study(study.readings, cases=4, training_cases=0, size=8)  # sequential
+    made = []
+    monkeypatch.setattr(prepare, "set_up", lambda study, plan, **more: made.append(plan.design))
+    monkeypatch.setattr(prepare, "rehearse", lambda study, plan: None)
+    wanted = Plan(**design.card["plan"] | {"design": ""})
+    database = study.readings / "readings.sqlite"
+    prepare.keep_or_set_up(study, wanted, database)
+    assert made == [DEFAULT]  # nobody has read yet
+    Reading(design, ReadingLog(database, design.study), "Ann").close()
+    prepare.keep_or_set_up(study, wanted, database)
+    assert made == [DEFAULT]
+    with pytest.raises(DataError, match="cannot be changed"):
+        prepare.keep_or_set_up(study, Plan(**asdict(wanted) | {"design": DEFAULT}), database)

@@ -154,3 +154,52 @@ def test_the_score_of_many_answers_is_that_of_each():
     diagnosis, confidence = np.array(["tumor", "no tumor", "other"]), np.array([2, 3, 5])
     assert score(diagnosis, confidence).tolist() == [7, 3, 1]
     assert score(diagnosis, confidence, range(7)).tolist() == [10, 4, 2]
+
+
+MALIGNANT = {
+    "name": "malignancy",
+    "kind": "slider",
+    "prompt": "Probability of malignancy",
+    "stages": ["all"],
+}
+
+
+def test_a_question_of_a_configuration_is_asked_at_its_stages(tmp_path):
+    """A slider from 0 to 100 at every stage, no question about the map, from mappings alone."""
+    asked = questions.configured([MALIGNANT, {"name": "helpfulness", "ask": False}])
+    design = make_study(tmp_path, cases=2, size=8, design="answer_then_map", questions=asked)
+    page = Page(design.folder)
+    names = [question["name"] for question in page.session.settings["questions"]]
+    assert names == ["diagnosis", "confidence", "comment", "malignancy"]
+    for step in design.steps(1):
+        for value, stage in zip((10, 55, 70.5), ("unaided", "answer", "map"), strict=True):
+            told = page.state["told"] | LOCK
+            refused = page.event(page.state["kind"], told, step.case)
+            assert not refused["ok"] and "malignancy" in refused["words"]
+            assert page.state["stage"] == stage
+            assert page.event(page.state["kind"], told | {"malignancy": value})["ok"]
+    page.session.close()
+    frame = tidy.load_tidy(tmp_path / "readings.sqlite")
+    assert frame["malignancy"].tolist() == [10, 55, 70.5] * 2 and "helpfulness" not in frame
+
+
+@pytest.mark.parametrize(
+    "entry", [{"kind": "slider"}, {"name": "x", "colour": 1}, "x", {"name": "y", "ask": False}]
+)
+def test_what_is_no_question_of_a_configuration_is_refused(entry):
+    with pytest.raises(DataError, match="Not a question"):
+        questions.configured([entry])
+
+
+def test_a_profile_is_stored_once_and_becomes_columns(tmp_path):
+    field = {"name": "years", "prompt": "Years of reading CT", "options": ["0-5", "more"]}
+    questions.check_profile([field])
+    with pytest.raises(DataError, match="profile"):
+        questions.check_profile([{"name": "Years!"}])
+    design = make_study(tmp_path, cases=1, training_cases=0, size=8)
+    page = Page(design.folder, None)
+    assert page.say(type="begin", name="Ann", profile={"years": " more "})["ok"]
+    page.event("locked", LOCK)
+    page.session.close()
+    frame = tidy.load_tidy(tmp_path / "readings.sqlite")
+    assert frame["reader_years"].tolist() == ["more"]

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from camreader.common.configuration import CHOICES
 from camreader.common.errors import DataError
 from camreader.session import stages
 from camreader.session.stages import PRESETS, Arm, Paradigm, Stage, paradigm
@@ -59,6 +60,10 @@ def test_stages_of_one_name_show_the_same_in_every_arm() -> None:
     arms = (Arm("a", (Stage("one"),)), Arm("b", (Stage("one", ("answer",)), Stage("two"))))
     with pytest.raises(DataError, match="different things"):
         Paradigm("x", (arms[0], Arm("b", arms[1].stages[:1])), ("one", "two"), "cases").check()
+
+
+def test_the_configuration_knows_every_preset() -> None:
+    assert set(CHOICES["DESIGN"]) == {"", *PRESETS}
 
 
 def test_an_unknown_preset_names_the_known_ones() -> None:

@@ -38,6 +38,9 @@ TYPES = {
 }
 LIMITS: dict[str, tuple[float, float]] = {  # (least, most); any other number: 0 or more
     "SLICES": (1, math.inf),
+    "FALSE_NEGATIVES": (-1, math.inf),
+    "FALSE_POSITIVES": (-1, math.inf),
+    "PREVALENCE": (0, 0.99),  # 0 in notebook 08: that of the study
     "IMAGE_SIZE": (32, 1024),
     "TEST_SHARE": (0.01, 0.9),
     "EPOCHS": (1, math.inf),
@@ -51,7 +54,16 @@ LIMITS: dict[str, tuple[float, float]] = {  # (least, most); any other number: 0
 CHOICES: dict[str, tuple[str, ...]] = {
     "NEGATIVES": ("auto", "verified", "neighbour", "lesion_extent"),
     "PROTOCOL": ("sound", "paper"),
-    "DESIGN": ("sequential", "crossover"),
+    "DESIGN": (  # the presets of session.stages, which stands above this room
+        "",
+        "answer_then_map",
+        "sequential",
+        "map_first",
+        "crossover",
+        "with_or_without_map",
+        "placebo_map",
+        "four_conditions",
+    ),
 }
 
 

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from camreader.session.plan import Plan
 from camreader.session.progress import Design
+from camreader.session.stages import ASSIGN
 
 
 def cases_table(design: Design) -> pd.DataFrame:
@@ -31,19 +33,24 @@ def facts(design: Design) -> Iterator[str]:
     if design.refused:
         yield f"{design.refused}."
         return
-    plan, cases = design.card["plan"], pd.DataFrame(design.card["cases"])
-    crossover = f"once without, once with the heat-map, {plan['washout_days']:g} days apart"
-    how = {"sequential": "each case first unaided, then with the heat-map", "crossover": crossover}
+    plan, cases = Plan(**design.card["plan"]), pd.DataFrame(design.card["cases"])
+    paradigm, missed = design.paradigm, plan.errors
     if design.banner:
         yield f"{design.banner}."
     yield f"study:    {design.study}"
     yield f"network:  {design.card['model']}"
     yield f"cases:    {(~cases['training']).sum()} to read, {cases['training'].sum()} for practice"
-    yield "balance:  half of the cases with a tumor, if there are enough"
-    yield f"enriched: the network is wrong in {plan['error_share']:.0%}, if it makes enough errors"
-    yield f"design:   {plan['design']}, {how[plan['design']]}"
+    yield f"balance:  {plan.prevalence:.0%} of the cases with the finding, if there are enough"
+    yield f"enriched: {missed[0]} false negatives, {missed[1]} false positives asked for"
+    yield f"design:   {paradigm.name}: {ASSIGN[paradigm.assign]}"
+    for arm in paradigm.arms:
+        steps = [f"{stage.name} ({', '.join(stage.shows) or 'nothing'})" for stage in arm.stages]
+        yield f"          {arm.name}: {', then '.join(steps)}"
+    yield f"primary:  {paradigm.contrast[0]} minus {paradigm.contrast[1]} (AUC)"
+    yield f"shows:    {paradigm.can}" if paradigm.can else "shows:    what its stages differ in"
+    yield f"not:      {paradigm.cannot}" if paradigm.cannot else "not:      what no stage varies"
     yield f"asks for: {', '.join(question.name for question in design.questions)}"
-    yield f"readers:  {plan['readers']}; seed {plan['seed']}"
+    yield f"readers:  {plan.readers}; seed {plan.seed}"
 
 
 def finding(design: Design, progress: pd.DataFrame) -> Iterator[str]:

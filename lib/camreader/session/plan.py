@@ -15,7 +15,8 @@ class Plan:
 
     cases: int = 60
     readers: int = 6
-    design: str | dict = DEFAULT  # a preset, or a paradigm as `stages.paradigm` takes it
+    design: str | dict = DEFAULT  # a preset, or a paradigm as `stages.paradigm` takes it; "": the
+    # default, or that of a reading under way
     error_share: float = 0.3  # of the cases, where the network is wrong
     training_cases: int = 3
     washout_days: float = 28.0  # between the parts of a crossover
@@ -29,7 +30,7 @@ class Plan:
     @property
     def paradigm(self) -> Paradigm:
         """What is shown, in which order, to whom; DataError for a design that cannot be read."""
-        return paradigm(self.design)
+        return paradigm(self.design or DEFAULT)
 
     @property
     def errors(self) -> tuple[int, int]:

@@ -26,9 +26,16 @@ from camreader.session.database import log_address, place, sqlite_file
 from camreader.session.log import LogError, ReadingLog
 from camreader.session.plan import Plan, choose_cases, patient_codes, reading_orders
 from camreader.session.progress import Design
-from camreader.session.questions import QUESTIONS, Question, check_questions, for_stages
+from camreader.session.questions import (
+    QUESTIONS,
+    Question,
+    check_profile,
+    check_questions,
+    configured,
+    for_stages,
+)
 from camreader.session.simulate import simulate_readings, through_log
-from camreader.session.stages import OTHER_CASE, Paradigm, as_stored
+from camreader.session.stages import DEFAULT, OTHER_CASE, Paradigm, as_stored
 from camreader.training import predictions
 from camreader.training.learned import Learned, worth_explaining
 
@@ -150,7 +157,14 @@ def find_run(study: Study, seed: int = 0) -> str:
     return f"{predictions.final_protocol(predictions.load(study), seed=seed)}-final"
 
 
-def set_up(study: Study, plan: Plan, seed_of_run: int = 0, force: bool = False) -> Design:
+def set_up(
+    study: Study,
+    plan: Plan,
+    seed_of_run: int = 0,
+    force: bool = False,
+    questions: Sequence[Question] = QUESTIONS,
+    profile: Sequence[Mapping] = (),
+) -> Design:
     """Choose, draw maps, seal and write the study's reading; needs torch. Returns Design.
 
     A network that is not worth explaining (learned.worth_explaining) is refused: the Design then
@@ -171,7 +185,8 @@ def set_up(study: Study, plan: Plan, seed_of_run: int = 0, force: bool = False) 
     card = {name: facts[name] for name in ("name", "title", "synthetic", "label_rule")} | shown
     card |= {"notes": notes, "model": f"{run}-seed{seed_of_run} {record['fingerprint'][:12]}"}
     card |= {"banner": judged.banner, "finding": classes.names(facts)[1]}
-    return write_study(study.readings, chosen, images, maps, plan, card)
+    card |= {"profile": [dict(field) for field in profile]}
+    return write_study(study.readings, chosen, images, maps, plan, card, questions)
 
 
 def refuse(study: Study, plan: Plan, judged: Learned) -> Design:
@@ -266,20 +281,34 @@ def rehearse(study: Study, plan: Plan, seed_of_run: int = 0) -> pd.DataFrame:
     return through_log(frame, study.readings / "simulated.sqlite")
 
 
-def prepare_reading(study: Study, plan: Plan, database: str = "", force: bool = False) -> Design:
+def prepare_reading(
+    study: Study,
+    plan: Plan,
+    database: str = "",
+    force: bool = False,
+    questions: Sequence[Mapping] = (),
+    profile: Sequence[Mapping] = (),
+) -> Design:
     """The study's Design, set up now in a process of its own unless it already is.
 
     force: also with a network that did not learn; without it such a Design is refused (`set_up`).
+    questions: added to the usual ones, or in the place of those of their name
+    (`questions.configured`). profile: what readers are asked about themselves, a list of
+    {"name", "prompt", "options"}.
 
     Until somebody has read, invented readings (simulated.sqlite) stand ready for a rehearsal of
     the analysis. From then on the study keeps its design, in whatever database it is read;
     DataError, in words, if another plan is then asked for.
     """
     plan.check()
+    check_profile(profile)
+    asked = configured(questions)
+    check_questions(asked, plan.paradigm)
     arguments = ["--data", study.data, "--cohort", study.cohort, "--reports", study.reports]
     command = [sys.executable, "-m", "camreader.session.prepare", *arguments]
     done = subprocess.run(
         [*command, "--plan", json.dumps(asdict(plan)), "--database", str(database)]
+        + ["--asked", json.dumps({"questions": list(questions), "profile": list(profile)})]
         + ["--force"] * force,
         capture_output=True,
         text=True,
@@ -295,7 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m camreader.session.prepare", description=__doc__
     )
-    for name in ("data", "cohort", "reports", "plan", "database"):
+    for name in ("data", "cohort", "reports", "plan", "database", "asked"):
         parser.add_argument(f"--{name}", default="")
     parser.add_argument("--force", action="store_true", help="even a network that did not learn")
     options = parser.parse_args(arguments)
@@ -305,16 +334,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     try:
         database = log_address(study.readings, options.database)
-        keep_or_set_up(study, plan, database, options.force)
+        asked = json.loads(options.asked or "{}")
+        keep_or_set_up(study, plan, database, options.force, **asked)
     except (DataError, LogError) as error:
         raise SystemExit(f"DataError: {error}") from None
 
 
-def keep_or_set_up(study: Study, plan: Plan, database: str | Path, force: bool = False) -> None:
-    """Set up anew unless somebody has begun to read; refuse another plan from then on."""
+def keep_or_set_up(
+    study: Study,
+    plan: Plan,
+    database: str | Path,
+    force: bool = False,
+    questions: Sequence[Mapping] = (),
+    profile: Sequence[Mapping] = (),
+) -> None:
+    """Set up anew unless somebody has begun to read; refuse another plan from then on.
+
+    A plan that names no design keeps that of the reading under way.
+    """
     if where := _begun(study.readings, database):
         stored = Plan(**Design.load(study.readings).card["plan"])
-        if stored != plan:
+        if stored != (plan if plan.design else replace(plan, design=stored.design)):
             raise DataError(
                 f"Readings exist ({where}), so the design cannot be changed; for another design "
                 "use another cohort name or move the folder of the readings away",
@@ -323,7 +363,8 @@ def keep_or_set_up(study: Study, plan: Plan, database: str | Path, force: bool =
                 expected=stored,
             )
         return
-    set_up(study, plan, force=force)
+    plan = plan if plan.design else replace(plan, design=DEFAULT)
+    set_up(study, plan, force=force, questions=configured(questions), profile=profile)
     rehearse(study, plan)
 
 

@@ -8,7 +8,7 @@ design, so a study under way keeps the questions it began with.
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from camreader.common.errors import DataError
@@ -212,6 +212,45 @@ def from_design(stored: Sequence[Mapping] | None) -> tuple[Question, ...]:
         )
         for entry in stored
     )
+
+
+def configured(
+    entries: Iterable[Mapping], usual: Iterable[Question] | None = None
+) -> tuple[Question, ...]:
+    """The usual questions with those of a configuration: of a new name, or in an old one's place.
+
+    entries: {"name", "kind", "prompt", "options": [{"value", "text", "keys"}], "stages", ...}, the
+    fields of `Question`; {"name", "ask": false} leaves one out. DataError for unknown fields.
+    """
+    found = {question.name: question for question in (QUESTIONS if usual is None else usual)}
+    for entry in entries:
+        try:
+            name = str(entry["name"])
+            if entry.get("ask", True) is False:
+                del found[name]
+                continue
+            before = asdict(found[name]) if name in found else {}
+            fields = before | {key: value for key, value in entry.items() if key != "ask"}
+            options = tuple(
+                Option(**option) if isinstance(option, Mapping) else Option(option)
+                for option in fields.get("options", ())
+            )
+            stages = fields.get("stages", STAGES)
+            stages = (stages,) if isinstance(stages, str) else tuple(stages)
+            found[name] = Question(**{**fields, "options": options, "stages": stages})
+        except (KeyError, TypeError, AttributeError) as error:
+            expected = "name, kind, prompt, options, stages, ..., as in docs/reader-study.md"
+            raise DataError(f"Not a question: {error}", found=entry, expected=expected) from None
+    return tuple(found.values())
+
+
+def check_profile(fields: Sequence[Mapping]) -> None:
+    """Raise DataError for a profile that no page could ask: {"name", "prompt", "options"}."""
+    for field in fields:
+        known = isinstance(field, Mapping) and set(field) <= {"name", "prompt", "options"}
+        if not known or not re.fullmatch("[a-z][a-z_]*", str(field.get("name", ""))):
+            words = "Not a field of the readers' profile"
+            raise DataError(words, found=field, expected="name in small letters, prompt, options")
 
 
 def check_questions(
