@@ -59,9 +59,9 @@ def findings(
     sentences = [f"{study.source}."]
     if study.simulated:
         sentences.append("Nobody read these cases: what follows shows the analysis, not an effect.")
-    main = [_accuracy(row) for row in compared.to_dict("records") if _is_main(row)]
-    sentences += dict.fromkeys(main)  # one reader makes two rows of one analysis
-    sentences += _limits(study, compared)
+    main = [accuracy(row) for row in compared.to_dict("records") if _is_main(row)]
+    main = list(dict.fromkeys(main))  # one reader makes two rows of one analysis
+    sentences += [*main[:1], *_limits(study, compared), *main[1:]]
     sentences += _margins(margins)
     sentences += _changes(change) + _helpfulness(helpful) + _time(time, study)
     sentences.append(_plan(planning, max(study.size[0], 5)))
@@ -109,7 +109,8 @@ def _is_main(row: Mapping) -> bool:
     return row["covariance"] == "jackknife" and row.get("random") in ("readers and cases", "cases")
 
 
-def _accuracy(row: Mapping) -> str:
+def accuracy(row: Mapping) -> str:
+    """What one row of `tables.comparison_table` says, with its verdict."""
     name = {"auc": "AUC"}.get(row["metric"], row["metric"].capitalize())
     general = "readers" in str(row["random"])
     scope = "readers and cases in general" if general else "these readers only"
@@ -123,7 +124,10 @@ def _accuracy(row: Mapping) -> str:
         verdict = "no difference can be concluded after Holm's adjustment"
     points = (100 * row[key] for key in ("difference", "low", "high"))
     change = "{:+.1f} points (95 % interval {:+.1f} to {:+.1f})".format(*points)
-    start = "Primary contrast, declared before: " if row.get("primary") else ""
+    start = ""
+    if row.get("primary"):
+        endpoint = row["metric"] == "auc" and general
+        start = f"Primary contrast{', declared before' * endpoint}: "
     start += (
         f"{name} for {scope}, {row['compared']}: {row['first']:.3f} against {row['second']:.3f}"
     )
