@@ -23,7 +23,7 @@ TABLES = (
 
 @pytest.fixture(scope="module")
 def study():
-    return study_readings.load("", Study("nowhere", "none", "nowhere"), readers=4, cases=40)
+    return study_readings.load("", Study("nowhere", "none", "nowhere"), 4, 40, design="sequential")
 
 
 def test_the_marginal_difference_is_the_one_of_the_means(study):

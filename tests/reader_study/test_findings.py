@@ -43,7 +43,7 @@ def test_the_sentences_say_what_the_tables_hold(study, plan):
 
 
 def test_a_simulation_says_first_that_nobody_read(plan):
-    study = study_readings.load("", Study("nowhere", "none", "nowhere"), readers=3, cases=16)
+    study = study_readings.load("", Study("nowhere", "none", "nowhere"), 3, 16, design="sequential")
     sentences = findings.findings(study, *analysed(study, plan))
     assert sentences[0].startswith("SIMULATED") and sentences[1].startswith("Nobody read")
 
@@ -74,7 +74,9 @@ def test_no_sentence_stands_twice_and_the_auc_is_never_passed_over(plan, change,
 
 def test_nothing_about_readings_is_met_by_a_simulation(study):
     """What the items say of readers and readings needs some; the report's own items do not."""
-    simulated = study_readings.load("", Study("nowhere", "none", "nowhere"), readers=2, cases=12)
+    simulated = study_readings.load(
+        "", Study("nowhere", "none", "nowhere"), 2, 12, design="sequential"
+    )
     table = findings.checklist(CHECKLISTS, simulated).set_index(["guideline", "item"])
     mrmc = table.loc[findings.GUIDELINES["MRMC"]]
     for item in ("readers", "analysis", "per reader", "missing", "time", "automation bias"):

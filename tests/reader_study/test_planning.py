@@ -17,7 +17,7 @@ def study():
 
 @pytest.fixture(scope="module")
 def simulated():
-    return study_readings.load("", Study("nowhere", "none", "nowhere"), readers=4, cases=30)
+    return study_readings.load("", Study("nowhere", "none", "nowhere"), 4, 30, design="sequential")
 
 
 @pytest.fixture(scope="module")

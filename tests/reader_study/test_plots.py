@@ -48,7 +48,7 @@ def test_every_figure_is_drawn_or_refused_with_its_source(tmp_path, plan, change
 
 
 def test_a_simulated_figure_is_marked_in_red(plan):
-    study = study_readings.load("", Study("nowhere", "none", "nowhere"), readers=2, cases=12)
+    study = study_readings.load("", Study("nowhere", "none", "nowhere"), 2, 12, design="sequential")
     for figure in figures(study, plan):
         draw.label_source(figure, study)
         assert figure.get_supxlabel().startswith("SIMULATED")

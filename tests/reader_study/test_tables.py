@@ -1,6 +1,8 @@
 """The reader study's tables against counts made by hand, and words where nothing can be said."""
 
+import json
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,10 +13,14 @@ from readings_fixture import readings as tidy
 from scipy import stats
 
 from camreader.common.study import Study
+from camreader.reader_study import endpoints, planning
 from camreader.reader_study import study as study_readings
 from camreader.reader_study import tables as reader_tables
 from camreader.reader_study.study import ReaderStudy
+from camreader.session.simulate import simulate_readings
+from camreader.session.stages import PRESETS
 from camreader.statistics.intervals import wilson
+from camreader.statistics.mrmc import obuchowski_rockette
 
 
 def study_of(frame):
@@ -30,7 +36,7 @@ def study():
 
 @pytest.fixture(scope="module")
 def simulated():
-    return study_readings.load("", Study("nowhere", "none", "nowhere"), readers=4, cases=30)
+    return study_readings.load("", Study("nowhere", "none", "nowhere"), 4, 30, design="sequential")
 
 
 # Counted by hand from readings_fixture.TABLE
@@ -65,7 +71,7 @@ def test_one_reader_reads_each_case_once(study):
 def test_six_readers_of_one_case_are_not_six_cases():
     """Readers who all answer alike give the intervals of one of them, not narrower ones."""
     nowhere = Study("nowhere", "none", "nowhere")
-    one = study_readings.load("", nowhere, 1, 40, 3).readings
+    one = study_readings.load("", nowhere, 1, 40, 3, "sequential").readings
     same = pd.concat([one.assign(reader=f"R{k}") for k in range(6)], ignore_index=True)
     same, twice = study_of(same), study_of(same[same["reader"].isin(["R0", "R1"])])
     for table, ends in (
@@ -263,7 +269,7 @@ def test_benefit_minus_harm_is_the_change_of_right_answers(seed, readers, cases)
     """For any readings, reader by reader and in the sum over the two groups."""
     nowhere = Study("nowhere", "none", "nowhere")
     table = reader_tables.benefit_harm_table(
-        study_readings.load("", nowhere, readers, cases, seed)
+        study_readings.load("", nowhere, readers, cases, seed, "sequential")
     ).set_index("cnn")
     assert (table["benefit"] - table["harm"] == table["aided_right"] - table["unaided_right"]).all()
     parts = table.loc["right"] + table.loc["wrong"]
@@ -275,3 +281,68 @@ def test_tables_are_pure(study):
     """The same study gives the same tables: bootstraps are seeded."""
     twice = [reader_tables.benefit_harm_table(study) for _ in range(2)]
     pd.testing.assert_frame_equal(*twice)
+
+
+def test_readings_in_two_stages_give_the_tables_of_before(study):
+    """Every column of every table as the version before stages and arms wrote it, stored then."""
+    stored = json.loads((Path(__file__).parent / "data" / "two_stages.json").read_text())
+    rooms = (reader_tables, endpoints)
+    for name, old in stored.items():
+        if name == "margin_table":
+            table = planning.margin_table(study, 0.05)
+        else:
+            room = next(room for room in rooms if hasattr(room, name))
+            table = getattr(room, name)(study)
+        found = json.loads(table.round(9).to_json(orient="split"))
+        now = pd.DataFrame(found["data"], columns=found["columns"])[old["columns"]]
+        before = pd.DataFrame(old["data"], columns=old["columns"])
+        pd.testing.assert_frame_equal(now, before, check_dtype=False, atol=1e-8)
+
+
+def designed(name, readers=6, cases=24, seed=0, **options):
+    """A simulated study of a preset, through the same door as a log."""
+    preset = PRESETS[name]
+    frame = simulate_readings(readers, cases, seed, paradigm=preset, **options)
+    return study_readings._from_log(frame, "", None, preset)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_declared_contrast_comes_first_alone_and_the_others_share_holm(name):
+    found = designed(name)
+    table = reader_tables.comparison_table(found)
+    first = table.iloc[0]
+    assert first["primary"] and first["compared"] == " minus ".join(PRESETS[name].contrast)
+    assert table.loc[table["primary"], "compared"].nunique() == 1
+    rest = table[~table["primary"].astype(bool)]
+    pairs = len(PRESETS[name].stages) * (len(PRESETS[name].stages) - 1) // 2
+    assert rest["compared"].nunique() == pairs - 1
+    for _, part in rest.groupby("metric"):
+        raw = part["p"].astype(float)
+        least = raw.min()  # Holm's smallest is the number of tests times the smallest
+        assert part["p_holm"].astype(float).min() == pytest.approx(min(1, least * raw.count()))
+    own = (found.scores[found.scores["modality"] == m] for m in PRESETS[name].contrast)
+    alone = obuchowski_rockette(pd.concat(own), convention="hillis")
+    assert first["difference"] == pytest.approx(alone.difference)
+    assert [first["p"], first["p_holm"]] == pytest.approx([alone.p] * 2)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_table_of_every_design_is_told_in_words(name):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        words_everywhere(designed(name))
+
+
+def test_readers_in_two_arms_are_nested_and_the_marginal_model_says_so():
+    found = designed("with_or_without_map", readers=8)
+    row = reader_tables.comparison_table(found).iloc[0]
+    assert "each reader read one arm only" in row["flags"].replace("modality", "arm")
+    assert "one arm only" in endpoints.gee_table(found)["refused"].iloc[0]
+    assert found.steps == [("unaided", "answer"), ("unaided", "map")]
+
+
+def test_a_change_of_the_protocol_is_a_flag(tmp_path, monkeypatch):
+    (tmp_path / "design.json").write_text('{"plan": {"design": "sequential", "margin": 0.1}}')
+    monkeypatch.setattr(study_readings.Design, "protocol_changes", ["10 more cases"], raising=False)
+    found = study_readings.of_design(study_of(tidy()), tmp_path)
+    assert found.flags == ["the protocol was changed: 10 more cases"] and found.margin == 0.1

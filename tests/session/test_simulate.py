@@ -93,3 +93,34 @@ def test_simulated_answers_are_answers_that_a_reader_could_give():
         given = {name: row[name] for name in names if row[name] not in ("", None)}
         check_answer(row["modality"], given, asked)
     assert frame["simulated"].all() and frame["truth"].mean() == 0.5
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_design_is_read_as_it_assigns(name):
+    """Whom each reader meets what under: counts per reader, arm and stage, and no reading twice."""
+    preset = PRESETS[name]
+    frame = simulate_readings(12, 24, 5, paradigm=preset)
+    assert not frame.duplicated(["reader", "case", "modality"]).any()
+    assert list(dict.fromkeys(frame["modality"])) and set(frame["modality"]) == set(preset.stages)
+    per_reader = frame.groupby(["reader", "arm"])["case"].nunique().unstack(fill_value=0)
+    share = {"within": 24, "crossover": 24, "cases": 24 // len(preset.arms)}
+    if preset.assign == "readers":
+        assert (per_reader.eq(24).sum() == 12 // len(preset.arms)).all()
+        assert per_reader.eq(24).sum(1).eq(1).all()
+    else:
+        assert per_reader.eq(share[preset.assign]).all(axis=None)
+    halves = frame.groupby(["reader", "arm", "modality"])["truth"].mean()
+    assert halves.eq(0.5).all()
+    shown = {stage.name: stage.map for stage in preset.stages.values() if "map" in stage.shows}
+    for modality, part in frame.groupby("modality"):
+        assert set(part["map"]) == {shown.get(modality, "")}
+        assert part["map_hit"].notna().any() == (modality in shown)
+    if preset.assign == "crossover":  # a Latin square: every arm as often in every period
+        turns = frame.groupby(["period", "arm"])["case"].size()
+        assert turns.nunique() == 1
+
+
+def test_a_new_stage_follows_the_earlier_ones_of_its_arm():
+    frame = simulate_readings(2, 10, 0, paradigm=PRESETS["answer_then_map"])
+    stages = frame.groupby(["reader", "case"], sort=False)["modality"].agg(list)
+    assert all(order == ["unaided", "answer", "map"] for order in stages)

@@ -1,8 +1,12 @@
+from . import break_even as break_even
 from . import endpoints as endpoints
 from . import findings as findings
+from . import map_effect as map_effect
+from . import map_plots as map_plots
 from . import planning as planning
 from . import plots as plots
 from . import study as study
+from . import subgroups as subgroups
 from . import tables as tables
 from .planning import planning_table as planning_table
 from .study import ReaderStudy as ReaderStudy

@@ -15,8 +15,8 @@ import statsmodels.formula.api as smf
 from scipy import stats
 
 from camreader.common.errors import DataError
-from camreader.reader_study.study import MODALITIES, ReaderStudy
-from camreader.reader_study.tables import NO_LOG, THESE_READERS, _right, refused, unit_names
+from camreader.reader_study.study import ReaderStudy
+from camreader.reader_study.tables import NO_LOG, THESE_READERS, is_right, refused, unit_names
 from camreader.statistics.agreement import alpha_with_interval, fleiss_kappa
 from camreader.statistics.intervals import clustered, clustered_mean
 from camreader.statistics.mrmc.standalone import against_readers
@@ -26,36 +26,44 @@ LEAST_UNITS = 10  # patients, for a sandwich variance
 
 
 def gee_table(study: ReaderStudy) -> pd.DataFrame:
-    """Sensitivity and specificity, aided minus unaided, by generalised estimating equations.
+    """The contrast in sensitivity and specificity by generalised estimating equations.
 
     A marginal model with the identity link, readers as fixed effects, patients as clusters
     (Genders et al. 2012, Radiology 265:910): beside Obuchowski-Rockette, whose readers are a
-    sample. endpoint, unaided, aided, difference, low, high, p, readings, patients, note.
+    sample. endpoint, the two stages, difference, low, high, p, readings, patients, note.
     """
     if study.readings is None:
         return refused(NO_LOG)
-    rows = []
-    frame = _usable(study)
+    rows, frame = [], _usable(study)
+    if study.contrast and frame[frame["aided"].notna()].groupby("reader")["aided"].std().max() == 0:
+        return refused("every reader read one arm only: 08_or compares readers with readers")
+    frame = frame[frame["aided"].notna()]
     for endpoint, truth in (("sensitivity", 1), ("specificity", 0)):
         part = frame[frame["truth"] == truth]
-        rows.append({"endpoint": endpoint, **_gee(part)})
+        rows.append({"endpoint": endpoint, **_gee(part, _contrast(study))})
     return pd.DataFrame(rows)
 
 
 def _usable(study: ReaderStudy) -> pd.DataFrame:
-    """Readings with right (0/1), aided (0/1) and unit (patient or case)."""
+    """Readings with right (0/1), aided (1 and 0 at the contrast's first and second stage, NaN at
+    others) and unit (patient or case)."""
     frame = study.readings.reset_index(drop=True)  # type: ignore[union-attr]  # not None: asked before
-    right = _right(frame["diagnosis"], frame["truth"]).astype(float)
-    aided = (frame["modality"] == "aided").astype(float)
+    right = is_right(frame["diagnosis"], frame["truth"]).astype(float)
+    aided = frame["modality"].map({m: 1.0 - k for k, m in enumerate(_contrast(study))})
     return frame.assign(right=right, aided=aided, unit=unit_names(frame))
 
 
-def _gee(part: pd.DataFrame) -> dict[str, Any]:
+def _contrast(study: ReaderStudy) -> tuple[str, str]:
+    """The contrast; of readings at one stage, the names that the columns would have."""
+    return study.contrast or ("aided", "unaided")
+
+
+def _gee(part: pd.DataFrame, contrast: tuple[str, str]) -> dict[str, Any]:
     empty = {"difference": np.nan, "low": np.nan, "high": np.nan, "p": np.nan}
     units = part["unit"].nunique()
     row = {"readings": len(part), "patients": units}
     means = part.groupby("aided")["right"].mean()
-    row |= {"unaided": means.get(0.0, np.nan), "aided": means.get(1.0, np.nan)}
+    row |= {contrast[1]: means.get(0.0, np.nan), contrast[0]: means.get(1.0, np.nan)}
     if means.size < 2:
         return row | empty | {"note": "not read both ways"}
     if units < LEAST_UNITS:
@@ -79,17 +87,18 @@ def _gee(part: pd.DataFrame) -> dict[str, Any]:
 def time_model(study: ReaderStudy) -> pd.DataFrame:
     """What the heat-map costs in time: log seconds by modality and order, readers random.
 
-    A linear mixed model (REML); ratio: aided over unaided time at the same place in the session,
-    and per ten cases. In a sequential reading the aided time is what comes on top. term, ratio,
-    low, high, p, readings, readers, note.
+    A linear mixed model (REML) of the contrast's two stages; ratio: the first's time over the
+    second's at the same place in the session, and per ten cases. Within a reading a later stage's
+    time is what comes on top. term, ratio, low, high, p, readings, readers, note.
     """
     if study.readings is None:
         return refused(NO_LOG)
     frame = study.readings.dropna(subset=["seconds", "order"])
-    frame = frame[frame["seconds"] > 0]
+    first, second = _contrast(study)
+    frame = frame[(frame["seconds"] > 0) & frame["modality"].isin([first, second])]
     if frame["modality"].nunique() < 2 or len(frame) < 20:
         return refused("fewer than 20 readings with a time, or of one modality only")
-    aided = (frame["modality"] == "aided").astype(float)
+    aided = (frame["modality"] == first).astype(float)
     frame = frame.assign(log=np.log(frame["seconds"]), aided=aided, tens=frame["order"] / 10)
     readers = frame["reader"].nunique()
     if frame["log"].std() == 0:
@@ -101,9 +110,9 @@ def time_model(study: ReaderStudy) -> pd.DataFrame:
         else:
             found = smf.ols("log ~ aided + tens", frame).fit()
     note = "one reader: ordinary least squares" if readers < 2 else ""
-    more = "the aided time is on top of the unaided" if study.sequential else ""
+    more = f"the {first} time is on top of the {second}" if study.sequential else ""
     rows = []
-    for name, words in (("aided", "aided / unaided"), ("tens", "per ten cases")):
+    for name, words in (("aided", f"{first} / {second}"), ("tens", "per ten cases")):
         ends = found.conf_int().loc[name]
         row = {"term": words, "ratio": np.exp(found.params[name])}
         row |= {"low": np.exp(ends[0]), "high": np.exp(ends[1]), "p": found.pvalues[name]}
@@ -136,7 +145,7 @@ def net_benefit_table(
     study: ReaderStudy, prevalence: float | None = None, thresholds: Sequence[float] = THRESHOLDS
 ) -> pd.DataFrame:
     """Net benefit of acting on the readers' answers (Vickers & Elkin 2006, Med Decis Making
-    26:565), unaided, aided and the difference, per case at the given prevalence.
+    26:565), at each stage, and the contrast's difference, per case at the given prevalence.
 
     `prevalence` of tumor where the readers would work; a reading's own is enriched, and is said
     to be so. threshold, modality, net_benefit, low, high, all, prevalence, patients, note: `all`
@@ -165,25 +174,27 @@ def net_benefit_table(
         gain = called * worth
         every = share - cost * (1 - share)
         common = {"threshold": threshold, "all": every, "prevalence": share}
-        for modality in MODALITIES:
+        for modality in study.stages:
             here = (frame["modality"] == modality).to_numpy()
             low, high = clustered_mean(gain[here], frame["unit"][here], (-cost, 1.0))
             row = common | {"modality": modality, "net_benefit": gain[here].mean()}
             rows.append(row | {"low": low, "high": high})
-        row = common | {"modality": "aided minus unaided"}
-        rows.append(row | _gain_of_aid(frame, gain, cost))
+        row = common | {"modality": " minus ".join(_contrast(study))}
+        rows.append(row | _gain_of_aid(frame, gain, cost, _contrast(study)))
     table = pd.DataFrame(rows).assign(patients=frame["unit"].nunique(), note=note)
     return table[[c for c in table if c != "note"] + ["note"]]
 
 
-def _gain_of_aid(frame: pd.DataFrame, gain: float, cost: float) -> dict[str, float]:
+def _gain_of_aid(
+    frame: pd.DataFrame, gain: float, cost: float, contrast: tuple[str, str]
+) -> dict[str, float]:
     """Mean change per reading read both ways, with its interval over patients."""
     keys = ["reader", "case"]
     wide = frame.assign(gain=gain).pivot(index=[*keys, "unit"], columns="modality", values="gain")
-    wide = wide.reindex(columns=MODALITIES).dropna().reset_index()
+    wide = wide.reindex(columns=contrast).dropna().reset_index()
     if wide.empty:
         return {"net_benefit": np.nan, "low": np.nan, "high": np.nan}
-    change = (wide["aided"] - wide["unaided"]).to_numpy()
+    change = (wide[contrast[0]] - wide[contrast[1]]).to_numpy()
     low, high = clustered_mean(change, wide["unit"], (-1.0 - cost, 1.0 + cost))
     return {"net_benefit": change.mean(), "low": low, "high": high}
 
@@ -200,7 +211,7 @@ def agreement_table(study: ReaderStudy, draws: int = 1000, seed: int = 0) -> pd.
         return refused(NO_LOG)
     if study.readings["reader"].nunique() < 2:
         return refused("one reader: nobody to agree with")
-    tables = [_agreement(study, modality, draws, seed) for modality in MODALITIES]
+    tables = [_agreement(study, modality, draws, seed) for modality in study.stages]
     return pd.DataFrame([row for rows in tables for row in rows])
 
 

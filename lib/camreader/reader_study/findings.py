@@ -59,13 +59,31 @@ def findings(
     sentences = [f"{study.source}."]
     if study.simulated:
         sentences.append("Nobody read these cases: what follows shows the analysis, not an effect.")
-    main = [_accuracy(row) for row in compared.to_dict("records") if _is_main(row)]
-    sentences += dict.fromkeys(main)  # one reader makes two rows of one analysis
+    main = [accuracy(row) for row in compared.to_dict("records") if _is_main(row)]
+    main = list(dict.fromkeys(main))  # one reader makes two rows of one analysis
+    sentences += [*main[:1], *_limits(study, compared), *main[1:]]
     sentences += _margins(margins)
     sentences += _changes(change) + _helpfulness(helpful) + _time(time, study)
     sentences.append(_plan(planning, max(study.size[0], 5)))
     sentences += [f"Note: {flag}." for flag in study.flags]
     return sentences
+
+
+def _limits(study: ReaderStudy, compared: pd.DataFrame) -> list[str]:
+    """What cannot be concluded: by the interval of the primary contrast, and by the design."""
+    if not study.declared or study.paradigm is None:
+        return []
+    row, sentences = compared.iloc[0], []
+    if pd.notna(row.get("low")) and row["low"] <= 0 <= row["high"]:
+        points = (100 * row["low"], 100 * row["high"])
+        words = "Anything from {:+.1f} to {:+.1f} points of AUC remains compatible with the data; "
+        sentences.append(words.format(*points) + "that the two are equal has not been shown.")
+    first, second = (set(study.shows(name)) for name in study.paradigm.contrast)
+    if first - second == {"map"}:
+        sentences.append("The contrast differs in the map alone: the answer's share is not in it.")
+    elif "map" in first - second:
+        sentences.append("Map and answer came together: which of them did it cannot be told.")
+    return [*sentences, f"This design cannot show {study.paradigm.cannot}."]
 
 
 def _margins(table: pd.DataFrame | None) -> list[str]:
@@ -91,7 +109,8 @@ def _is_main(row: Mapping) -> bool:
     return row["covariance"] == "jackknife" and row.get("random") in ("readers and cases", "cases")
 
 
-def _accuracy(row: Mapping) -> str:
+def accuracy(row: Mapping) -> str:
+    """What one row of `tables.comparison_table` says, with its verdict."""
     name = {"auc": "AUC"}.get(row["metric"], row["metric"].capitalize())
     general = "readers" in str(row["random"])
     scope = "readers and cases in general" if general else "these readers only"
@@ -105,7 +124,13 @@ def _accuracy(row: Mapping) -> str:
         verdict = "no difference can be concluded after Holm's adjustment"
     points = (100 * row[key] for key in ("difference", "low", "high"))
     change = "{:+.1f} points (95 % interval {:+.1f} to {:+.1f})".format(*points)
-    start = f"{name} for {scope}, {row['compared']}: {row['first']:.3f} against {row['second']:.3f}"
+    start = ""
+    if row.get("primary"):
+        endpoint = row["metric"] == "auc" and general
+        start = f"Primary contrast{', declared before' * endpoint}: "
+    start += (
+        f"{name} for {scope}, {row['compared']}: {row['first']:.3f} against {row['second']:.3f}"
+    )
     adjusted = row.get("p_holm", row["p"])
     same = pd.isna(adjusted) or np.isclose(adjusted, row["p"])
     more = "" if same else f" (Holm {_p(adjusted)})"
@@ -119,9 +144,10 @@ def _p(p: float) -> str:
 def _changes(change: pd.DataFrame) -> list[str]:
     if "refused" in change:
         return [f"Benefit and harm: {change['refused'].iloc[0]}."]
-    sentences = []
+    sentences, steps = [], change["step"].nunique()
     for row in change.to_dict("records"):
         where = "In all readings" if row["cnn"] == "all" else f"Where the CNN was {row['cnn']}"
+        where = f"{row['step']}: {where[0].lower()}{where[1:]}" if steps > 1 else where
         counts = f"{row['benefit']} of {row['benefit_of']} wrong answers turned right and "
         counts += f"{row['harm']} of {row['harm_of']} right answers turned wrong"
         sentences.append(f"{where}, {counts}{_net(row)}.")
@@ -141,20 +167,23 @@ def _helpfulness(helpful: pd.DataFrame) -> list[str]:
     if "refused" in helpful:
         return [f"Helpfulness: {helpful['refused'].iloc[0]}."]
     yes = helpful[helpful["helpful"] == "yes"].set_index("readings")
-    agreed = yes.loc["CNN agreed with the unaided answer"]
-    other = yes.loc["CNN disagreed"]
-    words = "The heat-map was called helpful in {:.0f} of {:.0f} readings where the CNN agreed "
-    words += "with the unaided answer and in {:.0f} of {:.0f} where it disagreed."
-    return [words.format(agreed["k"], agreed["n"], other["k"], other["n"])]
+    yes = yes[yes["stage"] == yes["stage"].iloc[0]]  # the contrast's stage comes first
+    name = next(index for index in yes.index if index.startswith("CNN agreed"))
+    agreed, other = yes.loc[name], yes.loc["CNN disagreed"]
+    shown = "heat-map" if yes["stage"].iloc[0] in ("aided", "map") else yes["stage"].iloc[0]
+    words = "The {} was called helpful in {:.0f} of {:.0f} readings where the CNN agreed with the "
+    words += "{} answer and in {:.0f} of {:.0f} where it disagreed."
+    start = name.removeprefix("CNN agreed with the ").removesuffix(" answer")
+    return [words.format(shown, agreed["k"], agreed["n"], start, other["k"], other["n"])]
 
 
 def _time(time: pd.DataFrame, study: ReaderStudy) -> list[str]:
     if "refused" in time:
         return [f"Time: {time['refused'].iloc[0]}."]
     rows = time.to_dict("records")
-    more = "another " if study.sequential else ""
     parts = [
-        f"{more * (row['modality'] == 'aided')}{row['seconds_median']:.0f} s {row['modality']}"
+        f"{'another ' * study.follows(row['modality'])}{row['seconds_median']:.0f} s "
+        f"{row['modality']}"
         for row in rows
     ]
     sentences = [f"Median time per case: {', '.join(parts)}."]

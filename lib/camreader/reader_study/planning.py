@@ -7,13 +7,9 @@ import pandas as pd
 
 from camreader.common.errors import DataError
 from camreader.reader_study.study import ReaderStudy
-from camreader.reader_study.tables import refused
+from camreader.reader_study.tables import compare, refused
 from camreader.statistics.mrmc import power, roe_metz
-from camreader.statistics.mrmc.analysis import (
-    equivalence,
-    non_inferiority,
-    obuchowski_rockette,
-)
+from camreader.statistics.mrmc.analysis import equivalence, non_inferiority
 
 POINTS = (0.05, 0.10, 0.15)
 STRUCTURES = {
@@ -49,7 +45,8 @@ def planning_table(
 
 
 def margin_table(study: ReaderStudy, margin: float = 0.0) -> pd.DataFrame:
-    """Non-inferiority and equivalence of every pair of modalities in AUC, at one margin.
+    """Non-inferiority and equivalence in AUC at one margin, of the declared contrast or, without
+    one, of every pair of modalities.
 
     The margin is the one that the design declared before the first answer; `margin` is used where
     it declared none, and is said to be chosen afterwards. compared, test, margin, declared,
@@ -60,7 +57,7 @@ def margin_table(study: ReaderStudy, margin: float = 0.0) -> pd.DataFrame:
     if not margin:
         return refused("no margin was declared")
     try:
-        result = obuchowski_rockette(study.scores)
+        result = compare(study.scores, study.contrast if study.declared else None)
         pairs = result.differences[["first", "second"]].to_numpy().tolist()
         tests = [
             test(result, margin, pair=pair, declared=declared)
@@ -111,11 +108,13 @@ def _pilot(study: ReaderStudy) -> tuple:
     readers, cases, _ = study.size
     words = "Van Dyke et al. 1993 (published: 5 readers, 114 cases)"
     published = (words, power.VAN_DYKE, power.VAN_DYKE_CASES, power.VAN_DYKE_AUC)
-    complete = len(study.scores) >= MOSTLY_CROSSED * len(study.modalities) * readers * cases
-    if study.simulated or readers < 3 or len(study.modalities) != 2 or not complete:
+    pair = study.contrast if study.declared or len(study.modalities) == 2 else None
+    read = study.scores["modality"].isin(pair or ()).sum()
+    complete = read >= MOSTLY_CROSSED * 2 * readers * cases
+    if study.simulated or readers < 3 or pair is None or not complete:
         return published
     try:
-        result = obuchowski_rockette(study.scores)
+        result = compare(study.scores, pair)
     except DataError:
         return published
     part = result.components

@@ -39,10 +39,14 @@ def save_readers(figure: Figure, study: Study, reader_study: ReaderStudy, name: 
 
 
 def colours(reader_study: ReaderStudy) -> dict[str, str]:
-    """Colour per modality; grey for the one that is compared against."""
+    """Colour per modality; grey for the one that the others are compared against."""
     names = reader_study.modalities
-    palette = [AIDED, UNAIDED, NO_TUMOR, SOUND, OTHER]
-    return {name: palette[k % len(palette)] for k, name in enumerate(names)}
+    if len(names) < 3 or not reader_study.paradigm:
+        palette = [AIDED, UNAIDED, NO_TUMOR, SOUND, OTHER]
+        return {name: palette[k % len(palette)] for k, name in enumerate(names)}
+    palette, bare = [AIDED, NO_TUMOR, SOUND, OTHER], reader_study.first_stage
+    helped = [name for name in names if name != bare]
+    return {bare: UNAIDED} | {name: palette[k % 4] for k, name in enumerate(helped)}
 
 
 def named(modality: str) -> str:
@@ -51,20 +55,23 @@ def named(modality: str) -> str:
 
 
 def draw_auc_dots(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
-    """Each reader's AUC under both modalities, joined; table from `readers_table`."""
-    names = reader_study.modalities[:2][::-1]
+    """Each reader's AUC at every stage read, joined; table from `readers_table`."""
+    names = reader_study.stages
     if len(names) < 2:
         return refusal("Not drawn: one modality, no pair of dots to join")
-    table = table[table["auc"].notna().groupby(table["reader"]).transform("all")]
-    if table.empty:
-        return refusal("Not drawn: no reader has an AUC under both modalities")
     wide = table.pivot(index="reader", columns="modality", values=["auc", "auc_low", "auc_high"])
+    wide = wide[wide["auc"].notna().sum(axis=1) > 1]
+    if wide.empty:
+        return refusal("Not drawn: no reader has an AUC under both modalities")
     wide = wide.sort_values(("auc", names[0]))
-    figure, axes = plt.subplots(figsize=(6.5, 1.4 + 0.32 * len(wide)))
+    figure, axes = plt.subplots(figsize=(6.5, 1.4 + 0.16 * len(names) * len(wide)))
     rows, palette = np.arange(len(wide)), colours(reader_study)
+    offsets = 0.13 * (2 * np.arange(len(names)) - len(names) + 1) * 2 / len(names)
     ends = np.stack([wide["auc", name] for name in names])
-    axes.plot(ends, [rows - 0.13, rows + 0.13], color="0.75", lw=3, zorder=1)
-    for offset, name in zip((-0.13, 0.13), names, strict=True):
+    for k in range(len(wide)):
+        read = ~np.isnan(ends[:, k])
+        axes.plot(ends[read, k], rows[k] + offsets[read], color="0.75", lw=3, zorder=1)
+    for offset, name in zip(offsets, names, strict=True):
         value = wide["auc", name]
         reach = [value - wide["auc_low", name], wide["auc_high", name] - value]
         style = {"fmt": "o", "ms": 6, "lw": 1, "color": palette[name], "label": named(name)}
@@ -72,20 +79,20 @@ def draw_auc_dots(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     axes.set_yticks(rows, [f"{reader}" for reader in wide.index])
     axes.set(xlabel="AUC with its 95 % interval over cases", ylabel="reader")
     axes.margins(y=0.08)
-    axes.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    axes.legend(frameon=False, ncols=min(len(names), 3), loc="lower left", bbox_to_anchor=(0, 1))
     return figure
 
 
 def draw_roc(reader_study: ReaderStudy) -> Figure:
     """Empirical ROC per modality: each reader thin, the mean over readers thick."""
-    names, palette = reader_study.modalities, colours(reader_study)
+    names, palette = reader_study.stages, colours(reader_study)
     scores = arms(reader_study.scores)
     figure, axes = plt.subplots(1, len(names), figsize=(3.5 * len(names), 4.5), sharey=True)
     aucs = estimate(*kernel(scores.positives, scores.negatives))
     axes = np.atleast_1d(axes)
     grid = np.linspace(0, 1, 201)
-    for k, (ax, name) in enumerate(zip(axes[::-1], names, strict=True)):
-        means = []
+    for ax, name in zip(axes, names, strict=True):
+        means, k = [], scores.modalities.index(name)
         for positives, negatives in zip(scores.positives[k], scores.negatives[k], strict=True):
             if np.isnan(positives).all() or np.isnan(negatives).all():
                 continue
@@ -103,16 +110,18 @@ def draw_roc(reader_study: ReaderStudy) -> Figure:
 
 
 def draw_flow(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
-    """How answers moved from unaided to aided, for cases with and without a tumor."""
+    """How answers moved at the first step, for cases with and without a tumor."""
     if "refused" in table:
         return refusal(_why(table))
+    step = (table.columns[1], table.columns[2])
+    table = table.set_axis(["truth", "before", "after", "readings"], axis=1)
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.4))
     for ax, truth, words in zip(axes, (1, 0), ("Tumor present", "No tumor present"), strict=True):
         part = table[table["truth"] == truth]
         ax.set_title(f"{words} ({part['readings'].sum()} readings)")
         ax.axis("off")
         if len(part):
-            _draw_bands(ax, part, right={"tumor"} if truth else {"no tumor", "other"})
+            _draw_bands(ax, part, step, right={"tumor"} if truth else {"no tumor", "other"})
     bands = {"became right": BENEFIT, "became wrong": HARM, "neither": "0.8"}
     handles = [
         Rectangle((0, 0), 1, 1, color=colour, label=words) for words, colour in bands.items()
@@ -121,11 +130,11 @@ def draw_flow(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_bands(ax: Axes, part: pd.DataFrame, right: set[str]) -> None:
+def _draw_bands(ax: Axes, part: pd.DataFrame, step: tuple[str, str], right: set[str]) -> None:
     """Two stacked bars joined by bands: green where wrong turned right, red the other way."""
-    tops = {side: _stack(part.groupby(side)["readings"].sum()) for side in ("unaided", "aided")}
+    tops = {side: _stack(part.groupby(side)["readings"].sum()) for side in ("before", "after")}
     gap_total = max(end for side in tops.values() for _, end in side.values())
-    for x, side in ((0.0, "unaided"), (1.0, "aided")):
+    for x, side, name in ((0.0, "before", step[0]), (1.0, "after", step[1])):
         for answer, (low, high) in tops[side].items():
             ax.add_patch(Rectangle((x - 0.05, low), 0.1, high - low, color=ANSWERS[answer]))
             count = part.loc[part[side] == answer, "readings"].sum()
@@ -133,15 +142,15 @@ def _draw_bands(ax: Axes, part: pd.DataFrame, right: set[str]) -> None:
             ax.text(
                 x - 0.08 if x == 0 else x + 0.08, (low + high) / 2, f"{answer} {count}", **align
             )
-        ax.text(x, -0.05 * gap_total, side, ha="center", va="bottom", size=9, weight="bold")
+        ax.text(x, -0.05 * gap_total, name, ha="center", va="bottom", size=9, weight="bold")
     starts = {side: {a: low for a, (low, _) in tops[side].items()} for side in tops}
-    for row in sorted(part.itertuples(), key=lambda r: (_rank(r.unaided), _rank(r.aided))):
-        left, arrive = starts["unaided"][row.unaided], starts["aided"][row.aided]
-        before, after = row.unaided in right, row.aided in right
+    for row in sorted(part.itertuples(), key=lambda r: (_rank(r.before), _rank(r.after))):
+        left, arrive = starts["before"][row.before], starts["after"][row.after]
+        before, after = row.before in right, row.after in right
         colour = "0.8" if before == after else BENEFIT if after else HARM
         _band(ax, left, arrive, row.readings, colour, 0.5 if before == after else 0.85)
-        starts["unaided"][row.unaided] += row.readings
-        starts["aided"][row.aided] += row.readings
+        starts["before"][row.before] += row.readings
+        starts["after"][row.after] += row.readings
     ax.set(xlim=(-0.55, 1.55), ylim=(gap_total * 1.02, -gap_total * 0.1))
 
 
@@ -174,12 +183,17 @@ def draw_benefit_harm(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """Readings corrected and spoiled, where the CNN was right and where it was wrong."""
     if "refused" in table:
         return refusal(_why(table))
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.1), width_ratios=(3, 2))
+    height = 1.6 + 0.5 * len(table)
+    figure, axes = plt.subplots(1, 2, figsize=(9, height), width_ratios=(3, 2))
     rows = np.arange(len(table))[::-1]
-    titles = [f"CNN {r.cnn}" if r.cnn != "all" else "all" for r in table.itertuples()]
+    several = table["step"].nunique() > 1
+    titles = [
+        f"{r.step}\n" * several + (f"CNN {r.cnn}" if r.cnn != "all" else "all")
+        for r in table.itertuples()
+    ]
     for word, colour, offset, name in (
-        ("benefit", BENEFIT, 0.18, "wrong unaided, then right"),
-        ("harm", HARM, -0.18, "right unaided, then wrong"),
+        ("benefit", BENEFIT, 0.18, "wrong before, then right"),
+        ("harm", HARM, -0.18, "right before, then wrong"),
     ):
         share = 100 * table[f"{word}_share"]
         reach = [share - 100 * table[f"{word}_low"], 100 * table[f"{word}_high"] - share]
@@ -225,8 +239,9 @@ def draw_time(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
         axes[0].set_yscale("log")
         axes[0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes[0].set(xlabel="position in the reader's session", ylabel="seconds per case")
-    axes[0].legend(frameon=False, loc="upper right", ncols=2)
-    for offset, row in zip((-0.05, 0.05), table.itertuples(), strict=False):
+    axes[0].legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    offsets = 0.1 * (np.arange(len(table)) - (len(table) - 1) / 2)
+    for offset, row in zip(offsets, table.itertuples(), strict=True):
         value = 100 * np.array([row.right_first_third, row.right_last_third])
         low = 100 * np.array([row.right_first_low, row.right_last_low])
         high = 100 * np.array([row.right_first_high, row.right_last_high])

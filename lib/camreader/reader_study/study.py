@@ -1,10 +1,14 @@
 """One reader study, whatever it came from: a reading log, a file of scores, or a simulation.
 
 `load` gives a `ReaderStudy`: the scores for the statistics of several readers, and, where a
-reading log exists, the paired readings without and with the heat-map.
+reading log exists, the readings themselves with the stages, arms and contrast of their design.
 """
 
+# mypy: disable-error-code="arg-type,call-overload"
+# (the stubs of pandas are narrower than what these calls accept)
+
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +16,15 @@ import numpy as np
 import pandas as pd
 
 from camreader.common.errors import DataError
-from camreader.common.storage import read_json, read_shared_csv, read_table
+from camreader.common.storage import read_shared_csv, read_table
 from camreader.common.study import Study
 from camreader.session.database import LOG, sqlite_file
 from camreader.session.plan import Plan, choose_cases, patient_codes
+from camreader.session.progress import Design
 from camreader.session.questions import HELPFULNESS as HELPFULNESS  # for the tables
 from camreader.session.questions import QUESTIONS
-from camreader.session.questions import STAGES as MODALITIES
 from camreader.session.simulate import simulate_readings
+from camreader.session.stages import DEFAULT, PRESETS, Paradigm, from_stored
 from camreader.session.tidy import decode, load_tidy
 from camreader.statistics.mrmc.analysis import read_scores, tidy
 from camreader.training import predictions
@@ -27,14 +32,29 @@ from camreader.training import predictions
 NEEDED = ["reader", "case", "modality", "truth", "score", "diagnosis"]
 LEAST_OF_A_CLASS = 5  # slices, for a rehearsal on them
 LOGS = (LOG, "simulated.sqlite")  # in the cohort's folder of readings
+STAGE_NAME = "[a-z][a-z_]*"
+TWO = ("aided", "unaided")  # of readings in two stages; their differences are the first's minus
+MAYBE = {  # columns that earlier logs and files lack: (lowest, highest) where they are numbers
+    "arm": None,
+    "period": (1, np.inf),
+    "map": None,
+    "map_hit": (0, 1),
+    "region": None,
+    "cnn_probability": (0, 1),
+    "opacity_changes": (0, np.inf),
+    "opacity_last": (0, 1),
+    "opacity_max": (0, 1),
+    "threshold_last": (0, 1),
+}
 
 
 @dataclass(frozen=True)
 class ReaderStudy:
-    """scores: reader, modality, case, truth, score, with the aided readings first so that
-    differences are aided minus unaided. readings: the paired log, or None for a file that has
-    scores only. source: words for every figure. flags: what was left out, and why. margin: the
-    loss of AUC that the design declared acceptable before anybody read; 0 where it declared none.
+    """scores: reader, modality, case, truth, score; the contrast's first modality comes first, so
+    that differences are the first minus the second. readings: the log, or None for a file that
+    has scores only. source: words for every figure. flags: what was left out, and why. margin:
+    the loss of AUC that the design declared acceptable before anybody read; 0 where it declared
+    none. paradigm: the design that was read; None where no file says.
     """
 
     scores: pd.DataFrame
@@ -43,10 +63,62 @@ class ReaderStudy:
     simulated: bool
     flags: list = field(default_factory=list)
     margin: float = 0.0
+    paradigm: Paradigm | None = None
 
     @property
     def modalities(self) -> list[str]:
         return list(dict.fromkeys(self.scores["modality"]))
+
+    @property
+    def contrast(self) -> tuple[str, str] | None:
+        """(first, second) of the primary contrast: the declared one, else the first two
+        modalities; None with one modality."""
+        names = self.modalities
+        if self.paradigm and set(self.paradigm.contrast) <= set(names):
+            return self.paradigm.contrast
+        return (names[0], names[1]) if len(names) > 1 else None
+
+    @property
+    def declared(self) -> bool:
+        """Whether a design names the contrast."""
+        return self.paradigm is not None and self.contrast == self.paradigm.contrast
+
+    @property
+    def stages(self) -> list[str]:
+        """Modalities in the order in which readers met them."""
+        if self.paradigm:
+            known = [name for name in self.paradigm.stages if name in self.modalities]
+            return known + [name for name in self.modalities if name not in known]
+        return self.modalities[::-1] if len(self.modalities) < 3 else self.modalities
+
+    @property
+    def steps(self) -> list[tuple[str, str]]:
+        """(before, after) of stages that the same readers gave to the same cases, the contrast
+        first, then each next stage of an arm."""
+        wanted = [self.contrast[::-1]] if self.contrast else []
+        if self.paradigm:
+            for arm in self.paradigm.arms:
+                names = [stage.name for stage in arm.stages]
+                wanted += list(pairwise(names))
+        read = self.scores.assign(read=True).pivot_table(
+            index=["reader", "case"], columns="modality", values="read", aggfunc="any"
+        )
+        return [
+            pair
+            for pair in dict.fromkeys(wanted)
+            if set(pair) <= set(read) and read[list(pair)].notna().all(axis=1).any()
+        ]
+
+    @property
+    def first_stage(self) -> str:
+        """The stage that shows nothing, else the first one met."""
+        bare = [name for name in self.stages if not self.shows(name)]
+        return bare[0] if bare else self.stages[0]
+
+    def shows(self, modality: str) -> tuple[str, ...]:
+        """What stood beside the slice; empty where nothing did."""
+        stages = (self.paradigm or PRESETS["sequential"]).stages
+        return stages[modality].shows if modality in stages else ()
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -61,16 +133,25 @@ class ReaderStudy:
 
     @property
     def sequential(self) -> bool:
-        """True where the heat-map followed the unaided answer at once: one order for both."""
+        """True where the contrast's first stage followed the second at once: one order for both."""
+        if self.contrast is None:
+            return False
         orders = self.log.set_index(["reader", "case", "modality"])["order"].unstack()
-        both = orders.reindex(columns=MODALITIES).dropna()
-        return bool(len(both)) and (both["aided"] == both["unaided"]).mean() > 0.5
+        both = orders.reindex(columns=list(self.contrast)).dropna()
+        return len(both) > 0 and bool((both.iloc[:, 0] == both.iloc[:, 1]).mean() > 0.5)
+
+    def follows(self, modality: str) -> bool:
+        """Whether a stage came on top of an earlier one of the same reading."""
+        if self.paradigm:
+            later = {stage.name for arm in self.paradigm.arms for stage in arm.stages[1:]}
+            return modality in later
+        return self.contrast is not None and modality == self.contrast[0] and self.sequential
 
     def marks(self) -> pd.DataFrame:
         """Scores table whose score is 1 where the reader said tumor; "other" is no tumor."""
         readings = self.log
         said = (readings["diagnosis"] == "tumor").astype(int)
-        return _scores(readings.assign(score=said))
+        return _scores(readings.assign(score=said), self.paradigm)
 
     @property
     def log(self) -> pd.DataFrame:
@@ -81,17 +162,23 @@ class ReaderStudy:
 
 
 def load(
-    path: str | Path | None, study: Study, readers: int = 6, cases: int = 60, seed: int = 0
+    path: str | Path | None,
+    study: Study,
+    readers: int = 6,
+    cases: int = 60,
+    seed: int = 0,
+    design: str = DEFAULT,
 ) -> ReaderStudy:
     """`ReaderStudy` from `path`: .imrmc, CSV of scores or of tidy readings, or a log's address.
 
     Without a path: the log of the cohort's reading session (study.readings), real before
-    simulated; else a simulated study of `readers` by `cases`, on the cohort's test slices where a
-    trained network has predicted them. DataError names what is broken.
+    simulated; else a simulated study of `readers` by `cases` as the preset `design` has it read,
+    on the cohort's test slices where a trained network has predicted them. DataError names what
+    is broken.
     """
     if not path:
         found, flags = _cohort_log(study)
-        found = found or _simulated(study, readers, cases, seed)
+        found = found or _simulated(study, readers, cases, seed, PRESETS[design])
         return replace(found, flags=[*flags, *found.flags])
     path = str(path)
     if "://" in path or path.endswith((".sqlite", ".db")):
@@ -100,8 +187,8 @@ def load(
         folder = file.parent if file and here else study.readings  # where the sealed truth lies
         own = folder.resolve() == study.readings.resolve()
         name = file.name if file else "database"
-        found = _from_log(load_tidy(path, folder), _of_cohort(study, name) if own else name, path)
-        return replace(found, margin=_declared(folder))
+        words = _of_cohort(study, name) if own else name
+        return of_design(_from_log(load_tidy(path, folder), words, path, _paradigm(folder)), folder)
     if not Path(path).exists():
         raise DataError("File of readings not found", file=path)
     if path.endswith(".csv") and "diagnosis" in _header(path):
@@ -122,13 +209,23 @@ def check_readings(frame: pd.DataFrame, file: str | Path | None = None) -> pd.Da
     if missing:
         raise DataError("Column missing", file=file, column=missing[0], expected=NEEDED)
     words, limits = _allowed()
-    frame = frame.reindex(columns=list(dict.fromkeys([*NEEDED, *limits, *words, "patient"])))
+    profile = [name for name in frame if str(name).startswith("reader_")]
+    names = [*NEEDED, *limits, *words, "patient", *MAYBE, *profile]
+    frame = frame.reindex(columns=list(dict.fromkeys(names)))
+    stages = frame["modality"].astype(str).str.strip().str.lower()
+    unfit = ~stages.str.fullmatch(STAGE_NAME)
+    _refuse(unfit, frame, "modality", "a stage's name, such as unaided, answer, map, aided", file)
+    frame["modality"] = stages
+    for column in ("arm", "map", "region", *profile):
+        frame[column] = frame[column].astype(object).where(frame[column].notna(), "")
     for column in words:
         frame[column] = frame[column].astype(object).fillna("").astype(str).str.strip().str.lower()
     frame = decode(frame)
     for column, values in words.items():
         _refuse(~frame[column].isin(values), frame, column, values, file)
     frame["simulated"] = frame["simulated"].isin(["true", "1"])
+    yes = {True: 1, False: 0, "True": 1, "False": 0, "true": 1, "false": 0}
+    frame["map_hit"] = frame["map_hit"].map(lambda value: yes.get(value, value))
     for column, (low, high, kind) in limits.items():
         numbers = pd.to_numeric(frame[column], errors="coerce")
         text = numbers.isna() & frame[column].notna() & (frame[column] != "")
@@ -142,8 +239,10 @@ def check_readings(frame: pd.DataFrame, file: str | Path | None = None) -> pd.Da
 
 def _allowed() -> tuple[dict[str, tuple], dict[str, tuple]]:
     """{column: words it may hold} and {column: (lowest, highest, kind of number)}."""
-    words: dict[str, tuple] = {"modality": MODALITIES}
-    limits: dict[str, tuple] = {}
+    words: dict[str, tuple] = {}
+    limits: dict[str, tuple] = {
+        name: (*ends, "number") for name, ends in MAYBE.items() if ends is not None
+    }
     for question in QUESTIONS:
         if question.kind == "choice":
             words[question.name] = question.values + ("",) * (question.name not in NEEDED)
@@ -169,31 +268,61 @@ def _refuse(
         )
 
 
-def _from_log(frame: pd.DataFrame, name: str, path: str | Path | None) -> ReaderStudy:
-    frame = check_readings(frame, path)
-    scores = _scores(frame, path)
+def _from_log(
+    frame: pd.DataFrame, name: str, path: str | Path | None, paradigm: Paradigm | None = None
+) -> ReaderStudy:
+    frame, notes = check_readings(frame, path), []
+    names = set(frame["modality"])
+    if paradigm is None or not set(paradigm.contrast) <= names:
+        lost = paradigm
+        paradigm = _likely(frame)
+        if lost and len(names) > 1:
+            notes.append(f"no reading of the declared contrast, {' minus '.join(lost.contrast)}")
+        if paradigm and names != set(TWO):
+            words = f"no design beside these readings: taken for {paradigm.name} by their stages"
+            notes.append(words)
+    scores = _scores(frame, paradigm, path)
     kept = frame.loc[frame.index.isin(scores.index)]
     kept = kept.assign(truth=pd.to_numeric(kept["truth"]), score=pd.to_numeric(kept["score"]))
     simulated = bool(kept["simulated"].any())
     start = "SIMULATED readings, no person read anything" if simulated else "Recorded readings"
-    source = f"{start}: {_words(scores)}" + (f" ({name})" if name else "")
-    flags = list(scores.attrs["flags"])
+    source = f"{start}: {_words(scores, paradigm)}" + (f" ({name})" if name else "")
+    flags = [*notes, *scores.attrs["flags"]]
     scores, kept = (x.reset_index(drop=True) for x in (scores, kept))
-    return ReaderStudy(scores, kept, source, simulated, flags)
+    return ReaderStudy(scores, kept, source, simulated, flags, paradigm=paradigm)
 
 
-def _scores(frame: pd.DataFrame, path: str | Path | None = None) -> pd.DataFrame:
-    """Tidy scores of a log, aided first; the index is the log's."""
+def _likely(frame: pd.DataFrame) -> Paradigm | None:
+    """The preset with these stages, and arms where a column names them; None for no such one,
+    and for two stages, which both a sequential reading and a crossover have."""
+    arms = set(frame["arm"]) - {""}
+    for preset in PRESETS.values():
+        same = set(preset.stages) == set(frame["modality"]) != set(TWO)
+        if same and (not arms or arms == {arm.name for arm in preset.arms}):
+            return preset
+    return None
+
+
+def _scores(
+    frame: pd.DataFrame, paradigm: Paradigm | None, path: str | Path | None = None
+) -> pd.DataFrame:
+    """Tidy scores of a log, the contrast's first modality first; the index is the log's."""
     frame = frame.copy()
     if "patient" in frame and (frame["patient"].isna() | frame["patient"].eq("")).all():
         del frame["patient"]  # the log does not know whose slices these are
     table = tidy(frame, file=path)
-    return table.sort_values("modality", kind="stable")  # "aided" sorts before "unaided"
+    # by name without a design: "aided" sorts before "unaided"
+    order = [*paradigm.contrast, *paradigm.stages] if paradigm else sorted(set(table["modality"]))
+    rank = {name: k for k, name in reversed(list(enumerate(order)))}
+    return table.sort_values("modality", key=lambda x: x.map(rank), kind="stable")
 
 
-def _words(scores: pd.DataFrame) -> str:
+def _words(scores: pd.DataFrame, paradigm: Paradigm | None = None) -> str:
     readers, cases = scores["reader"].nunique(), scores["case"].nunique()
-    full = readers * cases * scores["modality"].nunique() == len(scores)
+    whole = readers * cases * scores["modality"].nunique()
+    if paradigm and paradigm.assign in ("readers", "cases"):
+        whole = readers * cases * len(paradigm.arms[0].stages)
+    full = whole == len(scores)
     words = f"{readers} reader{'s' * (readers != 1)} × {cases} case{'s' * (cases != 1)}"
     return words if full else f"{words}, not all read by all"
 
@@ -214,16 +343,28 @@ def _cohort_log(study: Study) -> tuple[ReaderStudy | None, list[str]]:
             continue
         frame = load_tidy(path)
         if len(frame):
-            found = _from_log(frame, _of_cohort(study, name), path)
-            return replace(found, margin=_declared(study.readings)), flags
+            words, folder = _of_cohort(study, name), study.readings
+            return of_design(_from_log(frame, words, path, _paradigm(folder)), folder), flags
         flags.append(f"{name} holds no answer yet")
     return None, flags
 
 
-def _declared(folder: str | Path) -> float:
-    """The margin of the design in this folder; 0 without one."""
-    path = Path(folder) / "design.json"
-    return float(read_json(path)["plan"].get("margin", 0)) if path.exists() else 0.0
+def of_design(found: ReaderStudy, folder: str | Path) -> ReaderStudy:
+    """The study with the margin that its design declared, and every change of the protocol."""
+    if not (Path(folder) / "design.json").exists():
+        return found
+    design = Design.load(folder)
+    changes = [f"the protocol was changed: {x}" for x in getattr(design, "protocol_changes", ())]
+    margin = float(design.card["plan"].get("margin", 0))
+    return replace(found, margin=margin, flags=[*changes, *found.flags])
+
+
+def _paradigm(folder: str | Path) -> Paradigm | None:
+    """The paradigm of the design in this folder; None without one."""
+    if not (Path(folder) / "design.json").exists():
+        return None
+    card = Design.load(folder).card
+    return from_stored(card.get("paradigm"), card["plan"].get("design", "sequential"))
 
 
 def _of_cohort(study: Study, name: str = "") -> str:
@@ -232,7 +373,9 @@ def _of_cohort(study: Study, name: str = "") -> str:
     return f"{title}; {name}" if name else title
 
 
-def _simulated(study: Study, readers: int, cases: int, seed: int) -> ReaderStudy:
+def _simulated(
+    study: Study, readers: int, cases: int, seed: int, paradigm: Paradigm
+) -> ReaderStudy:
     """A study nobody read, of the cases that a reading of this cohort would have."""
     notes: list[str] = []
     known = _predictions(study)
@@ -240,8 +383,9 @@ def _simulated(study: Study, readers: int, cases: int, seed: int) -> ReaderStudy
         known, notes = choose_cases(known, Plan(cases, readers, training_cases=0, seed=seed))
         known["patient"] = patient_codes(known)
         cases = len(known)
-    frame = simulate_readings(readers, cases, seed, known)
-    found = _from_log(frame, "made-up cases" if known is None else _of_cohort(study), None)
+    frame = simulate_readings(readers, cases, seed, known, paradigm)
+    words = "made-up cases" if known is None else _of_cohort(study)
+    found = _from_log(frame, words, None, paradigm)
     return replace(found, flags=[*found.flags, *notes])
 
 

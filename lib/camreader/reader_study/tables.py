@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from camreader.common.errors import DataError
-from camreader.reader_study.study import HELPFULNESS, MODALITIES, ReaderStudy
+from camreader.reader_study.study import HELPFULNESS, ReaderStudy
 from camreader.statistics.agreement import mcnemar
 from camreader.statistics.intervals import (
     INDEPENDENT,
@@ -23,11 +23,12 @@ from camreader.statistics.intervals import (
     clustered_mean,
     disagreement,
 )
-from camreader.statistics.mrmc.analysis import obuchowski_rockette
+from camreader.statistics.mrmc.analysis import MRMC, obuchowski_rockette
+from camreader.statistics.mrmc.anova import holm
 from camreader.statistics.mrmc.ustatistics import u_statistics
 
 COMPARISON = ["compared", "metric", "covariance", "random", "first", "second", "difference"]
-COMPARISON += ["low", "high", "f", "ddf", "p", "p_holm", "unit", "units", "flags"]
+COMPARISON += ["low", "high", "f", "ddf", "p", "p_holm", "unit", "units", "primary", "flags"]
 FEW = 10  # patients: below it no interval's coverage was shown (docs/statistics.md)
 THESE_READERS = "interval over patients, for these readers"
 NO_LOG = "the file has scores only: no diagnoses, times or CNN answers were recorded"
@@ -70,14 +71,16 @@ def readers_table(study: ReaderStudy) -> pd.DataFrame:
 def _own_auc(study: ReaderStudy) -> tuple[pd.DataFrame, str]:
     """Each reader's AUC by reader and modality, and words for those without one."""
     names = {"value": "auc", "low": "auc_low", "high": "auc_high"}
-    try:
-        found = obuchowski_rockette(study.scores, "delong", *_roles(study)).readers
-    except DataError as error:
-        found, why = pd.DataFrame(columns=["reader", "modality", *names], dtype=float), str(error)
-    else:
-        why = "fewer than two cases of a class under a modality: no AUC"
-    found = found.rename(columns=names).set_index(["reader", "modality"])
-    return found[["auc", "auc_low", "auc_high"]], why
+    found, why = [], "fewer than two cases of a class under a modality: no AUC"
+    for _, part in study.scores.groupby("modality", sort=False):
+        try:
+            found.append(obuchowski_rockette(part, "delong").readers)
+        except DataError as error:
+            why = str(error)
+    empty = pd.DataFrame(columns=["reader", "modality", *names], dtype=float)
+    table = pd.concat(found) if found else empty
+    table = table.rename(columns=names).set_index(["reader", "modality"])
+    return table[["auc", "auc_low", "auc_high"]], why
 
 
 def _shares(marks: pd.DataFrame, name: str, truth: int, keys: list[str]) -> pd.DataFrame:
@@ -93,7 +96,7 @@ def _shares(marks: pd.DataFrame, name: str, truth: int, keys: list[str]) -> pd.D
 
 def unit_names(table: pd.DataFrame) -> np.ndarray:
     """Names (n,) of the units of a table of readings: patients where known, else cases."""
-    for column in ("cluster", "patient", "patient_aided"):
+    for column in ("cluster", "patient", "patient_after"):
         if column in table and table[column].notna().all() and table[column].ne("").all():
             return table[column].to_numpy()
     return table["case"].to_numpy()
@@ -107,25 +110,79 @@ def _by_unit(hits: np.ndarray, names: np.ndarray) -> Any:
 
 
 def comparison_table(study: ReaderStudy) -> pd.DataFrame:
-    """Every pair of modalities, the first minus the second (aided minus unaided): AUC by each
-    covariance, restricted analyses, U-statistics, and sensitivity and specificity of the
-    diagnoses. p_holm: Holm's over the pairs. unit: patients where cases of one repeat."""
-    rows = [_compare(study.scores, covariance=c) for c in ("jackknife", "delong", "unbiased")]
-    rows.append(_compare(study.scores, readers="fixed"))
-    rows.append(_compare(study.scores, cases="fixed"))
-    rows.append(_u_statistics(study.scores))
-    if study.readings is not None:
-        marks = study.marks()
-        rows += [_compare(marks, metric=m, threshold=1) for m in ("sensitivity", "specificity")]
+    """Pairs of modalities, the first minus the second: AUC by each covariance, restricted
+    analyses, U-statistics, and sensitivity and specificity of the diagnoses.
+
+    The contrast that the design declared comes first, is marked primary, and its p is its own;
+    of every other pair there is the AUC (jackknife), sensitivity and specificity, and p_holm
+    allows for their number. Without a declared one all pairs are of one family. unit: patients
+    where cases of one repeat.
+    """
+    primary = study.declared
+    pair = study.contrast if primary else None
+    rows = [_compare(study.scores, pair, covariance=c) for c in ("jackknife", "delong", "unbiased")]
+    rows.append(_compare(study.scores, pair, readers="fixed"))
+    rows.append(_compare(study.scores, pair, cases="fixed"))
+    rows.append(_u_statistics(_of_pair(study.scores, pair)))
+    marks = study.marks() if study.readings is not None else None
+    metrics = [("auc", study.scores, {})]
+    if marks is not None:
+        metrics += [(m, marks, {"threshold": 1}) for m in ("sensitivity", "specificity")]
+        rows += [_compare(marks, pair, metric=m, **o) for m, _, o in metrics[1:]]
     table = pd.concat(rows, ignore_index=True)
-    first = " minus ".join(map(str, study.modalities[:2]))
+    first = " minus ".join(map(str, pair or study.modalities[:2]))
     table["compared"] = table["compared"].fillna(first) if "compared" in table else first
-    return table.reindex(columns=COMPARISON)
+    table["primary"] = primary
+    others = [_others(study, scores, metric, options) for metric, scores, options in metrics]
+    return pd.concat([table, *others], ignore_index=True).reindex(columns=COMPARISON)
 
 
-def _compare(scores: pd.DataFrame, **options: Any) -> pd.DataFrame:
+def _others(
+    study: ReaderStudy, scores: pd.DataFrame, metric: str, options: dict[str, Any]
+) -> pd.DataFrame:
+    """Every pair that is not the declared contrast, each on its own readings, with Holm's p."""
+    if not study.declared or len(study.modalities) < 3:
+        return pd.DataFrame()
+    names = study.stages[::-1]  # later minus earlier
+    pairs = [(a, b) for k, a in enumerate(names) for b in names[k + 1 :]]
+    done = {study.contrast, study.contrast[::-1]}
+    rows = [_compare(scores, p, metric=metric, **options) for p in pairs if p not in done]
+    for row, (one, other) in zip(rows, (p for p in pairs if p not in done), strict=True):
+        row["compared"] = f"{one} minus {other}"
+    table = pd.concat(rows, ignore_index=True).assign(primary=False)
+    if "p" in table:
+        table["p_holm"] = holm(table["p"])
+    return table
+
+
+def _of_pair(scores: pd.DataFrame, pair: tuple[str, str] | None) -> pd.DataFrame:
+    """The scores of a pair of modalities, the first of them first; all of them without one."""
+    if pair is None:
+        return scores
+    parts = [scores[scores["modality"] == name] for name in pair]
+    table = pd.concat(parts)
+    table.attrs = scores.attrs
+    return table
+
+
+def compare(scores: pd.DataFrame, pair: tuple[str, str] | None = None, **options: Any) -> MRMC:
+    """The Obuchowski-Rockette analysis of one pair of modalities on the readings of these two.
+
+    Other stages tell nothing of how this pair's accuracies go together, so they are left out of
+    its mean squares and covariances. Readers who read one of the two only are nested (Hillis
+    2014, the textbook variance); where every reader read both, but different cases under each,
+    covariances are over the cases that two arms share and 0 without any (docs/statistics.md).
+    """
+    if pair is None:
+        return obuchowski_rockette(scores, **options)
+    return obuchowski_rockette(_of_pair(scores, pair), convention="hillis", **options)
+
+
+def _compare(
+    scores: pd.DataFrame, pair: tuple[str, str] | None = None, **options: Any
+) -> pd.DataFrame:
     try:
-        result = obuchowski_rockette(scores, **options)
+        result = compare(scores, pair, **options)
     except DataError as error:
         words = {"metric": "auc", "covariance": "jackknife", "flags": f"refused: {error}"} | options
         words["random"] = " and ".join(n for n in ("readers", "cases") if words.get(n) != "fixed")
@@ -166,62 +223,78 @@ def _u_statistics(scores: pd.DataFrame) -> pd.DataFrame:
     return found.join(table[["low", "high", "p", "p_holm"]]).assign(**words, flags=flags)
 
 
-def paired(study: ReaderStudy) -> pd.DataFrame:
-    """One row per reader and case read both ways: answers side by side, and who was right."""
+def paired(study: ReaderStudy, step: tuple[str, str] | None = None) -> pd.DataFrame:
+    """One row per reader and case read at both stages of a step (before, after; None: the first
+    step): the answers with the suffixes _before and _after, truth, cnn, and who was right."""
     keys = ["reader", "case"]
-    sides = [study.readings[study.readings["modality"] == m] for m in MODALITIES]
-    both = sides[0].merge(sides[1], on=keys, suffixes=[f"_{m}" for m in MODALITIES])
-    truth = both["truth_aided"]
-    table = both.assign(truth=truth, cnn=both["cnn_prediction_aided"])
-    for modality in MODALITIES:
-        table[f"right_{modality}"] = _right(both[f"diagnosis_{modality}"], truth)
+    step = step or next(iter(study.steps), ("unaided", "aided"))
+    frame = study.log
+    sides = [frame[frame["modality"] == m] for m in step]
+    both = sides[0].merge(sides[1], on=keys, suffixes=("_before", "_after"))
+    truth = both["truth_after"]
+    table = both.assign(truth=truth, cnn=both["cnn_prediction_after"])
+    for side in ("before", "after"):
+        table[f"right_{side}"] = is_right(both[f"diagnosis_{side}"], truth)
     table["cnn_right"] = table["cnn"] == truth
     return table
 
 
-def _right(diagnosis: pd.Series, truth: pd.Series) -> pd.Series:
+def is_right(diagnosis: pd.Series, truth: pd.Series) -> pd.Series:
     """Whether a diagnosis is right: "other" is right where there is no tumor."""
     return (diagnosis == "tumor") == (truth == 1)
 
 
 def benefit_harm_table(study: ReaderStudy) -> pd.DataFrame:
-    """Wrong turned right (benefit) and right turned wrong (harm), where the CNN was right, where
-    it was wrong and in all. net = benefit minus harm per reading. Intervals are over patients (or
-    cases, where patients are not known), for these readers. p: exact McNemar, for one reader and
-    independent cases only, because it takes readings for independent ones."""
+    """Wrong turned right (benefit) and right turned wrong (harm) at each step, where the CNN was
+    right, where it was wrong and in all. net = benefit minus harm per reading. Intervals are over
+    patients (or cases, where patients are not known), for these readers. p: exact McNemar, for
+    one reader and independent cases only, because it takes readings for independent ones."""
     if study.readings is None:
         return refused(NO_LOG)
-    table = paired(study)
-    if table.empty:
+    if not study.steps:
         return refused("no case was read both without and with the heat-map")
-    wrong = table["cnn"].notna() & ~table["cnn_right"]
-    groups = {"right": table["cnn_right"], "wrong": wrong, "all": table["cnn"].index >= 0}
-    return pd.DataFrame([_benefit_row(name, table[rows]) for name, rows in groups.items()])
+    rows = []
+    for step in study.steps:
+        table = paired(study, step)
+        wrong = table["cnn"].notna() & ~table["cnn_right"]
+        groups = {"right": table["cnn_right"], "wrong": wrong, "all": table["cnn"].index >= 0}
+        for name, chosen in groups.items():
+            rows.append({"step": in_words(step)} | {"cnn": name} | change_row(step, table[chosen]))
+            if not rows[-1]["readings"]:
+                rows[-1]["note"] = f"no reading where the CNN was {name}"
+    return pd.DataFrame(rows)
 
 
-def _benefit_row(name: str, table: pd.DataFrame) -> dict[str, Any]:
-    before, after = table["right_unaided"].to_numpy(), table["right_aided"].to_numpy()
+def in_words(step: tuple[str, str]) -> str:
+    """ "answer → map": how tables and figures name a step."""
+    return " → ".join(step)
+
+
+def change_row(step: tuple[str, str], table: pd.DataFrame) -> dict[str, Any]:
+    """Benefit, harm and net of the readings in a table of `paired`; empty where there are none."""
+    before, after = table["right_before"].to_numpy(bool), table["right_after"].to_numpy(bool)
     benefit, harm, names = ~before & after, before & ~after, unit_names(table)
-    row = {"cnn": name, "readings": len(table), "cases": table["case"].nunique()}
-    row |= {"patients": len(set(names)), "unaided_right": before.sum(), "aided_right": after.sum()}
+    row: dict[str, Any] = {"readings": len(table), "cases": table["case"].nunique()}
+    row |= {"patients": len(set(names)), f"{step[0]}_right": before.sum()}
+    row |= {f"{step[1]}_right": after.sum()}
+    if step != ("unaided", "aided"):  # columns that are the same at every step
+        row = {name: value for name, value in row.items() if not name.endswith("_right")}
+        row |= {"right_before": before.sum(), "right_after": after.sum()}
     for word, events, chances in (("benefit", benefit, ~before), ("harm", harm, before)):
         share = _by_unit(events[chances], names[chances])
         row |= {word: share.k, f"{word}_of": share.n, f"{word}_share": share.value}
         row |= {f"{word}_low": share.low, f"{word}_high": share.high}
     if not len(table):
-        return row | {"note": f"no reading where the CNN was {name}"}
+        return row | {"note": "no such reading"}
     net = benefit.astype(float) - harm
     low, high = clustered_mean(net, names, (-1.0, 1.0))
     row |= {"net": net.mean(), "net_low": low, "net_high": high, "p": np.nan}
     notes = [THESE_READERS, *_few_units(names)]
-    notes += ["no unaided answer was wrong"] * bool(before.all())
-    notes += ["no unaided answer was right"] * bool(not before.any())
+    notes += [f"no {step[0]} answer was wrong"] * bool(before.all())
+    notes += [f"no {step[0]} answer was right"] * bool(not before.any())
     if len(set(names)) < len(names):
-        return row | {
-            "note": "; ".join(
-                [*notes, "several readers per case, or cases per patient: no McNemar test"]
-            )
-        }
+        notes.append("several readers per case, or cases per patient: no McNemar test")
+        return row | {"note": "; ".join(notes)}
     test = mcnemar(
         [[(before & after).sum(), harm.sum()], [benefit.sum(), (~before & ~after).sum()]]
     )
@@ -238,28 +311,43 @@ def _few_units(names: np.ndarray) -> list[str]:
 
 
 def flow_table(study: ReaderStudy) -> pd.DataFrame:
-    """Counts of readings by truth, unaided and aided diagnosis."""
+    """Counts of readings by truth and by the diagnoses before and after the first step; the
+    columns are named after its stages."""
     if study.readings is None:
         return refused(NO_LOG)
-    table = paired(study)
-    keys = ["truth", "diagnosis_unaided", "diagnosis_aided"]
+    step = next(iter(study.steps), ("unaided", "aided"))
+    table = paired(study, step)
+    keys = ["truth", "diagnosis_before", "diagnosis_after"]
     counts = table.groupby(keys).size().rename("readings").reset_index()
-    return counts.rename(columns={"diagnosis_unaided": "unaided", "diagnosis_aided": "aided"})
+    return counts.rename(columns=dict(zip(keys[1:], step, strict=True)))
 
 
 def helpfulness_table(study: ReaderStudy) -> pd.DataFrame:
-    """How often readers called the heat-map helpful, by whether the CNN agreed with their unaided
-    answer and by whether it was right. Intervals are over patients, for these readers."""
+    """How often readers called the help shown helpful, by whether the CNN agreed with their first
+    answer and by whether it was right, for each stage that asks. Intervals are over patients, for
+    these readers."""
     if study.readings is None:
         return refused(NO_LOG)
-    table = paired(study)
-    table = table[(table["helpfulness_aided"] != "") & table["cnn"].notna()]
-    if table.empty:
+    said = study.log.loc[study.log["helpfulness"] != "", "modality"].unique()
+    start, names = study.first_stage, (study.contrast or ())[:1]
+    order = [*names, *(name for name in study.stages if name not in names)]
+    tables = [_helpful(study, (start, name)) for name in order if name in said and name != start]
+    tables = [table for table in tables if len(table)]
+    if not tables:
         return refused("no reading says whether the heat-map helped, and what the CNN had said")
-    said = table["helpfulness_aided"]
-    agrees = (table["diagnosis_unaided"] == "tumor") == (table["cnn"] == 1)
+    return pd.concat(tables, ignore_index=True)
+
+
+def _helpful(study: ReaderStudy, step: tuple[str, str]) -> pd.DataFrame:
+    """Rows of `helpfulness_table` for one stage, after the first answer."""
+    table = paired(study, step)
+    table = table[(table["helpfulness_after"] != "") & table["cnn"].notna()]
+    if table.empty:
+        return pd.DataFrame()
+    said = table["helpfulness_after"]
+    agrees = (table["diagnosis_before"] == "tumor") == (table["cnn"] == 1)
     groups = {
-        "CNN agreed with the unaided answer": agrees,
+        f"CNN agreed with the {step[0]} answer": agrees,
         "CNN disagreed": ~agrees,
         "CNN right": table["cnn_right"],
         "CNN wrong": ~table["cnn_right"],
@@ -271,7 +359,8 @@ def helpfulness_table(study: ReaderStudy) -> pd.DataFrame:
             names = unit_names(table[chosen])
             share = _by_unit((said[chosen] == answer).to_numpy(), names)
             value = {"share": share.value, "low": share.low, "high": share.high}
-            row = {"readings": name, "helpful": answer, "k": share.k, "n": share.n}
+            row = {"stage": step[1], "readings": name, "helpful": answer}
+            row |= {"k": share.k, "n": share.n}
             notes = [THESE_READERS, *_few_units(names)] if share.n else ["no such reading"]
             row |= {"patients": len(set(names)), **value, "note": "; ".join(notes)}
             rows.append(row)
@@ -284,7 +373,7 @@ def time_table(study: ReaderStudy) -> pd.DataFrame:
     if study.readings is None:
         return refused(NO_LOG)
     rows = []
-    for modality in MODALITIES:
+    for modality in study.stages:
         part = study.readings[study.readings["modality"] == modality]
         part = part.dropna(subset=["seconds", "order"])
         if part.empty:
@@ -316,7 +405,7 @@ def _thirds(part: pd.DataFrame) -> dict[str, Any]:
     """Share of right diagnoses in the first and last third of each reader's session, and the
     last minus the first, with intervals over patients (or cases)."""
     last = part.groupby("reader")["order"].transform("max")
-    right, names = _right(part["diagnosis"], part["truth"]).to_numpy(), unit_names(part)
+    right, names = is_right(part["diagnosis"], part["truth"]).to_numpy(), unit_names(part)
     thirds = {"first": part["order"] <= last / 3, "last": part["order"] > last / 1.5}
     thirds = {name: chosen.to_numpy() for name, chosen in thirds.items()}
     row = {"right_change": np.nan, "right_change_low": np.nan, "right_change_high": np.nan}
@@ -331,7 +420,3 @@ def _thirds(part: pd.DataFrame) -> dict[str, Any]:
         row["right_change"] = row["right_last_third"] - row["right_first_third"]
         row |= {"right_change_low": low, "right_change_high": high}
     return row
-
-
-def _roles(study: ReaderStudy) -> tuple[str, str]:
-    return ("fixed", "random") if study.size[0] == 1 else ("random", "random")

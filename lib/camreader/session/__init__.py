@@ -11,6 +11,7 @@ progress: one reader's way through the study
 widget: the page and the kernel behind it
 server: `make read`: the session as a page of its own
 tidy: one row per answer; export as CSV, JSON and .imrmc
+reader_model: readers whose true effects are parameters
 simulate: readings drawn from a model, marked as simulated, sent through a log
 overview: tables and sentences about the design that reveal no case
 plots: the design as a figure

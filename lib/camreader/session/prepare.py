@@ -277,7 +277,7 @@ def rehearse(study: Study, plan: Plan, seed_of_run: int = 0) -> pd.DataFrame:
     pool = candidates(study, find_run(study, seed_of_run), seed_of_run)
     known, _ = choose_cases(pool, replace(plan, seed=plan.seed + 1, training_cases=0))
     known["patient"] = patient_codes(known)
-    frame = simulate_readings(plan.readers, len(known), plan.seed, known)
+    frame = simulate_readings(plan.readers, len(known), plan.seed, known, plan.paradigm)
     return through_log(frame, study.readings / "simulated.sqlite")
 
 

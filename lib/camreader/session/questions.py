@@ -29,10 +29,10 @@ HISTORY = ("window_centre", "window_width", "opacity", "threshold", "show_heat")
 # fields of an answer beside these
 RECORDED = ("milliseconds", "window", "history", "target", "stage", "period")
 HEAD = ("reader", "case", "modality", "truth", "score")  # columns of the tidy table before them
+SLIDERS = ("opacity_changes", "opacity_last", "opacity_max", "threshold_last")
 TAIL = (
     "seconds", "milliseconds", "order", "cnn_prediction", "simulated", "corrected", "patient",
-    "arm", "period", "map", "map_hit", "cnn_probability", "region",
-    "opacity_changes", "opacity_last", "opacity_max", "threshold_last",
+    "arm", "period", "map", "map_hit", "cnn_probability", "region", *SLIDERS,
 )  # fmt: skip
 PROFILE = "reader_"  # begins the columns of what readers said of themselves
 PAGE_KEYS = "01234HMPU"  # windows, fit, heat-map, comment, pause, my answers

@@ -10,50 +10,95 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import special
 
 from camreader.common.errors import DataError
 from camreader.common.storage import atomic_path
 from camreader.session.log import ReadingLog
-from camreader.session.questions import ANSWERS, FIRST, QUESTIONS, Question, for_stages, score
-from camreader.session.stages import named
+from camreader.session.questions import (
+    ANSWERS,
+    FIRST,
+    PROFILE,
+    QUESTIONS,
+    SLIDERS,
+    Question,
+    for_stages,
+    score,
+)
+from camreader.session.reader_model import (
+    ERROR_SHARE,
+    Effects,
+    Readers,
+    confidence_of,
+    made_up_cases,
+)
+from camreader.session.stages import PRESETS, Paradigm, Stage, named
 from camreader.session.tidy import load_tidy
 
-SKILL = (1.3, 0.25)  # distance of the classes for a reader, in SDs: mean and SD over readers
-CASE_SD, READING_SD, BIAS_SD = 0.6, 0.6, 0.3  # shared by readers; own; a reader's threshold
-TRUST = (0.2, 0.6)  # how far full CNN evidence moves a reader, lowest and highest
-CUTS = (0.25, 0.6, 1.0, 1.5)  # belief needed for a confidence of 2, 3, 4, 5
-CNN_EVIDENCE = (1.2, 1.16)  # mean and SD for the made-up network: right in 85 % of cases
-SECONDS = {"unaided": 32.0, "aided": 13.0}  # median time of a practised reader
-EXTRA = (  # a simulated event may say these
-    "truth", "cnn_prediction", "score", "patient", "cnn_probability", "arm", "period", "map",
-    "map_hit", "region",
-)  # fmt: skip
+SECONDS = {"first": 32.0, "later": 13.0}  # median time of a practised reader, by look at a case
+MOST_YEARS = 25  # of a simulated reader's experience
+FACTS = ("truth", "cnn_prediction", "cnn_probability", "score", "patient", "region")
+EXTRA = (*FACTS, "arm", "period", "map", "map_hit", *SLIDERS)  # a simulated event may say these
+STEP = ["_reader", "_case", "_period", "_place", "_look"]  # where a reading stands; not exported
 
 
 def simulate_readings(
-    readers: int = 6, cases: int = 60, seed: int = 0, predictions: pd.DataFrame | None = None
+    readers: int = 6,
+    cases: int = 60,
+    seed: int = 0,
+    predictions: pd.DataFrame | None = None,
+    paradigm: Paradigm | None = None,
+    effects: Effects | None = None,
+    error_share: float = ERROR_SHARE,
 ) -> pd.DataFrame:
-    """Tidy readings of a sequential study (unaided, then with the heat-map), two rows per case.
+    """Tidy readings of a study as `paradigm` has it read (None: sequential, two rows per case).
 
-    `predictions` is a table slice_id, truth, probability, predicted (and patient, where known) of
-    real slices and a real network; without it both are made up. Half of the cases are diseased
-    where there are enough. Returns a DataFrame with the tidy columns that an analysis needs, in
-    the order of answering; `simulated` is True in every row.
+    `predictions` is a table slice_id, truth, probability, predicted (and patient, region, map_hit,
+    where known) of real slices and a real network; without it both are made up, with errors of the
+    network in `error_share` of the cases. Half of the cases are diseased where there are enough.
+    `effects`: what each thing shown does (None: the defaults of `Effects`). Returns a DataFrame
+    with the tidy columns that an analysis needs, in the order of answering; `simulated` is True
+    in every row.
     """
     rng = np.random.default_rng(seed)
-    known = _made_up_cases(cases, rng) if predictions is None else _draw(predictions, cases, rng)
-    difficulty = rng.normal(0, CASE_SD, len(known))
-    tables = [_one_reader(f"R{k + 1}", known, difficulty, rng) for k in range(readers)]
-    return _answer_others(pd.concat(tables, ignore_index=True), seed)
+    paradigm = PRESETS["sequential"] if paradigm is None else paradigm
+    paradigm.check()
+    if predictions is None:
+        known = made_up_cases(cases, rng, error_share)
+    else:
+        known = _draw(predictions, cases, rng)
+    drawn = Readers(readers, known, effects or Effects(), rng)
+    arms = assignment(paradigm, known["truth"].to_numpy(), readers, rng)
+    places = np.stack(
+        [[rng.permutation(len(known)) for _ in range(paradigm.periods)] for _ in range(readers)]
+    )
+    tables = [
+        _rows(drawn, looked, (arms == a), places, (a, k, arm.name), rng)
+        for a, arm in enumerate(paradigm.arms)
+        for k, looked in enumerate(drawn.beliefs(arm))
+    ]
+    return _answer_others(_joined(tables, known, readers, rng), seed)
 
 
-def _made_up_cases(cases: int, rng: np.random.Generator) -> pd.DataFrame:
-    truth = (np.arange(cases) < cases // 2).astype(int)
-    evidence = (2 * truth - 1) * rng.normal(*CNN_EVIDENCE, cases)
-    names = [f"simulated case {k + 1:03d}" for k in range(cases)]
-    table = {"slice_id": names, "truth": truth, "probability": special.expit(5 * evidence)}
-    return pd.DataFrame(table).assign(predicted=(evidence > 0).astype(int))
+def assignment(
+    paradigm: Paradigm, truth: np.ndarray, readers: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Number of the arm under which reader r reads case c in period p, (R, N, periods).
+
+    Balanced: groups of cases, each with its share of either class, go round the arms from reader
+    to reader and from period to period (a Latin square); readers are spread evenly over arms.
+    """
+    arms, periods = len(paradigm.arms), paradigm.periods
+    found = np.zeros((readers, len(truth), periods), int)
+    if paradigm.assign == "readers":
+        found += (rng.permutation(readers) % arms)[:, None, None]
+    elif paradigm.assign != "within":
+        group = np.zeros(len(truth), int)
+        for k in (0, 1):
+            own = np.flatnonzero(truth == k)
+            group[own] = rng.permutation(len(own)) % arms
+        turn = np.arange(readers)[:, None] + np.arange(periods)
+        found = (group[None, :, None] + turn[:, None, :]) % arms
+    return found
 
 
 def _draw(predictions: pd.DataFrame, cases: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -67,33 +112,50 @@ def _draw(predictions: pd.DataFrame, cases: int, rng: np.random.Generator) -> pd
     return pd.concat(chosen, ignore_index=True)
 
 
-def _one_reader(
-    name: str, cases: pd.DataFrame, difficulty: np.ndarray, rng: np.random.Generator
+def _rows(
+    drawn: Readers,
+    looked: tuple[Stage, np.ndarray, np.ndarray],
+    read: np.ndarray,
+    places: np.ndarray,
+    where: tuple[int, int, str],
+    rng: np.random.Generator,
 ) -> pd.DataFrame:
-    n = len(cases)
-    truth = cases["truth"].to_numpy()
-    separation = (truth - 0.5) * rng.normal(*SKILL)
-    unaided = separation + difficulty + rng.normal(0, READING_SD, n) + rng.normal(0, BIAS_SD)
-    logit = special.logit(cases["probability"].clip(0.01, 0.99).to_numpy())
-    aided = unaided + np.clip(logit / 3, -1, 1) * rng.uniform(*TRUST) + rng.normal(0, 0.2, n)
-    order = rng.permutation(n) + 1
-    cnn = cases["predicted"].to_numpy()
-    known = pd.DataFrame({"case": cases["slice_id"], "truth": truth, "order": order})
-    known = known.assign(reader=name, cnn_prediction=cnn, simulated=True)
-    if "patient" in cases:
-        known["patient"] = cases["patient"]
-    tables = []
-    for modality, belief in (("unaided", unaided), ("aided", aided)):
-        answers = _answers(belief, rng) | {"seconds": _seconds(modality, order, rng)}
-        tables.append(known.assign(modality=modality, **answers))
-    tables[0]["helpfulness"] = ""
-    tables[1]["helpfulness"] = _helpfulness((unaided > 0) == (cnn == 1), rng)
-    return pd.concat(tables).sort_values("order", kind="stable")
+    """One stage of one arm: a row per reading; read (R, N, P) bool, places (R, P, N)."""
+    (stage, belief, hit), (_, look, arm) = looked, where
+    r, c, p = np.nonzero(read)
+    place = places[r, p, c]
+    table = pd.DataFrame(dict(zip(STEP, (r, c, p, place, look), strict=True)))
+    agrees = (belief[r, c] > 0) == (drawn.cases["predicted"].to_numpy()[c] == 1)
+    table = table.assign(modality=stage.name, arm=arm, period=p + 1, **_answers(belief[r, c], rng))
+    shown = "map" in stage.shows
+    helped = _helpfulness(agrees, rng) if stage.shows else np.full(len(table), "")
+    seconds = _seconds(look, place + 1, drawn.shape[1], rng)
+    table = table.assign(seconds=seconds, helpfulness=helped, map=stage.map if shown else "")
+    return table.assign(map_hit=hit[c], **_sliders(len(table), shown, rng))
+
+
+def _joined(
+    tables: list[pd.DataFrame], cases: pd.DataFrame, readers: int, rng: np.random.Generator
+) -> pd.DataFrame:
+    """All stages in the order of answering, with what is known of case and reader."""
+    frame = pd.concat(tables, ignore_index=True)
+    frame = frame.sort_values(["_reader", "_period", "_place", "_look"], ignore_index=True)
+    c = frame["_case"].to_numpy()
+    names = {"case": "slice_id", "truth": "truth", "cnn_prediction": "predicted"}
+    names |= {"cnn_probability": "probability", "patient": "patient", "region": "region"}
+    for column, name in names.items():
+        if name in cases:
+            frame[column] = cases[name].to_numpy()[c]
+    years = rng.integers(1, MOST_YEARS + 1, readers)
+    frame["reader"] = "R" + (frame["_reader"] + 1).astype(str)
+    frame["reader_years"] = years[frame["_reader"]]
+    frame["order"] = frame.groupby(["reader", "modality"]).cumcount() + 1
+    return frame.drop(columns=STEP).assign(simulated=True)
 
 
 def _answers(belief: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Diagnosis, confidence 1..5 and score 1..10 from a reader's belief (0 = undecided)."""
-    confidence = 1 + np.searchsorted(CUTS, np.abs(belief))
+    confidence = confidence_of(belief)
     tumor = belief > 0
     other = ~tumor & (rng.random(len(belief)) < 0.08)  # seen something, but not a tumor
     diagnosis = np.where(tumor, "tumor", np.where(other, "other", "no tumor"))
@@ -101,10 +163,22 @@ def _answers(belief: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarr
     return found | {"score": score(diagnosis, confidence)}
 
 
-def _seconds(modality: str, order: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _seconds(look: int, place: np.ndarray, cases: int, rng: np.random.Generator) -> np.ndarray:
     """Log-normal times: longer for the first cases (learning), a little for the last (fatigue)."""
-    pace = 1 + 0.6 * np.exp(-order / 10) + 0.1 * order / order.max()
-    return np.round(SECONDS[modality] * pace * np.exp(rng.normal(0, 0.35, len(order))), 1)
+    pace = 1 + 0.6 * np.exp(-place / 10) + 0.1 * place / cases
+    median = SECONDS["later" if look else "first"]
+    return np.round(median * pace * np.exp(rng.normal(0, 0.35, len(place))), 1)
+
+
+def _sliders(rows: int, shown: bool, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """How the map was looked at: opacity and threshold, missing where there was none."""
+    if not shown:
+        return dict.fromkeys(SLIDERS, np.full(rows, np.nan))
+    changes = rng.poisson(1.2, rows).astype(float)
+    last = np.where(changes > 0, np.round(rng.beta(2, 2, rows), 2), 0.5)
+    most = np.where(changes > 0, np.round(last + (1 - last) * rng.random(rows), 2), 0.5)
+    threshold = np.where(rng.random(rows) < 0.3, np.round(rng.random(rows), 2), 0.0)
+    return dict(zip(SLIDERS, (changes, last, most, threshold), strict=True))
 
 
 def _helpfulness(agrees: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -161,12 +235,18 @@ def replay(frame: pd.DataFrame, log: ReadingLog) -> None:
     """
     if not log.simulated:
         raise ValueError("Simulated answers may only go into a log opened with simulated=True")
-    for slot, reader in enumerate(frame["reader"].drop_duplicates(), start=1):
-        log.append("enrolled", reader, payload={"slot": slot})
+    told = [name for name in frame if name.startswith(PROFILE)]
+    for slot, (_, first) in enumerate(frame.drop_duplicates("reader").iterrows(), start=1):
+        profile = {name.removeprefix(PROFILE): str(first[name]) for name in told}
+        payload = {"slot": slot} | ({"profile": profile} if profile else {})
+        log.append("enrolled", first["reader"], payload=payload)
     names = [*(q.name for q in QUESTIONS if q.kind != "text"), "milliseconds", *EXTRA]
+    seen: set[tuple] = set()
     for row in frame.astype(object).to_dict("records"):
         stage, payload = row["modality"], _payload(row, names)
-        kind = ANSWERS.get(stage, "answered")
+        place = row["reader"], row["case"], stage
+        kind = "answered" if place in seen else ANSWERS.get(stage, "answered")
+        seen.add(place)
         if kind == "answered":
             payload |= {"stage": stage, "period": payload.get("period", 1)}
         log.append(kind, row["reader"], str(row["case"]), stage, payload)

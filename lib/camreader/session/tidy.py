@@ -23,6 +23,7 @@ from camreader.session.progress import Design, corrected_place, enrolled, place_
 from camreader.session.questions import (
     PROFILE,
     QUESTIONS,
+    SLIDERS,
     Question,
     columns,
     for_stages,
@@ -158,7 +159,7 @@ def _circumstances(
 ) -> dict[str, Any]:
     """What was shown beside the slice, and what the reader did with it."""
     known = facts.get(event["case_id"], event["payload"])
-    names = ("cnn_probability", "region", "map", "map_hit")
+    names = ("cnn_probability", "region", "map", "map_hit", *SLIDERS)
     found = {name: known[name] for name in names if known.get(name, "") != ""}
     found |= {n: event["payload"][n] for n in ("arm", "period") if n in event["payload"]}
     stage = design.paradigm.stages.get(modality) if design is not None else None
