@@ -48,10 +48,12 @@ LIMITS: dict[str, tuple[float, float]] = {  # (least, most); any other number: 0
     "ERROR_SHARE": (0, 1),
     "POWER": (0.01, 0.99),
 }
-CHOICES: dict[str, tuple[str, ...]] = {
+CHOICES: dict[str, tuple[Any, ...]] = {
     "NEGATIVES": ("auto", "verified", "neighbour", "lesion_extent"),
     "PROTOCOL": ("sound", "paper"),
     "DESIGN": ("sequential", "crossover"),
+    "TRAIN": ("train", "fine-tune", "use"),
+    "CHANNELS": (1, 3),
 }
 
 
@@ -174,7 +176,7 @@ def problem(name: str, value: Any, default: Any) -> str:
     if not _fits(value, default):
         return f"{TYPES[type(default)]} is expected, such as {default!r}, not {value!r}"
     if name in CHOICES and value not in CHOICES[name]:
-        return f"one of {', '.join(CHOICES[name])} is expected, not {value!r}"
+        return f"one of {', '.join(map(str, CHOICES[name]))} is expected, not {value!r}"
     if isinstance(default, list):
         if default and not value:
             return f"at least one value is expected, such as {default!r}"

@@ -18,6 +18,7 @@ from torch import nn
 
 from camreader.heatmaps import gradcam
 from camreader.heatmaps import methods as registry
+from camreader.training.outputs import check_outputs
 
 STEPS = 16  # a pixel share of 0, 1/16, ... 1
 DRAWS = 5  # random networks that a trained one is compared with
@@ -88,7 +89,7 @@ def probability(
     with gradcam.evaluating(model):
         for start in range(0, len(images), batch_size):
             batch = gradcam.channels_last(images[start : start + batch_size], like)
-            logits = model(batch).reshape(len(batch), -1)
+            logits = check_outputs(model(batch), len(batch))
             wanted = classes[start : start + batch_size].to(like.device)
             scores = gradcam.class_scores(logits, wanted)
             one = logits.shape[1] == 1

@@ -19,7 +19,8 @@ import lazy_loader
 import numpy as np
 
 from camreader.common.errors import DataError, NotApplicable
-from camreader.heatmaps import gradcam
+from camreader.heatmaps import attention, gradcam
+from camreader.training.outputs import check_outputs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +50,7 @@ class Method:
     baseline: bool = False  # does not look at the network: a method has to beat it
     viewer: bool = False  # offered in the viewer of notebook 04
     only: str = ""  # the networks it applies to, where these are not all
+    own: bool = False  # somebody's function, named in METHODS
 
     @property
     def slow(self) -> bool:
@@ -75,7 +77,8 @@ class Method:
 
 METHODS: dict[str, Method] = {}
 GLOBAL_POOLING = "networks with global average pooling of the target layer, then one linear layer"
-RELU_MODULES = "networks whose ReLUs are modules"
+RELU_MODULES = "networks with feature maps whose ReLUs are modules, and one layer to explain"
+TRANSFORMERS = "transformers whose attention over all tokens can be read"
 
 
 def register(title: str, *needs: str, name: str = "", **facts: Any) -> Callable:
@@ -180,17 +183,22 @@ def cam(model: Module, images: Tensor, classes: Tensor, batch_size: int = 64) ->
     images, and DataError is raised where it does not hold.
     """
     linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1:]
+    two = getattr(model, "two", lambda outputs: outputs)  # how a network of one's own answers
 
     def weigh(activations: Tensor, _gradient: Tensor, outputs: Any) -> Tensor:
         logits, wanted = outputs
         layer = linear[0] if linear else None
         if layer is None or layer.in_features != activations.shape[1]:
             raise METHODS["cam"].not_applicable()
-        if not torch.allclose(layer(activations.mean((2, 3))), logits, rtol=1e-3, atol=1e-3):
-            raise METHODS["cam"].not_applicable()
-        sign = (2.0 * wanted - 1)[:, None] if len(layer.weight) == 1 else 1.0
-        rows = wanted if len(layer.weight) > 1 else torch.zeros_like(wanted)
-        return torch.einsum("nkhw,nk->nhw", activations, sign * layer.weight[rows])
+        with torch.enable_grad():  # the score's slope in the means: of a linear layer its weights
+            pooled = activations.mean((2, 3)).requires_grad_()
+            again = two(layer(pooled)).reshape(len(logits), -1)
+            if again.shape != logits.shape or not torch.allclose(
+                again, logits, rtol=1e-3, atol=1e-3
+            ):
+                raise METHODS["cam"].not_applicable()
+            slope = torch.autograd.grad(gradcam.class_scores(again, wanted).sum(), pooled)[0]
+        return torch.einsum("nkhw,nk->nhw", activations, slope)
 
     return _layer_maps(model, images, classes, batch_size, weigh)
 
@@ -213,9 +221,11 @@ def guided_gradcam(
     """
     from captum.attr import GuidedGradCam
 
-    if not any(isinstance(module, torch.nn.ReLU) for module in model.modules()):
+    layers = gradcam.find_layers(model)
+    relu = any(isinstance(module, torch.nn.ReLU) for module in model.modules())
+    if not relu or len(layers) > 1 or not _feature_maps(model, layers[0], images):
         raise METHODS["guided_gradcam"].not_applicable()
-    layer = gradcam.find_layer(model)
+    layer = layers[0]
 
     def method(score: Module) -> Callable:
         guided = GuidedGradCam(score, layer)
@@ -273,6 +283,74 @@ def occlusion(
     return _captum(model, images, classes, batch_size, method)
 
 
+@register("LayerCAM", "layer", "gradient")
+def layercam(model: Module, images: Tensor, classes: Tensor, batch_size: int = 64) -> np.ndarray:
+    """LayerCAM (Jiang et al. 2021, IEEE Trans. Image Process. 30:5875): positive gradient x
+    activation, place by place."""
+    return _layer_maps(model, images, classes, batch_size, lambda a, g, _w: (a * g.relu()).sum(1))
+
+
+@register("Score-CAM", "layer", "slow")
+def scorecam(model: Module, images: Tensor, classes: Tensor, batch_size: int = 64) -> np.ndarray:
+    """Score-CAM (Wang et al. 2020, CVPR workshops): feature maps weighed by the score that the
+    slice keeps behind each of them; without gradients."""
+
+    def weigh(activations: Tensor, _gradient: Tensor, outputs: Any, batch: Tensor) -> Tensor:
+        scores = _masked_scores(model, activations, batch, outputs[1], batch_size)
+        return torch.einsum("nkhw,nk->nhw", activations, scores.softmax(1))
+
+    return _layer_maps(model, images, classes, batch_size, weigh, with_images=True)
+
+
+def _masked_scores(
+    model: Module, activations: Tensor, images: Tensor, classes: Tensor, step: int
+) -> Tensor:
+    """Score (n, K) of each image behind each of its feature maps (n, K, h, w), scaled to 0..1."""
+    rows = []
+    for maps, image, wanted in zip(activations, images, classes, strict=True):
+        masks = torch.nn.functional.interpolate(maps[:, None], image.shape[1:], mode="bilinear")
+        low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
+        masks = (masks - low) / torch.where(high > low, high - low, 1.0)
+        found = [
+            gradcam.class_scores(
+                check_outputs(model(image * part), len(part)), wanted.expand(len(part))
+            )
+            for part in masks.split(step)
+        ]
+        rows.append(torch.cat(found))
+    return torch.stack(rows)
+
+
+@register("Gradient x input", "pixels", signed=True)
+def gradient_input(
+    model: Module, images: Tensor, classes: Tensor, batch_size: int = 16
+) -> np.ndarray:
+    """Gradient x input (Shrikumar et al. 2016, arXiv 1605.01713); captum."""
+    from captum.attr import InputXGradient
+
+    return _captum(
+        model, images, classes, batch_size, lambda score: InputXGradient(score).attribute
+    )
+
+
+@register("Attention rollout", "layer", only=TRANSFORMERS)
+def attention_rollout(
+    model: Module, images: Tensor, classes: Tensor, batch_size: int = 16
+) -> np.ndarray:
+    """Attention rollout (Abnar & Zuidema 2020, ACL): how tokens flow through a transformer's
+    layers to its answer; the same for every class."""
+    like, maps = gradcam.device_of(model), []
+    with gradcam.evaluating(model), torch.no_grad():
+        for rows in gradcam.slices(len(images), batch_size):
+            layers = attention.matrices(model, gradcam.channels_last(images[rows], like))
+            if not layers:
+                raise METHODS["attention_rollout"].not_applicable()
+            raw = attention.rollout(layers)
+            never = torch.zeros(len(raw), dtype=torch.bool, device=raw.device)
+            maps.append(gradcam.scale(raw, images.shape[2:], never)[0].cpu().numpy())
+    return np.concatenate(maps) if maps else np.zeros((0, *images.shape[2:]), np.float32)
+
+
 @register("Random map", baseline=True)
 def random(
     model: Module, images: Tensor, classes: Tensor, seed: int = 0, cells: int = 16
@@ -300,13 +378,32 @@ def _layer_maps(
     images: Tensor,
     classes: Tensor,
     batch_size: int,
-    weigh: Callable[[Tensor, Tensor, Any], Tensor],
+    weigh: Callable[..., Tensor],
+    with_images: bool = False,
 ) -> np.ndarray:
     """Maps of a method that combines the target layer's activations and gradients.
 
-    weigh: (activations, gradient, (logits, classes)) -> raw maps (n, h, w) of a batch.
+    weigh: (activations, gradient, (logits, classes)) -> raw maps (n, h, w) of a batch;
+    with_images: it gets the batch's images as well. Maps of several layers are averaged.
     """
-    layer, like = gradcam.find_layer(model), gradcam.device_of(model)
+    layers = gradcam.find_layers(model)
+    parts = [
+        _of_layer(model, layer, images, classes, batch_size, weigh, with_images) for layer in layers
+    ]
+    return parts[0] if len(parts) == 1 else unit(np.mean(parts, axis=0))
+
+
+def _of_layer(
+    model: Module,
+    layer: Module,
+    images: Tensor,
+    classes: Tensor,
+    batch_size: int,
+    weigh: Callable[..., Tensor],
+    with_images: bool,
+) -> np.ndarray:
+    """The same of one layer."""
+    like = gradcam.device_of(model)
     step = gradcam.batch_length(images, batch_size, like)
     maps = np.zeros((len(images), *images.shape[2:]), np.float32)
     with gradcam.evaluating(model), torch.inference_mode(False):
@@ -316,10 +413,20 @@ def _layer_maps(
             found = gradcam.gradients(model, layer, batch, classes[rows])
             activations, gradient, logits, wanted, _scores = found
             with torch.no_grad():
-                raw = weigh(activations, gradient, (logits, wanted)).float()
+                more = (batch,) if with_images else ()
+                raw = weigh(activations, gradient, (logits, wanted), *more).float()
             shown, *_flags = gradcam.scale(raw, images.shape[2:], torch.zeros_like(wanted).bool())
             maps[rows] = shown.cpu()
     return maps
+
+
+def _feature_maps(model: Module, layer: Module, images: Tensor) -> bool:
+    """Whether a layer gives feature maps (N, K, h, w), tried on one image; True without any."""
+    if not len(images):
+        return True
+    one = gradcam.channels_last(images[:1], gradcam.device_of(model))
+    with gradcam.evaluating(model):
+        return gradcam.activations_and_logits(model, layer, one)[0].ndim == 4
 
 
 def _captum(

@@ -160,13 +160,19 @@ def refuse(study: Study, plan: Plan, judged: Learned) -> Design:
 
 
 def _draw(study: Study, run: str, seed: int, chosen: pd.DataFrame) -> tuple[np.ndarray, dict]:
-    """Grad-CAM maps (N, S, S) of the chosen slices, and the record of the network explained."""
+    """Maps (N, S, S) of the chosen slices, and the record of the network explained.
+
+    Grad-CAM's of its decisions; where only a network's results were given, the maps among them.
+    """
     import torch
 
     from camreader.heatmaps.gradcam import grad_cam
-    from camreader.training import runs  # brings torch, slow to import; only this process needs it
+    from camreader.training import results, runs  # bring torch, slow to import; only needed here
 
-    model, record = runs.load_model(runs.folder(study, run, seed))
+    model, record = runs.network_of(study, run, seed)
+    if model is None:
+        kept = results.maps_of(runs.folder(study, run, seed))
+        return kept[chosen["row"].to_numpy()].astype(np.float32), record
     hu = pixels.load(study.pixels, read_table(study.cohort_table, Cohort))
     rows = np.asarray(hu[chosen["row"].to_numpy()])
     window = windows.window_for(study.card, record["plan"]["window"])

@@ -13,6 +13,8 @@ from enum import StrEnum
 import numpy as np
 import pandas as pd
 
+from camreader.training.description import NO_OWN, Description
+
 NEAR_MM = 10.0  # a neighbour is at least this far from every key slice
 
 
@@ -32,6 +34,7 @@ class Ended(StrEnum):
     NO_BETTER = "validation loss no longer improves"
     PLANNED = "planned epochs done"
     BUDGET = "budget spent, target not reached"
+    USED = "used as it is, not trained here"
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Settings:
     target_accuracy: float = 0.95  # the paper's final run: accuracy on the test set
     resamples: int = 3  # the paper's final run: at most this many draws of the 80/20 split
     patience: float = 0.4  # the sound run: share of its epochs without a better validation loss
+    own: Description = NO_OWN  # somebody's own network, instead of `architecture`
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,8 @@ class Learned:
         )
         if not np.isnan(gap.low):
             said += f" ({100 * gap.low:+.1f} to {100 * gap.high:+.1f}, n = {gap.n})"
+        if np.isnan(self.train_error):
+            return f"{said}; not trained here"
         learned_by_heart = "" if not self.underfits else ", far above what it aims at"
         return f"{said}; training error {self.train_error:.1%}{learned_by_heart}"
 
@@ -88,7 +90,9 @@ def worth_explaining(study: Study, run: str = "sound-final", seed: int = 0) -> L
     cohort = read_table(study.cohort_table, Cohort)[["slice_id", "label", "patient_id"]]
     tested = tested.merge(cohort, on="slice_id", validate="one_to_one")
     by_patient = record["plan"]["split"] == "split_patient"
-    return judge(tested, by_patient, run, seed, record["train_error"], record["underfits"])
+    error = record["train_error"]
+    error = float("nan") if error is None else error  # used as it is
+    return judge(tested, by_patient, run, seed, error, record["underfits"])
 
 
 def judge(
