@@ -67,10 +67,9 @@ def of_network(here):
 
 def own_files(notebook):
     """Files of a network or method of one's own: when one changes, what uses it is made again."""
-    own = description.from_parameters(of_network(str)) if notebook in ASKS else None
     named = (config["parameters"].get(notebook) or {}).get("METHODS", "")
     functions = [part.strip().rpartition(":")[0] for part in named.split(",") if part.strip()]
-    paths = [*(map(str, own.files()) if own else ()), *functions]
+    paths = [*(map(str, OWN.files()) if notebook in ASKS else ()), *functions]
     return [path.replace("{", "{{").replace("}", "}}") for path in paths]  # no wildcard is meant
 
 
@@ -89,7 +88,7 @@ def values(notebook, here=from_notebooks):
         "REPORTS": from_notebooks(REPORTS),
         "SOURCE": here(config["source"]) if config["source"] else "",
         "SEEDS": config["seeds"],
-        "TRAIN": "use" if description.from_parameters(of_network(str)).used else "train",
+        "TRAIN": "use" if OWN.used else "train",
     }
     chosen = {name: value for name, value in common.items() if name in known}
     own = description.moved(config["parameters"].get(notebook) or {}, here)
@@ -102,11 +101,15 @@ def settled(notebook, here=from_notebooks):
     return configuration.parameter_values(f"notebooks/{notebook}.ipynb") | values(notebook, here)
 
 
+OWN = description.from_parameters(of_network(str))
+if OWN.own and OWN.kind == "results":  # no network to explain
+    FILES[catalogue.MAPS] = []
 # Which notebook asks for which networks. It finds them trained; opened alone, it trains them.
 ASKED_BY = {
     run: notebook
     for notebook, part in catalogue.PARTS.items()
     for run in (settled(notebook).get("RUNS", part.trains) if part.trains else ())
+    if not OWN.used  # else nothing is trained
 }
 
 

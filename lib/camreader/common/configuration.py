@@ -48,6 +48,7 @@ LIMITS: dict[str, tuple[float, float]] = {  # (least, most); any other number: 0
     "ERROR_SHARE": (0, 1),
     "POWER": (0.01, 0.99),
 }
+NUMBER_OR_NAME = ("CLASS",)  # texts that may be written as a whole number
 CHOICES: dict[str, tuple[Any, ...]] = {
     "NEGATIVES": ("auto", "verified", "neighbour", "lesion_extent"),
     "PROTOCOL": ("sound", "paper"),
@@ -173,6 +174,8 @@ def _problems_of(path: Path, values: Values) -> list[str]:
 
 def problem(name: str, value: Any, default: Any) -> str:
     """What is wrong with a parameter's value, in words; empty where nothing is."""
+    if name in NUMBER_OR_NAME and type(value) is int:
+        value = str(value)
     if not _fits(value, default):
         return f"{TYPES[type(default)]} is expected, such as {default!r}, not {value!r}"
     if name in CHOICES and value not in CHOICES[name]:

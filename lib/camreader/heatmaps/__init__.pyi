@@ -1,4 +1,5 @@
 from . import attention as attention
+from . import attributions as attributions
 from . import cases as cases
 from . import dicom_export as dicom_export
 from . import faithfulness as faithfulness

@@ -22,6 +22,7 @@ from camreader.training.outputs import check_outputs
 
 STEPS = 16  # a pixel share of 0, 1/16, ... 1
 DRAWS = 5  # random networks that a trained one is compared with
+DRAWN = ["method", "step", "layer", "draw", "likeness"]
 BLUR = 1 / 12  # SD of the blur that stands for "taken away", as a share of the image
 
 
@@ -125,8 +126,12 @@ def randomisation(
                 alike = likeness(true[name], maps)
                 about = {"method": name, "step": step, "layer": layer, "draw": draw}
                 rows += [about | {"likeness": value} for value in alike]
-    frame = pd.DataFrame(rows, columns=["method", "step", "layer", "draw", "likeness"])
-    return _over_draws(frame)
+    return _over_draws(pd.DataFrame(rows, columns=DRAWN))
+
+
+def no_randomisation() -> pd.DataFrame:
+    """The table of `randomisation` without a row: there is no network to randomise."""
+    return _over_draws(pd.DataFrame(columns=DRAWN))
 
 
 def _cascade(

@@ -20,7 +20,13 @@ import numpy as np
 
 from camreader.common.errors import DataError, NotApplicable
 from camreader.heatmaps import attention, gradcam
-from camreader.training.outputs import check_outputs
+from camreader.heatmaps.attributions import (
+    captum_maps,
+    has_feature_maps,
+    layer_maps,
+    masked_scores,
+    unit,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,13 +68,22 @@ class Method:
         """Its maps are worth keeping, and a job of their own."""
         return bool({"pixels", "slow"} & set(self.needs))
 
-    def applies(self, model: Module, images: Tensor) -> NotApplicable | None:
-        """None where the method can explain this network, tried on an image, else the reason."""
+    def applies(self, model: Module | None, images: Tensor) -> NotApplicable | None:
+        """None where the method can explain this network, tried on an image, else the reason.
+
+        model: None where only a network's results were given.
+        """
+        if model is None and not self.baseline:
+            return None if self.name == "given" else NotApplicable(NO_NETWORK)
         try:
             compute(self.name, model, images[:1], 1)
         except NotApplicable as reason:
             return reason
         return None
+
+    def unmet(self, model: Module | None) -> str:
+        """Why the method does not apply to a network, where it does not."""
+        return NO_NETWORK if model is None else f"only to {self.only}"
 
     def not_applicable(self) -> NotApplicable:
         """What the method's function raises on a network that it cannot explain."""
@@ -78,6 +93,8 @@ class Method:
 METHODS: dict[str, Method] = {}
 GLOBAL_POOLING = "networks with global average pooling of the target layer, then one linear layer"
 RELU_MODULES = "networks with feature maps whose ReLUs are modules, and one layer to explain"
+RESULTS = "results that came with maps"
+NO_NETWORK = "needs the network, of which only the results were given"
 TRANSFORMERS = "transformers whose attention over all tokens can be read"
 
 
@@ -107,7 +124,7 @@ def own_jobs() -> list[str]:
     return [name for name, method in METHODS.items() if method.own_job]
 
 
-def overview(model: Module, images: Tensor) -> pd.DataFrame:
+def overview(model: Module | None, images: Tensor) -> pd.DataFrame:
     """One row per method: what it is, what it needs, and whether it applies to this network."""
     rows = []
     for name, method in METHODS.items():
@@ -119,21 +136,15 @@ def overview(model: Module, images: Tensor) -> pd.DataFrame:
                 "needs": ", ".join(NEEDS[need] for need in method.needs) or "nothing",
                 "signed": method.signed,
                 "baseline": method.baseline,
-                "applies": "yes" if reason is None else f"no; only to {method.only}",
+                "applies": "yes" if reason is None else f"no; {method.unmet(model)}",
             }
         )
     return pd.DataFrame(rows)
 
 
-def unit(maps: np.ndarray) -> np.ndarray:
-    """Positive part of maps (N, S, S), each divided by its maximum; not finite = blank."""
-    maps = np.maximum(np.asarray(maps, np.float32), 0)
-    maps[~np.isfinite(maps).all((1, 2))] = 0
-    top = maps.max((1, 2), keepdims=True, initial=0)
-    return np.divide(maps, top, out=np.zeros_like(maps), where=top > 0)
-
-
-def compute(method: str, model: Module, images: Tensor, classes: Any, **options: Any) -> np.ndarray:
+def compute(
+    method: str, model: Module | None, images: Tensor, classes: Any, **options: Any
+) -> np.ndarray:
     """Maps of one method by name, float32 (N, S, S) in 0..1, of images (N, C, S, S).
 
     classes: 0 or 1 per image, or one for all. NotApplicable where the method cannot explain this
@@ -141,9 +152,17 @@ def compute(method: str, model: Module, images: Tensor, classes: Any, **options:
     """
     if method not in METHODS:
         raise DataError("Unknown heat-map method", found=method, expected=", ".join(METHODS))
+    if model is None and not METHODS[method].baseline:
+        raise NotApplicable(NO_NETWORK)
     images = torch.as_tensor(images)
     classes = gradcam.check_classes(classes, len(images))
     return METHODS[method].function(model, images, classes, **options)
+
+
+@register("Maps as given", only=RESULTS)
+def given(model: Module, images: Tensor, classes: Tensor) -> np.ndarray:
+    """The maps that came with a network's results, from whatever program."""
+    raise METHODS["given"].not_applicable()
 
 
 @register("Grad-CAM", "layer", "gradient", name="gradcam", signed=True, viewer=True)
@@ -162,7 +181,7 @@ def gradcam_pp(model: Module, images: Tensor, classes: Tensor, batch_size: int =
         alpha = torch.where(below != 0, square / torch.where(below != 0, below, 1.0), 0.0)
         return torch.einsum("nkhw,nk->nhw", activations, (alpha * gradient.relu()).sum((2, 3)))
 
-    return _layer_maps(model, images, classes, batch_size, weigh)
+    return layer_maps(model, images, classes, batch_size, weigh)
 
 
 @register("HiResCAM", "layer", "gradient", signed=True, viewer=True)
@@ -172,7 +191,7 @@ def hirescam(model: Module, images: Tensor, classes: Tensor, batch_size: int = 6
     The mean of Grad-CAM forgets where the gradient was, which matters for a head that, like the
     paper's, weighs each region of the image on its own.
     """
-    return _layer_maps(model, images, classes, batch_size, lambda a, g, _w: (a * g).sum(1))
+    return layer_maps(model, images, classes, batch_size, lambda a, g, _w: (a * g).sum(1))
 
 
 @register("CAM", "layer", signed=True, only=GLOBAL_POOLING)
@@ -200,7 +219,7 @@ def cam(model: Module, images: Tensor, classes: Tensor, batch_size: int = 64) ->
             slope = torch.autograd.grad(gradcam.class_scores(again, wanted).sum(), pooled)[0]
         return torch.einsum("nkhw,nk->nhw", activations, slope)
 
-    return _layer_maps(model, images, classes, batch_size, weigh)
+    return layer_maps(model, images, classes, batch_size, weigh)
 
 
 @register("Saliency", "pixels")
@@ -208,7 +227,7 @@ def saliency(model: Module, images: Tensor, classes: Tensor, batch_size: int = 1
     """Saliency (Simonyan et al. 2014): absolute gradient of the score in each pixel; captum."""
     from captum.attr import Saliency
 
-    return _captum(model, images, classes, batch_size, lambda score: Saliency(score).attribute)
+    return captum_maps(model, images, classes, batch_size, lambda score: Saliency(score).attribute)
 
 
 @register("Guided Grad-CAM", "layer", "pixels", signed=True, viewer=True, only=RELU_MODULES)
@@ -223,7 +242,7 @@ def guided_gradcam(
 
     layers = gradcam.find_layers(model)
     relu = any(isinstance(module, torch.nn.ReLU) for module in model.modules())
-    if not relu or len(layers) > 1 or not _feature_maps(model, layers[0], images):
+    if not relu or len(layers) > 1 or not has_feature_maps(model, layers[0], images):
         raise METHODS["guided_gradcam"].not_applicable()
     layer = layers[0]
 
@@ -235,7 +254,7 @@ def guided_gradcam(
 
     with warnings.catch_warnings():  # it announces hooks that it then takes away itself
         warnings.filterwarnings("ignore", "Setting backward hooks on ReLU")
-        return _captum(model, images, classes, batch_size, method)
+        return captum_maps(model, images, classes, batch_size, method)
 
 
 @register("Integrated gradients", "pixels", "slow", signed=True)
@@ -251,7 +270,7 @@ def integrated_gradients(
             images, n_steps=steps, internal_batch_size=16, **others
         )
 
-    return _captum(model, images, classes, batch_size, method)
+    return captum_maps(model, images, classes, batch_size, method)
 
 
 @register("Occlusion", "slow", signed=True)
@@ -280,14 +299,14 @@ def occlusion(
             **others,
         )
 
-    return _captum(model, images, classes, batch_size, method)
+    return captum_maps(model, images, classes, batch_size, method)
 
 
 @register("LayerCAM", "layer", "gradient")
 def layercam(model: Module, images: Tensor, classes: Tensor, batch_size: int = 64) -> np.ndarray:
     """LayerCAM (Jiang et al. 2021, IEEE Trans. Image Process. 30:5875): positive gradient x
     activation, place by place."""
-    return _layer_maps(model, images, classes, batch_size, lambda a, g, _w: (a * g.relu()).sum(1))
+    return layer_maps(model, images, classes, batch_size, lambda a, g, _w: (a * g.relu()).sum(1))
 
 
 @register("Score-CAM", "layer", "slow")
@@ -296,29 +315,10 @@ def scorecam(model: Module, images: Tensor, classes: Tensor, batch_size: int = 6
     slice keeps behind each of them; without gradients."""
 
     def weigh(activations: Tensor, _gradient: Tensor, outputs: Any, batch: Tensor) -> Tensor:
-        scores = _masked_scores(model, activations, batch, outputs[1], batch_size)
+        scores = masked_scores(model, activations, batch, outputs[1], batch_size)
         return torch.einsum("nkhw,nk->nhw", activations, scores.softmax(1))
 
-    return _layer_maps(model, images, classes, batch_size, weigh, with_images=True)
-
-
-def _masked_scores(
-    model: Module, activations: Tensor, images: Tensor, classes: Tensor, step: int
-) -> Tensor:
-    """Score (n, K) of each image behind each of its feature maps (n, K, h, w), scaled to 0..1."""
-    rows = []
-    for maps, image, wanted in zip(activations, images, classes, strict=True):
-        masks = torch.nn.functional.interpolate(maps[:, None], image.shape[1:], mode="bilinear")
-        low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
-        masks = (masks - low) / torch.where(high > low, high - low, 1.0)
-        found = [
-            gradcam.class_scores(
-                check_outputs(model(image * part), len(part)), wanted.expand(len(part))
-            )
-            for part in masks.split(step)
-        ]
-        rows.append(torch.cat(found))
-    return torch.stack(rows)
+    return layer_maps(model, images, classes, batch_size, weigh, with_images=True)
 
 
 @register("Gradient x input", "pixels", signed=True)
@@ -328,7 +328,7 @@ def gradient_input(
     """Gradient x input (Shrikumar et al. 2016, arXiv 1605.01713); captum."""
     from captum.attr import InputXGradient
 
-    return _captum(
+    return captum_maps(
         model, images, classes, batch_size, lambda score: InputXGradient(score).attribute
     )
 
@@ -371,80 +371,3 @@ def centre(model: Module, images: Tensor, classes: Tensor, width: float = 1 / 6)
     x = (np.arange(breadth) + 0.5) / breadth - 0.5
     blob = np.exp(-(y[:, None] ** 2 + x[None] ** 2) / (2 * width**2))
     return unit(np.repeat(blob[None], len(images), 0))
-
-
-def _layer_maps(
-    model: Module,
-    images: Tensor,
-    classes: Tensor,
-    batch_size: int,
-    weigh: Callable[..., Tensor],
-    with_images: bool = False,
-) -> np.ndarray:
-    """Maps of a method that combines the target layer's activations and gradients.
-
-    weigh: (activations, gradient, (logits, classes)) -> raw maps (n, h, w) of a batch;
-    with_images: it gets the batch's images as well. Maps of several layers are averaged.
-    """
-    layers = gradcam.find_layers(model)
-    parts = [
-        _of_layer(model, layer, images, classes, batch_size, weigh, with_images) for layer in layers
-    ]
-    return parts[0] if len(parts) == 1 else unit(np.mean(parts, axis=0))
-
-
-def _of_layer(
-    model: Module,
-    layer: Module,
-    images: Tensor,
-    classes: Tensor,
-    batch_size: int,
-    weigh: Callable[..., Tensor],
-    with_images: bool,
-) -> np.ndarray:
-    """The same of one layer."""
-    like = gradcam.device_of(model)
-    step = gradcam.batch_length(images, batch_size, like)
-    maps = np.zeros((len(images), *images.shape[2:]), np.float32)
-    with gradcam.evaluating(model), torch.inference_mode(False):
-        for start in range(0, len(images), step):
-            rows = slice(start, start + step)
-            batch = gradcam.channels_last(images[rows], like)
-            found = gradcam.gradients(model, layer, batch, classes[rows])
-            activations, gradient, logits, wanted, _scores = found
-            with torch.no_grad():
-                more = (batch,) if with_images else ()
-                raw = weigh(activations, gradient, (logits, wanted), *more).float()
-            shown, *_flags = gradcam.scale(raw, images.shape[2:], torch.zeros_like(wanted).bool())
-            maps[rows] = shown.cpu()
-    return maps
-
-
-def _feature_maps(model: Module, layer: Module, images: Tensor) -> bool:
-    """Whether a layer gives feature maps (N, K, h, w), tried on one image; True without any."""
-    if not len(images):
-        return True
-    one = gradcam.channels_last(images[:1], gradcam.device_of(model))
-    with gradcam.evaluating(model):
-        return gradcam.activations_and_logits(model, layer, one)[0].ndim == 4
-
-
-def _captum(
-    model: Module,
-    images: Tensor,
-    classes: Tensor,
-    batch_size: int,
-    method: Callable[[Module], Callable],
-) -> np.ndarray:
-    """Maps of a captum method: `method(score)` gives its attribute function."""
-    like = gradcam.device_of(model)
-    maps = []
-    with gradcam.evaluating(model), torch.inference_mode(False):
-        attribute = method(gradcam.class_score_module(model))
-        for start in range(0, len(images), batch_size):
-            batch = gradcam.channels_last(images[start : start + batch_size], like)
-            wanted = classes[start : start + batch_size].to(like.device)
-            with torch.set_grad_enabled(True):
-                values = attribute(batch.requires_grad_(), additional_forward_args=wanted)
-            maps.append(values.detach().amax(1).cpu().numpy())
-    return unit(np.concatenate(maps) if maps else np.zeros((0, *images.shape[2:])))

@@ -111,15 +111,15 @@ def _matched(cells: list[Cell], frame: pd.DataFrame, names: Mapping[str, str]) -
     for cell in cells:
         name = cell.text("image").replace("\\", "/")
         stem = PurePosixPath(name).stem if "/" not in name else ""
-        row = known.get(name, known.get(stem))
-        if row is None:
+        place = known.get(name, known.get(stem))
+        if place is None:
             expected = "a slice_id such as " + frame["slice_id"].iloc[0]
             raise cell.wrong(
                 "image", expected + (", or a path in the source folder" if names else "")
             )
-        if row in found:
-            raise cell.wrong("image", f"each image once; row {found[row]} has it too")
-        found[row] = cell.row
+        if place in found:
+            raise cell.wrong("image", f"each image once; row {found[place]} has it too")
+        found[place] = cell.row
     return list(found)
 
 
