@@ -67,9 +67,13 @@ def of_network(here):
 
 def own_files(notebook):
     """Files of a network or method of one's own: when one changes, what uses it is made again."""
-    named = (config["parameters"].get(notebook) or {}).get("METHODS", "")
-    functions = [part.strip().rpartition(":")[0] for part in named.split(",") if part.strip()]
-    paths = [*(map(str, OWN.files()) if notebook in ASKS else ()), *functions]
+    mine, paths = settled(notebook), list(OWN.files()) if notebook in ASKS else []
+    named = mine.get("METHODS", "")
+    here = [part.strip().rpartition(":")[0] for part in named.split(",") if part.strip()]
+    if "NETWORK" in mine and notebook not in ASKS:
+        here += description.from_parameters(mine).files_named()
+    paths += [os.path.normpath(os.path.join("notebooks", path)) for path in here]
+    paths = [str(path) for path in paths]
     return [path.replace("{", "{{").replace("}", "}}") for path in paths]  # no wildcard is meant
 
 

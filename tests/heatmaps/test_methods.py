@@ -19,7 +19,8 @@ from camreader.heatmaps import gradcam, methods
 from camreader.training.networks import GenericCNN
 
 torch.set_num_threads(1)
-ELSEWHERE = ("cam", "attention_rollout")  # apply to other networks than the generic one
+# apply to other networks than the generic one, or to results without a network
+ELSEWHERE = ("cam", "attention_rollout", "given")
 
 
 class Pooled(nn.Module):
@@ -171,7 +172,7 @@ def test_rollout_of_a_transformer_is_refused_for_a_convolutional_network(generic
     model.target_layer = model.blocks[1].norm1
     applies = {k: m.applies(model, images_of(0)) for k, m in methods.METHODS.items()}
     refused = [name for name, reason in applies.items() if reason is not None]
-    assert refused == ["cam", "guided_gradcam"]
+    assert refused == ["cam", "guided_gradcam", "given"]
     maps = methods.compute("attention_rollout", model, images_of(0), [0, 1, 1, 0, 1])
     assert maps.shape == (5, 16, 16) and set(maps.max((1, 2)).round(5)) == {1}
 
@@ -273,7 +274,16 @@ def test_what_does_not_apply_says_so_by_its_type_and_what_it_needs(generic):
     assert methods.METHODS["cam"].applies(Pooled().eval(), images) is None
     table = methods.overview(generic, images).set_index("method")
     assert table.loc["cam", "applies"] == f"no; only to {methods.GLOBAL_POOLING}"
-    assert table["applies"].eq("yes").sum() == len(methods.METHODS) - 2
+    assert table["applies"].eq("yes").sum() == len(methods.METHODS) - len(ELSEWHERE)
+    assert table.loc["given", "applies"] == f"no; only to {methods.RESULTS}"
+
+
+def test_of_results_without_a_network_only_their_maps_and_the_baselines_are_left():
+    table = methods.overview(None, images_of(0)).set_index("method")["applies"]
+    assert table.index[table == "yes"].tolist() == ["given", "random", "centre"]
+    assert set(table[table != "yes"]) == {f"no; {methods.NO_NETWORK}"}
+    with pytest.raises(NotApplicable, match="needs the network"):
+        methods.compute("gradcam", None, images_of(0), 1)
     assert table.loc["hirescam", "what it is"].startswith("HiResCAM (Draelos & Carin 2020")
 
 

@@ -46,6 +46,16 @@ def test_parameters_and_options_give_the_same_description():
     assert description.from_options(options) == mine and mine.class_ == "b"
 
 
+def test_what_to_write_into_the_configuration_is_read_back(tmp_path, monkeypatch):
+    import yaml
+
+    monkeypatch.chdir(tmp_path)
+    own = Description("my_net.py:build", outputs=("a", "b"), class_="b", std=(0.5,), input_size=64)
+    said = yaml.safe_load(description.as_yaml(own, ".."))["parameters"]["02_train"]
+    assert said.pop("NETWORK") == f"{tmp_path.name}/my_net.py:build"
+    assert said == {"OUTPUTS": ["a", "b"], "CLASS": "b", "STD": [0.5], "INPUT_SIZE": 64}
+
+
 def test_paths_move_and_names_do_not():
     values = {"NETWORK": "a/my_net.py:build", "WEIGHTS": "w.pt", "METHODS": "m.py:f, n.py:g"}
     moved = description.moved(values, lambda path: f"../{path}")

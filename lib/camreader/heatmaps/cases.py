@@ -53,9 +53,14 @@ class Explained:
         return "gradcam" if self.model is not None else "given"
 
 
-def load(study: Study, protocol: str = "sound", seed: int = 0) -> Explained:
-    """The final run of `protocol`, or of the other protocol where that one was refused."""
-    table = predictions.load(study)
+def load(
+    study: Study, protocol: str = "sound", seed: int = 0, target: str = "predictions"
+) -> Explained:
+    """The final run of `protocol`, or of the other protocol where that one was refused.
+
+    target: the table of predictions that run stands in.
+    """
+    table = predictions.load(study, target)
     cohort = read_table(study.cohort_table, Cohort)
     protocol = predictions.final_protocol(table, protocol)
     cases = with_outcome(predictions.test_slices(table, cohort, protocol, "final", seed))
@@ -67,7 +72,7 @@ def load(study: Study, protocol: str = "sound", seed: int = 0) -> Explained:
     hu = pixels.load(study.pixels, cohort)[cases["row"].to_numpy()]
     window = windows.window_for(study.card, record["window"])
     images = torch.from_numpy(windows.model_input(hu, *window))
-    judged = worth_explaining(study, f"{protocol}-final", seed)
+    judged = worth_explaining(study, f"{protocol}-final", seed, target)
     return Explained(protocol, model, record, cases, images, judged, given)
 
 

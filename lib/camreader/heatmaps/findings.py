@@ -14,7 +14,8 @@ FEWEST = 6  # patients: of fewer, even all on one side could be chance (sign tes
 def findings(table: pd.DataFrame, faithful: pd.DataFrame, banner: str = "") -> list[str]:
     """Sentences that state what the tables of localisation and faithfulness carry.
 
-    banner: said first, where the network is not worth explaining (learned.Learned.banner).
+    faithful: empty where it was not asked; banner: said first, where the network is not worth
+    explaining (learned.Learned.banner).
     """
     first = [f"{banner}."] if banner else []
     return [*first, *_sentences(table, faithful)]
@@ -28,6 +29,8 @@ def _sentences(table: pd.DataFrame, faithful: pd.DataFrame) -> Iterator[str]:
         yield "No test slice with a lesion: localisation cannot be measured here."
         return
     yield from _localised(rows, truth)
+    if faithful.empty:  # not asked
+        return
     if "given" in rows.index:
         yield f"Faithfulness and randomised weights were left out: each {methods.NO_NETWORK}."
         return
@@ -54,8 +57,9 @@ def _localised(rows: pd.DataFrame, truth: str) -> Iterator[str]:
         f"{_percent(own, 'hit_near')}. Baselines: {of_baselines('hit_near')}."
     )
     better, worse, alike = _told_apart(rows, "hit", main)
+    than = "Grad-CAM" if main == "gradcam" else "the maps as given"
     yield (
-        f"Better than {methods.title(main)} (interval of the difference above 0): {_list(better)}. "
+        f"Better than {than} (interval of the difference above 0): {_list(better)}. "
         f"Worse: {_list(worse)}. No difference shown: {_list(alike)}."
     )
     if own["patients"] < FEWEST:

@@ -159,12 +159,6 @@ def compute(
     return METHODS[method].function(model, images, classes, **options)
 
 
-@register("Maps as given", only=RESULTS)
-def given(model: Module, images: Tensor, classes: Tensor) -> np.ndarray:
-    """The maps that came with a network's results, from whatever program."""
-    raise METHODS["given"].not_applicable()
-
-
 @register("Grad-CAM", "layer", "gradient", name="gradcam", signed=True, viewer=True)
 def _grad_cam(model: Module, images: Tensor, classes: Tensor, batch_size: int = 64) -> np.ndarray:
     """Grad-CAM (Selvaraju et al. 2017, ICCV)."""
@@ -349,6 +343,12 @@ def attention_rollout(
             never = torch.zeros(len(raw), dtype=torch.bool, device=raw.device)
             maps.append(gradcam.scale(raw, images.shape[2:], never)[0].cpu().numpy())
     return np.concatenate(maps) if maps else np.zeros((0, *images.shape[2:]), np.float32)
+
+
+@register("Maps as given", only=RESULTS)
+def given(model: Module, images: Tensor, classes: Tensor) -> np.ndarray:
+    """The maps that came with a network's results, from whatever program."""
+    raise METHODS["given"].not_applicable()
 
 
 @register("Random map", baseline=True)

@@ -267,7 +267,7 @@ def faithfulness(table: pd.DataFrame, curves: pd.DataFrame, randomised: pd.DataF
 
     table: of `tables.faithfulness_table`; curves, randomised: what it was made from.
     """
-    if (table["note"] == methods.NO_NETWORK).any():
+    if "note" in table and (table["note"] == methods.NO_NETWORK).any():
         return refusal(f"Faithfulness was left out: it {methods.NO_NETWORK}")
     if curves.empty:
         return refusal("No test slice has a lesion: faithfulness cannot be measured here")

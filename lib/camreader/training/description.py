@@ -82,6 +82,13 @@ class Description:
         ending = ":" + self.target.rpartition(":")[2] if self.kind == "code" else ""
         return f"{'' if self.kind == 'code' else self.kind + ':'}{path.name}{ending}"
 
+    def files_named(self) -> list[str]:
+        """The files of code, program and weights as they are written, whether they are there."""
+        found = [self.weights] if self.weights else []
+        if self.own and self.kind in ("code", "exported"):
+            found.append(self.target.rpartition(":")[0] or self.target)
+        return found
+
     def files(self) -> list[Path]:
         """Files that decide the network: its code or program, its weights, or a whole folder."""
         found = [Path(self.weights)] if self.weights else []
@@ -195,6 +202,18 @@ def described(**values: Any) -> Description:
 def from_parameters(values: Mapping[str, Any]) -> Description:
     """Description of the parameters of notebook 02, {name: value}; others are passed over."""
     return Description(**{PARAMETERS[k]: v for k, v in values.items() if k in PARAMETERS})
+
+
+def as_yaml(own: Description, project: str = "..") -> str:
+    """The description as lines for config.yaml, whose paths start from the folder `project`."""
+    own = own.moved(lambda path: os.path.relpath(path, project))
+    default, lines = Description(), ["parameters:", "  02_train:"]
+    for name, field in PARAMETERS.items():
+        value = getattr(own, field)
+        if value != getattr(default, field) and name != "SOURCE":
+            written = list(value) if isinstance(value, tuple) else value
+            lines.append(f"    {name}: {json.dumps(written, ensure_ascii=False)}")
+    return "\n".join(lines)
 
 
 def moved(values: Mapping[str, Any], move: Callable[[str], str]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ called <protocol>-<run>; its folder adds the seed.
 Tested in tests/training/test_train.py, as the runs that these plans and settings describe.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -115,6 +116,18 @@ PLANS |= {
     for unit, split in (("slices", "split_image"), ("patients", "split_patient"))
     for rule in ("truth", "neighbour")
 }
+
+
+YOURS = {"sound": "yours-final", "paper": "yours_slices-final"}  # of notebook 09, by protocol
+PLANS |= {
+    YOURS["sound"]: Plan("split_patient", Until.VALIDATION, why="notebook 09, patients kept apart"),
+    YOURS["paper"]: Plan("split_image", Until.EPOCHS, why="notebook 09, slices split at random"),
+}
+
+
+def yours(refusals: Mapping[str, str]) -> str:
+    """The run of notebook 09: patients kept apart, unless the cohort's card refuses that."""
+    return YOURS["paper" if "sound" in refusals else "sound"]
 
 
 def chosen(frame: pd.DataFrame, plan: Plan) -> np.ndarray:

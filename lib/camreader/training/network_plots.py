@@ -75,7 +75,9 @@ def _passage(network: OwnNetwork, images: torch.Tensor, probability_of: str) -> 
     axes[0].imshow(images[0, 0], vmin=0, vmax=1)
     _title(axes[0], "Input slice", tuple(images.shape[2:]))
     for axis, (name, value) in zip(axes[1:], chosen, strict=False):
-        axis.imshow(_mosaic(value.float().cpu().numpy()), cmap=HEAT)
+        value = value.float().cpu()
+        low, high = value.amin((1, 2), keepdim=True), value.amax((1, 2), keepdim=True)
+        axis.imshow(_mosaic(((value - low) / (high - low + 1e-9)).numpy()), cmap=HEAT)
         _title(axis, name.removeprefix("network."), tuple(value.shape))
     with torch.no_grad():
         probability = float(network.predict_proba(images)[0])  # on the CPU: the figure's own copy
