@@ -276,6 +276,7 @@ def test_what_does_not_apply_says_so_by_its_type_and_what_it_needs(generic):
     assert table.loc["cam", "applies"] == f"no; only to {methods.GLOBAL_POOLING}"
     assert table["applies"].eq("yes").sum() == len(methods.METHODS) - len(ELSEWHERE)
     assert table.loc["given", "applies"] == f"no; only to {methods.RESULTS}"
+    assert table.loc["hirescam", "what it is"].startswith("HiResCAM (Draelos & Carin 2020")
 
 
 def test_of_results_without_a_network_only_their_maps_and_the_baselines_are_left():
@@ -284,7 +285,6 @@ def test_of_results_without_a_network_only_their_maps_and_the_baselines_are_left
     assert set(table[table != "yes"]) == {f"no; {methods.NO_NETWORK}"}
     with pytest.raises(NotApplicable, match="needs the network"):
         methods.compute("gradcam", None, images_of(0), 1)
-    assert table.loc["hirescam", "what it is"].startswith("HiResCAM (Draelos & Carin 2020")
 
 
 def test_guided_grad_cam_is_refused_where_captum_sees_no_relu():
