@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
 from camreader.common.errors import Refusal
-from camreader.common.storage import write_table
+from camreader.common.storage import read_json, write_json, write_table
 from camreader.evaluation import classes, plots
 from camreader.statistics.classification import macro_auc, macro_auc_interval
 from camreader.statistics.intervals import INDEPENDENT
@@ -26,9 +26,12 @@ def several(study, cohort, predictions):
     frame = pd.DataFrame(shares, columns=NAMES).assign(slice_id=cohort["slice_id"])
     path = runs.folder(study, "sound-final", 0) / "classes.parquet"
     write_table(frame[["slice_id", *NAMES]], path)
+    record = read_json(path.with_name("model.json"))
+    write_json(record | {"network": {"outputs": 3}}, path.with_name("model.json"))
     words = np.array(["Normal", "cyst", "TUMOR"])[truth]
     yield cohort.assign(class_name=words)
     path.unlink()
+    write_json(record, path.with_name("model.json"))
 
 
 def test_each_class_and_all_together_are_scikit_learns(study, several):
@@ -55,16 +58,16 @@ def test_each_class_and_all_together_are_scikit_learns(study, several):
 
 
 def test_the_interval_of_the_macro_auc_covers_it():
-    """Coverage of a nominal 95 % interval over 200 draws, by unit; binomial 99.9 %: 90-99 %."""
+    """Coverage of a nominal 95 % interval over 100 draws; binomial, two-sided 99.9 %: 87-100."""
     rng, covered = np.random.default_rng(1), 0
     big = rng.integers(0, 3, 60_000)
     scores = rng.normal(0, 1, (60_000, 3)) + np.eye(3)[big]
     true = macro_auc(big, scores)
-    for draw in range(200):
+    for draw in range(100):
         rows = slice(300 * draw, 300 * draw + 90)
         low, high, *_ = macro_auc_interval(big[rows], scores[rows], INDEPENDENT)
         covered += low <= true <= high
-    assert 180 <= covered <= 199
+    assert 87 <= covered
 
 
 def test_what_is_missing_is_said(study, cohort, several):
@@ -72,13 +75,13 @@ def test_what_is_missing_is_said(study, cohort, several):
     assert isinstance(nothing, Refusal) and "name no class" in nothing.why
     other = classes.tested(study, several.assign(class_name="bone"))
     assert "no class of the data (bone) is one of the network's" in other.note
-    runs.folder(study, "sound-final", 0).joinpath("classes.parquet").rename(
-        study.runs / "kept.parquet"
-    )
+    path = runs.folder(study, "sound-final", 0) / "model.json"
+    record = read_json(path)
+    write_json(record | {"network": {"outputs": 2}}, path)  # another network in the same folder
     two = classes.tested(study, several)
     assert two.why == classes.TWO and list(classes.finding(classes.table(two))) == []
     assert plots.class_confusion(two).axes[0].texts
-    (study.runs / "kept.parquet").rename(runs.folder(study, "sound-final", 0) / "classes.parquet")
+    write_json(record, path)
 
 
 def test_too_few_units_have_no_interval():

@@ -34,7 +34,8 @@ def tested(study: Study, cohort: pd.DataFrame, seed: int = 0) -> pd.DataFrame | 
     table = predictions.load(study)
     protocol = predictions.final_protocol(table, seed=seed)
     path = runs.folder(study, f"{protocol}-final", seed) / "classes.parquet"
-    if not path.exists():
+    network = runs.record(study, f"{protocol}-final", seed).get("network") or {}
+    if network.get("outputs", 1) < 3 or not path.exists():
         return Refusal(WHAT, TWO)
     if "class_name" not in cohort or cohort["class_name"].isna().all():
         why = "the data name no class of a slice"

@@ -165,7 +165,9 @@ def _curve(name: str, values: np.ndarray, whose: pd.DataFrame) -> dict[str, np.n
     return {name: values.mean(0), f"{name}_low": low, f"{name}_high": high}
 
 
-def sanity(explained: Explained, count: int = 16, seed: int = 0) -> pd.DataFrame:
+def sanity(
+    explained: Explained, count: int = 16, seed: int = 0, draws: int = faithfulness.DRAWS
+) -> pd.DataFrame:
     """Likeness of the maps while the weights are randomised, on a seeded sample of slices.
 
     Of every method that looks at this network and does not need hundreds of passes a slice.
@@ -187,7 +189,8 @@ def sanity(explained: Explained, count: int = 16, seed: int = 0) -> pd.DataFrame
         explained.images[chosen],
         1,
         names,
-        seed=seed,
+        draws,
+        seed,
     )
 
 

@@ -62,7 +62,7 @@ def take(study: Study, own: Description, frame: pd.DataFrame, where: Path) -> pd
     if "class" in cells[0].cells:
         answers.loc[rows, "predicted"] = _answers(cells, study.card)
     with atomic_path(where / KEPT) as temporary:
-        shape = (len(frame), study.card["image_size"], study.card["image_size"])
+        shape = np.load(study.pixels, mmap_mode="r").shape
         maps = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
         for row, cell, found in zip(rows, cells, files, strict=True):
             maps[row] = fitted(found(), frame.iloc[row], shape[1], cell)

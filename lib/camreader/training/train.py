@@ -11,6 +11,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -73,8 +74,8 @@ def train_all(
     DataError, before anything is trained, where a network of one's own does not fit.
     """
     rows = []
-    if settings is not None:
-        tried(settings.own, study.card["image_size"])
+    if settings is not None and settings.own.own:
+        tried(settings.own, np.load(study.pixels, mmap_mode="r").shape[-1])
     for seed in seeds:
         for name in names:
             try:
