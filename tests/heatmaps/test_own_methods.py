@@ -39,6 +39,7 @@ def code(tmp_path, monkeypatch):
 
 def test_it_is_a_method_like_any_other(code):
     assert own_methods.add(f"{code}:my_cam, {code}:slope") == ["my_cam", "slope"]
+    assert list(methods.METHODS)[-4:] == ["my_cam", "slope", "random", "centre"]
     model, images = Small(0).eval(), images_of(0)
     maps = methods.compute("my_cam", model, images, 1)
     small = images[:, 0, ::2, ::2] - 0.5
