@@ -77,6 +77,10 @@ def test_what_is_missing_is_said(study, cohort, several):
     assert "no class of the data (bone) is one of the network's" in other.note
     path = runs.folder(study, "sound-final", 0) / "model.json"
     record = read_json(path)
+    kept = path.with_name("classes.parquet")
+    kept.rename(study.runs / "kept.parquet")
+    assert classes.tested(study, several).why == classes.TRAINED
+    (study.runs / "kept.parquet").rename(kept)
     write_json(record | {"network": {"outputs": 2}}, path)  # another network in the same folder
     two = classes.tested(study, several)
     assert two.why == classes.TWO and list(classes.finding(classes.table(two))) == []

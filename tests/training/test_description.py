@@ -62,6 +62,8 @@ def test_paths_move_and_names_do_not():
     assert moved["NETWORK"] == "../a/my_net.py:build" and moved["WEIGHTS"] == "../w.pt"
     assert moved["METHODS"] == "../m.py:f, ../n.py:g"
     assert description.moved({"NETWORK": "timm:vit"}, lambda p: f"../{p}")["NETWORK"] == "timm:vit"
+    commas = description.moved({"NETWORK": "a, b/my_net.py:build"}, lambda path: f"../{path}")
+    assert commas["NETWORK"] == "../a, b/my_net.py:build"
     for kind in ("exported:p.pt2", "results:folder"):
         assert "../" in description.moved({"NETWORK": kind}, lambda p: f"../{p}")["NETWORK"]
 

@@ -87,6 +87,28 @@ def test_the_finished_run_gives_network_figures_and_layers_back(study, tmp_path)
     assert "Nothing was trained" in words
 
 
+@pytest.mark.parametrize("how", ["train", "fine-tune"])
+def test_a_network_of_ones_own_is_trained_as_the_workbooks_is(study, tmp_path, how):
+    code, file = write_code(tmp_path), tmp_path / "w.safetensors"
+    first = function_of(f"{code}:build")().state_dict()
+    save_file(first, file)
+    own = Description(f"{code}:build", str(file) if how == "fine-tune" else "", how)
+    settings = Settings(own=own, epochs=1, least_steps=1, resamples=1, extensions=0)
+    records = train.train_all(study, ["paper-second", "sound-final"], (0,), settings)
+    assert records["status"].eq("finished").all()
+    record = runs.record(study, "sound-final")
+    rate = record["settings"]["learning_rate"]
+    assert rate == pytest.approx(3e-4 if how == "fine-tune" else 3e-3)
+    model, _ = runs.load_model(runs.folder(study, "sound-final", 0))
+    moved = max(
+        float((value - first[name.removeprefix("network.")]).abs().max())
+        for name, value in model.named_parameters()
+    )
+    assert (0 < moved < 0.01) == (how == "fine-tune")  # steps of at most the rate
+    again = train.train(study, "sound-final", 0, settings)
+    assert again["seconds"] == record["seconds"]  # found finished
+
+
 def test_several_classes_leave_their_probabilities(study, tmp_path):
     names = ("cyst", "tumor", "none")
     used(study, tmp_path, "three_classes", outputs=names, class_="tumor")

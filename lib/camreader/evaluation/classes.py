@@ -21,6 +21,7 @@ from camreader.training import predictions, runs
 
 WHAT = "Several classes"
 TWO = "the network answers with the finding or without it, which the tables above say"
+TRAINED = "the network was trained here for the finding alone, its other classes were not"
 PER_CLASS = ("sensitivity", "specificity", "AUC")
 COLUMNS = ["class", "metric", "value", "low", "high", "k", "n", "patients", "interval", "note"]
 
@@ -35,8 +36,10 @@ def tested(study: Study, cohort: pd.DataFrame, seed: int = 0) -> pd.DataFrame | 
     protocol = predictions.final_protocol(table, seed=seed)
     path = runs.folder(study, f"{protocol}-final", seed) / "classes.parquet"
     network = runs.record(study, f"{protocol}-final", seed).get("network") or {}
-    if network.get("outputs", 1) < 3 or not path.exists():
+    if network.get("outputs", 1) < 3:
         return Refusal(WHAT, TWO)
+    if not path.exists():
+        return Refusal(WHAT, TRAINED)
     if "class_name" not in cohort or cohort["class_name"].isna().all():
         why = "the data name no class of a slice"
         return Refusal(WHAT, why, "a label that is the class, in labels.csv or as a folder's name")

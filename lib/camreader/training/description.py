@@ -219,9 +219,11 @@ def as_yaml(own: Description, project: str = "..") -> str:
 def moved(values: Mapping[str, Any], move: Callable[[str], str]) -> dict[str, Any]:
     """Parameters with the paths in NETWORK, WEIGHTS, SOURCE and METHODS changed by `move`."""
     found = dict(values)
-    for name in ("NETWORK", "METHODS"):
-        if found.get(name):
-            found[name] = ", ".join(_moved(part.strip(), move) for part in found[name].split(","))
+    if found.get("NETWORK"):
+        found["NETWORK"] = _moved(found["NETWORK"], move)
+    if found.get("METHODS"):
+        parts = (part.strip() for part in found["METHODS"].split(","))
+        found["METHODS"] = ", ".join(_moved(part, move) for part in parts)
     for name in ("WEIGHTS", "SOURCE"):
         if found.get(name):
             found[name] = move(found[name])
