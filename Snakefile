@@ -11,6 +11,7 @@ from camreader.heatmaps import methods
 from camreader.report import catalogue
 from camreader.report import workflow as study  # Snakemake has a `workflow` of its own
 from camreader.session.database import sqlite_file
+from camreader.training import description
 from camreader.training import experiments as plans
 
 
@@ -59,32 +60,60 @@ def from_notebooks(path):
     return os.path.relpath(path, "notebooks")
 
 
-def values(notebook):
-    """One notebook's parameters as this study sets them; what is left out keeps its default."""
+def of_network(here):
+    """Notebook 02's own parameters, with the paths of a network of one's own as `here` has them."""
+    return description.moved(config["parameters"].get("02_train") or {}, here)
+
+
+def own_files(notebook):
+    """Files of a network or method of one's own: when one changes, what uses it is made again."""
+    mine, paths = settled(notebook), list(OWN.files()) if notebook in ASKS else []
+    named = mine.get("METHODS", "")
+    here = [part.strip().rpartition(":")[0] for part in named.split(",") if part.strip()]
+    if "NETWORK" in mine and notebook not in ASKS:
+        here += description.from_parameters(mine).files_named()
+    paths += [os.path.normpath(os.path.join("notebooks", path)) for path in here]
+    paths = [str(path) for path in paths]
+    return [path.replace("{", "{{").replace("}", "}}") for path in paths]  # no wildcard is meant
+
+
+ASKS = ("02_train", "04_gradcam", "07_reading_session")  # notebooks that ask the network
+
+
+def values(notebook, here=from_notebooks):
+    """One notebook's parameters as this study sets them; what is left out keeps its default.
+
+    here: what becomes of a path that starts from this folder.
+    """
     known = configuration.parameter_names(f"notebooks/{notebook}.ipynb")
     common = {
         "DATA": from_notebooks(DATA),
         "COHORT": COHORT,
         "REPORTS": from_notebooks(REPORTS),
-        "SOURCE": from_notebooks(config["source"]) if config["source"] else "",
+        "SOURCE": here(config["source"]) if config["source"] else "",
         "SEEDS": config["seeds"],
+        "TRAIN": "use" if OWN.used else "train",
     }
     chosen = {name: value for name, value in common.items() if name in known}
-    own = config["parameters"].get(notebook) or {}
+    own = description.moved(config["parameters"].get(notebook) or {}, here)
     files = {name: sqlite_file(own[name]) for name in ("DATABASE", "READINGS") if own.get(name)}
     return chosen | own | {name: from_notebooks(file) for name, file in files.items() if file}
 
 
-def settled(notebook):
+def settled(notebook, here=from_notebooks):
     """All of a notebook's parameters, defaults included."""
-    return configuration.parameter_values(f"notebooks/{notebook}.ipynb") | values(notebook)
+    return configuration.parameter_values(f"notebooks/{notebook}.ipynb") | values(notebook, here)
 
 
+OWN = description.from_parameters(of_network(str))
+if OWN.own and OWN.kind == "results":  # no network to explain
+    FILES[catalogue.MAPS] = []
 # Which notebook asks for which networks. It finds them trained; opened alone, it trains them.
 ASKED_BY = {
     run: notebook
     for notebook, part in catalogue.PARTS.items()
     for run in (settled(notebook).get("RUNS", part.trains) if part.trains else ())
+    if not OWN.used  # else nothing is trained
 }
 
 
@@ -170,6 +199,7 @@ for notebook, part in catalogue.PARTS.items():
         input:
             code=code(notebook),
             trained=trained(notebook),
+            own=own_files(notebook),
             **read_by(part),
         output:
             notebook=executed(notebook),
@@ -197,11 +227,12 @@ rule training:
         code=modules_behind("training.train"),
         cohort=FILES[catalogue.COHORT],
         start=starts_from,
+        own=own_files("02_train"),
     output:
         f"{RUNS}/{{run}}-seed{{seed}}/trained",
     params:
         run=lambda wildcards: "--protocol {} --run {}".format(*plans.part_of_study(wildcards.run)),
-        settings=lambda wildcards: study.training_options(settled(ASKED_BY[wildcards.run])),
+        settings=lambda wildcards: study.training_options(settled(ASKED_BY[wildcards.run], str)),
     log:
         f"{REPORTS}/logs/training/{{run}}-seed{{seed}}.log",
     threads: 1

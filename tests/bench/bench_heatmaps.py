@@ -119,6 +119,42 @@ def seconds(run, model, images):
     return time.perf_counter() - start
 
 
+def vit_tiny(size=224):
+    """A vision transformer of ViT-tiny's size (Touvron et al. 2021: 12 blocks, 3 heads, 192)."""
+    from torchvision.models import VisionTransformer
+
+    torch.manual_seed(0)
+    model = VisionTransformer(size, 16, 12, 3, 192, 768, num_classes=2)
+    torch.nn.init.normal_(model.heads.head.weight)
+    model.target_layer = model.encoder.layers[-1].ln_1
+    return model.eval()
+
+
+def grad_cam_of_tokens(model, images):
+    """grad-cam with the reshape of tokens that its manual gives for transformers."""
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    def rows(tokens):
+        side = int(tokens.shape[1] ** 0.5)
+        return tokens[:, 1:].reshape(len(tokens), side, side, -1).permute(0, 3, 1, 2)
+
+    with GradCAM(model, [model.target_layer], reshape_transform=rows) as method:
+        return np.concatenate(
+            [method(b, targets=[ClassifierOutputTarget(1)] * len(b)) for b in batches(images)]
+        )
+
+
+def measure_transformer(images, rounds=3):
+    """The same rows of ViT-tiny: ours, the bare forward pass and grad-cam."""
+    model, times = vit_tiny(images.shape[-1]), {}
+    runs = {"ours": ours, "bare forward": forward, "grad-cam": grad_cam_of_tokens}
+    for _ in range(rounds):
+        for method, run in runs.items():
+            times.setdefault(method, []).append(seconds(run, model, images))
+    return rows_of("ViT-tiny", images, times)
+
+
 def measure(name, model, images, rounds=ROUNDS):
     """One row per method: maps per second (median of interleaved rounds) and ours against it."""
     times = {method: [] for method in METHODS}
@@ -128,6 +164,11 @@ def measure(name, model, images, rounds=ROUNDS):
     for _ in range(rounds):
         for method, run in METHODS.items():
             times[method].append(seconds(run, given[method], images))
+    return rows_of(name, images, times)
+
+
+def rows_of(name, images, times):
+    """Rows of the table from {method: seconds of each round}."""
     middle = {method: statistics.median(values) for method, values in times.items()}
     return [
         {
@@ -137,7 +178,7 @@ def measure(name, model, images, rounds=ROUNDS):
             "maps_per_second": round(len(images) / middle[method], 1),
             "times_ours": round(middle[method] / middle["ours"], 2),
         }
-        for method in METHODS
+        for method in times
     ]
 
 
@@ -193,6 +234,7 @@ def main():
     closest = agreement(model, images[:32])
     resnet = GrayscaleResNet18().eval()
     rows += measure("ResNet-18", resnet, torch.rand(64, 1, 224, 224), rounds=3)
+    rows += measure_transformer(torch.rand(64, 3, 224, 224))
     line = "{network:9} {size:3} {method:22} {maps_per_second:8} maps/s  x{times_ours}"
     for row in rows:
         print(line.format(**row))

@@ -117,6 +117,24 @@ def test_columns_that_are_not_read_are_named(folder):
     )
 
 
+def test_the_word_of_a_label_stays_and_the_way_back_to_the_files_is_read_anew(tmp_path):
+    rows = ["a.png,normal", "b.png,Cyst", "c.png,tumor", "d.png,tumor"]
+    for seed, row in enumerate(rows):
+        image(tmp_path / row.split(",")[0], seed)
+    labels(tmp_path, rows, "image,label")
+    classes = {"tumor": ["tumor"], "no tumor": ["normal", "cyst"]}
+    frame, card = cohort.load(tmp_path, classes=classes)
+    assert frame["class_name"].tolist() == ["normal", "Cyst", "tumor", "tumor"]
+    names = cohort.slice_names(tmp_path, card)
+    assert names == {row.split(",")[0]: f"own_{n:06d}" for n, row in enumerate(rows, 1)}
+    (tmp_path / "labels.csv").unlink()
+    for name, folder in zip("abcd", ("normal", "cyst", "tumor", "tumor"), strict=True):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / f"{name}.png").rename(tmp_path / folder / f"{name}.png")
+    frame, _ = cohort.load(tmp_path, classes=classes)
+    assert set(frame["class_name"]) == {"normal", "cyst", "tumor"}
+
+
 def test_another_table_and_another_column(folder):
     (folder / "labels.csv").unlink()
     labels(folder, ["a.png,1,benign", "c.png,1,malignant"], "image,label,grade", "mine.csv")

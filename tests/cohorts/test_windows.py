@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from camreader.cohorts import windows
+from camreader.common.errors import DataError
 
 
 @pytest.mark.parametrize("name", windows.WINDOWS)
@@ -21,3 +22,12 @@ def test_greys_are_shown_over_their_own_range_not_through_a_window_of_ct():
     assert windows.window_for({"hu": True, "window": [50, 400]}, "lung") == windows.WINDOWS["lung"]
     assert windows.presets("grey", [128, 255]) == {"full range": [128, 255]}
     assert set(windows.presets("HU", [50, 400])) == set(windows.WINDOWS)
+
+
+def test_a_window_may_be_given_by_its_two_numbers():
+    for text in ("60 160", "60, 160", "60/160"):
+        assert windows.window_for({"hu": True, "window": [50, 400]}, text) == (60, 160)
+    assert windows.window_for({"hu": False, "window": [128, 255]}, "90 40") == (90, 40)
+    for text in ("narrow", "60", "60 0", "60 -5", "1 2 3"):
+        with pytest.raises(DataError, match="WINDOW is not understood"):
+            windows.given_window(text)

@@ -3,15 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from captum.attr import LayerGradCam
+from captum.attr import LayerActivation, LayerGradCam, LayerGradientXActivation
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_networks import TinyTransformer
 from small_networks import Small, images_of, rescaled
 from torch import nn
 
 from camreader.common.errors import DataError
-from camreader.heatmaps import gradcam
+from camreader.heatmaps import faithfulness, gradcam, methods
+from camreader.training.description import Description
 from camreader.training.networks import GenericCNN
+from camreader.training.own_networks import OwnNetwork
 
 torch.set_num_threads(1)
 
@@ -35,7 +38,8 @@ def captum_raw(model, layer, images, classes):
     batch=st.integers(1, 7),
 )
 def test_agrees_with_captum(seed, outputs, wanted, batch):
-    model, images = Small(seed, outputs).eval(), images_of(seed)
+    # in double precision: a map divided by a small maximum shows rounding
+    model, images = Small(seed, outputs).eval().double(), images_of(seed).double()
     classes = torch.full((len(images),), wanted)
     ours = gradcam.explain(model, images, classes, batch_size=batch)
     theirs = captum_raw(model, model.after, images, classes)
@@ -70,6 +74,97 @@ def test_agrees_with_grad_cam_package(seed, wanted):
     theirs = np.einsum("nk,nkhw->nhw", weights, activations)
     ours = gradcam.explain(model, images, wanted)
     np.testing.assert_allclose(ours.raw, theirs, atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    outputs=st.sampled_from([1, 2, 3]),
+    before=st.sampled_from([0, 1, 5]),
+    block=st.sampled_from([0, 1]),
+)
+def test_a_transformers_maps_are_captums_with_tokens_put_back(seed, outputs, before, block):
+    """captum's layer gradients and the grad-cam package's reshape of tokens, by their formulas."""
+    model = TinyTransformer(seed, outputs, before=before).eval()
+    layer, images = model.blocks[block].norm1, images_of(seed)
+    wanted = torch.full((len(images),), seed % max(2, outputs))
+    score = gradcam.class_score_module(model)
+    sizes = LayerActivation(score, layer), LayerGradientXActivation(score, layer)
+    activations, product = (m.attribute(images, additional_forward_args=wanted) for m in sizes)
+    kept = [v[:, before:].transpose(1, 2).unflatten(2, (4, 4)) for v in (activations, product)]
+    slope = torch.where(kept[0] != 0, kept[1] / kept[0], 0.0)
+    theirs = (slope.mean((2, 3), keepdim=True) * kept[0]).sum(1).detach()
+    ours = gradcam.explain(model, images, wanted, target_layer=layer)
+    assert ours.raw.shape == (5, 4, 4)
+    np.testing.assert_allclose(ours.raw, theirs, atol=1e-5)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10**6), before=st.sampled_from([0, 1]))
+def test_a_transformers_maps_are_the_grad_cam_packages(seed, before):
+    from pytorch_grad_cam import GradCAM
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    model, images = TinyTransformer(seed, before=before).eval(), images_of(seed)
+
+    def reshape(tokens):
+        return tokens[:, before:].reshape(len(tokens), 4, 4, -1).permute(0, 3, 1, 2)
+
+    layer = model.blocks[1].norm1
+    with GradCAM(model, [layer], reshape_transform=reshape) as package:
+        package(images, targets=[ClassifierOutputTarget(1)] * len(images))
+        kept = package.activations_and_grads
+        activations, gradients = kept.activations[0].numpy(), kept.gradients[0].numpy()
+        weights = package.get_cam_weights(images, layer, None, activations, gradients)
+    theirs = np.einsum("nk,nkhw->nhw", weights, activations)
+    ours = gradcam.explain(model, images, 1, target_layer=layer)
+    np.testing.assert_allclose(ours.raw, theirs, atol=1e-5)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10**6), place=st.sampled_from([0, 1, 2]))
+def test_a_network_of_ones_own_is_explained_for_its_own_class(seed, place):
+    """The map of "the finding" is captum's of that output, whichever it is."""
+    inner, images = Small(seed, 3).eval(), images_of(seed)
+    own = OwnNetwork(inner, Description("x.py:f", layers=("after",)))
+    own.outputs, own.answer = 3, place
+    theirs = captum_raw(inner, inner.after, images, torch.full((5,), place))
+    np.testing.assert_allclose(gradcam.explain(own.eval(), images, 1).raw, theirs, atol=1e-5)
+
+
+def test_maps_of_several_layers_are_averaged_each_over_its_maximum():
+    model, images = Small(3).eval(), images_of(3)
+    layers = [model.first, model.after]
+    both = gradcam.explain(model, images, 1, target_layer=layers)
+    alone = [gradcam.explain(model, images, 1, target_layer=layer) for layer in layers]
+    mean = np.mean([part.maps for part in alone], 0)
+    top = mean.max((1, 2), keepdims=True)
+    np.testing.assert_allclose(both.maps, mean / np.where(top > 0, top, 1), atol=1e-6)
+    assert both.layer == "first, after"
+    own = OwnNetwork(model, Description("x.py:f", layers=("first", "after"))).eval()
+    np.testing.assert_allclose(gradcam.grad_cam(own, images, 1), both.maps, atol=1e-6)
+    hires = methods.compute("hirescam", own, images, 1)
+    assert hires.shape == (5, 16, 16) and set(hires.max((1, 2)).round(5)) <= {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda out: (out, out), "no tensor"),
+        (lambda out: out.sigmoid(), "probabilities"),
+        (lambda out: out[:, None, None, None].expand(-1, 1, 8, 8), "not one answer each"),
+    ],
+)
+def test_outputs_that_are_no_logits_are_refused(change, words):
+    class Changed(Small):
+        def forward(self, x):
+            return change(super().forward(x))
+
+    with pytest.raises(DataError, match=words):
+        gradcam.grad_cam(Changed(0).eval(), images_of(0), 1)
+    if words != "probabilities":  # without gradients a sigmoid is not seen
+        with pytest.raises(DataError, match=words):
+            faithfulness.probability(Changed(0).eval(), images_of(0), 1)
 
 
 @pytest.mark.parametrize("wanted", [0, 1])

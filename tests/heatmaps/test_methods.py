@@ -1,11 +1,16 @@
 """The rival methods against independent implementations: torchcam, captum, and by hand."""
 
+import functools
 import subprocess
 import sys
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from own_networks import TinyTransformer
 from small_networks import Small, images_of, rescaled
 from torch import nn
 
@@ -14,6 +19,8 @@ from camreader.heatmaps import gradcam, methods
 from camreader.training.networks import GenericCNN
 
 torch.set_num_threads(1)
+# apply to other networks than the generic one, or to results without a network
+ELSEWHERE = ("cam", "attention_rollout", "given")
 
 
 class Pooled(nn.Module):
@@ -98,6 +105,78 @@ def test_grad_cam_pp_is_the_grad_cam_packages():
     np.testing.assert_allclose(ours, rescaled(theirs, (16, 16)), atol=1e-4)
 
 
+def of_package(kind, model, layer, images, wanted, reshape=None):
+    """The grad-cam package's raw map (N, h, w) of class `wanted` of several logits."""
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+    targets = [ClassifierOutputTarget(wanted)] * len(images)
+    with kind(model, [layer], reshape_transform=reshape) as package:
+        package(images, targets=targets)
+        kept = package.activations_and_grads
+        gradients = kept.gradients[0].numpy() if kept.gradients else None
+        arguments = (images, layer, targets, kept.activations[0].numpy(), gradients)
+        return package.get_cam_image(*arguments, eigen_smooth=False)
+
+
+def tokens_of(model):
+    """The package's reshape of a TinyTransformer's tokens."""
+    return lambda t: t[:, model.before :].reshape(len(t), 4, 4, -1).permute(0, 3, 1, 2)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), transformer=st.booleans(), outputs=st.sampled_from([2, 3]))
+def test_layercam_is_the_grad_cam_packages(seed, transformer, outputs):
+    from pytorch_grad_cam import LayerCAM
+
+    model = (TinyTransformer if transformer else Small)(seed, outputs).eval()
+    model.target_layer = layer = model.blocks[1].norm1 if transformer else model.after
+    images, reshape = images_of(seed), tokens_of(model) if transformer else None
+    theirs = of_package(LayerCAM, model, layer, images, 1, reshape)
+    ours = methods.compute("layercam", model, images, 1)
+    np.testing.assert_allclose(ours, rescaled(theirs, (16, 16)), atol=1e-5)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), transformer=st.booleans(), outputs=st.sampled_from([2, 3]))
+def test_score_cam_is_the_grad_cam_packages(seed, transformer, outputs):
+    from pytorch_grad_cam import ScoreCAM
+
+    model = (TinyTransformer if transformer else Small)(seed, outputs).eval().double()
+    model.target_layer = layer = model.blocks[1].norm1 if transformer else model.after
+    images, reshape = images_of(seed).double(), tokens_of(model) if transformer else None
+    aligned = torch.nn.UpsamplingBilinear2d  # corners on corners; the paper's code has cells
+    cells = functools.partial(torch.nn.Upsample, mode="bilinear")
+    with mock.patch("torch.nn.UpsamplingBilinear2d", cells), mock.patch("tqdm.tqdm", list):
+        theirs = of_package(ScoreCAM, model, layer, images, 1, reshape)
+    assert torch.nn.UpsamplingBilinear2d is aligned
+    ours = methods.compute("scorecam", model, images, 1, batch_size=4)
+    # the package keeps scores in single precision, which a small maximum shows
+    np.testing.assert_allclose(ours, rescaled(theirs, (16, 16)), atol=1e-4)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), transformer=st.booleans(), wanted=st.sampled_from([0, 1]))
+def test_gradient_times_input_is_its_name(seed, transformer, wanted):
+    model = (TinyTransformer if transformer else Small)(seed, 2).eval()
+    images = images_of(seed).requires_grad_()
+    slope = torch.autograd.grad(model(images)[:, wanted].sum(), images)[0]
+    expected = methods.unit((slope * images).detach()[:, 0].numpy())
+    found = methods.compute("gradient_input", model, images.detach(), wanted)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_rollout_of_a_transformer_is_refused_for_a_convolutional_network(generic):
+    with pytest.raises(NotApplicable, match="transformers"):
+        methods.compute("attention_rollout", generic, images_of(0, 2, 64), 1)
+    model = TinyTransformer(0).eval()
+    model.target_layer = model.blocks[1].norm1
+    applies = {k: m.applies(model, images_of(0)) for k, m in methods.METHODS.items()}
+    refused = [name for name, reason in applies.items() if reason is not None]
+    assert refused == ["cam", "guided_gradcam", "given"]
+    maps = methods.compute("attention_rollout", model, images_of(0), [0, 1, 1, 0, 1])
+    assert maps.shape == (5, 16, 16) and set(maps.max((1, 2)).round(5)) == {1}
+
+
 @pytest.mark.parametrize("wanted", [0, 1])
 def test_saliency_is_the_absolute_gradient(generic, wanted):
     images = images_of(6, 3, 64).requires_grad_()
@@ -159,7 +238,7 @@ def test_baselines_know_nothing_of_the_network(generic):
     assert not np.allclose(*methods.compute("random", None, images, 1)[:2])
 
 
-@pytest.mark.parametrize("method", [name for name in methods.METHODS if name != "cam"])
+@pytest.mark.parametrize("method", [name for name in methods.METHODS if name not in ELSEWHERE])
 def test_every_method_gives_maps_in_0_to_1_and_leaves_the_network_alone(generic, method):
     images = images_of(10, 3, 64)
     before = {name: value.clone() for name, value in generic.state_dict().items()}
@@ -188,15 +267,24 @@ def test_what_is_not_finite_becomes_blank():
 def test_what_does_not_apply_says_so_by_its_type_and_what_it_needs(generic):
     images = images_of(0, 2, 64)
     applies = {name: method.applies(generic, images) for name, method in methods.METHODS.items()}
-    assert [name for name, reason in applies.items() if reason is not None] == ["cam"]
+    assert [name for name, reason in applies.items() if reason is not None] == list(ELSEWHERE)
     assert isinstance(applies["cam"], NotApplicable) and methods.GLOBAL_POOLING in str(
         applies["cam"]
     )
     assert methods.METHODS["cam"].applies(Pooled().eval(), images) is None
     table = methods.overview(generic, images).set_index("method")
     assert table.loc["cam", "applies"] == f"no; only to {methods.GLOBAL_POOLING}"
-    assert table["applies"].eq("yes").sum() == len(methods.METHODS) - 1
+    assert table["applies"].eq("yes").sum() == len(methods.METHODS) - len(ELSEWHERE)
+    assert table.loc["given", "applies"] == f"no; only to {methods.RESULTS}"
     assert table.loc["hirescam", "what it is"].startswith("HiResCAM (Draelos & Carin 2020")
+
+
+def test_of_results_without_a_network_only_their_maps_and_the_baselines_are_left():
+    table = methods.overview(None, images_of(0)).set_index("method")["applies"]
+    assert table.index[table == "yes"].tolist() == ["given", "random", "centre"]
+    assert set(table[table != "yes"]) == {f"no; {methods.NO_NETWORK}"}
+    with pytest.raises(NotApplicable, match="needs the network"):
+        methods.compute("gradcam", None, images_of(0), 1)
 
 
 def test_guided_grad_cam_is_refused_where_captum_sees_no_relu():
@@ -212,11 +300,10 @@ def test_guided_grad_cam_is_refused_where_captum_sees_no_relu():
 
 def test_the_registry_tells_what_the_workflow_asks_and_loads_no_torch():
     assert methods.baselines() == ["random", "centre"]
-    assert methods.own_jobs() == ["saliency", "guided_gradcam", "integrated_gradients", "occlusion"]
-    assert [name for name, m in methods.METHODS.items() if m.slow] == [
-        "integrated_gradients",
-        "occlusion",
-    ]
+    slow = {name for name, m in methods.METHODS.items() if m.slow}
+    assert slow == {"integrated_gradients", "occlusion", "scorecam"}
+    quick = {"saliency", "guided_gradcam", "gradient_input"}
+    assert set(methods.own_jobs()) == quick | slow
     code = "from camreader.heatmaps import methods; methods.own_jobs(); import sys"
     code += "; assert 'torch.nn' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

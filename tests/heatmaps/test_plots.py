@@ -25,7 +25,7 @@ def test_any_number_of_methods_has_a_look_of_its_own(monkeypatch):
     for k in range(12):
         methods.register(f"Method {k}", name=f"method_{k}")(len)
     names = [name for name in methods.METHODS if not methods.METHODS[name].baseline]
-    assert len({tuple(plots.look(name).values()) for name in names}) == len(names) == 20
+    assert len({tuple(plots.look(name).values()) for name in names}) == len(names) >= 20
     greys = [plots.look(name) for name in methods.baselines()]
     assert len({tuple(look.values()) for look in greys}) == 2
     assert all(look["linestyle"] != "-" and float(look["color"]) for look in greys)

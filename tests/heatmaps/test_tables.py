@@ -143,7 +143,8 @@ def test_another_method_is_one_entry_of_the_registry(study, run, monkeypatch):
 
 def test_every_quick_method_that_looks_at_the_network_is_randomised(run):
     randomised = set(tables.sanity(run, count=2)["method"])
-    applies = {"gradcam", "gradcam_pp", "hirescam", "saliency", "guided_gradcam"}
+    applies = {"gradcam", "gradcam_pp", "hirescam", "layercam", "saliency", "guided_gradcam"}
+    applies |= {"gradient_input"}
     assert randomised == applies  # not CAM on this head, no baseline, nothing slow
 
 

@@ -1,7 +1,9 @@
 """What the Snakefile and `make report` ask of the package: settings, refusals, one at a time."""
 
+import argparse
 import fcntl
 import os
+import shlex
 import subprocess
 import sys
 from argparse import Namespace
@@ -13,7 +15,7 @@ from places import ROOT
 from camreader.common import configuration
 from camreader.common.errors import DataError
 from camreader.report import failures, workflow
-from camreader.training import experiments
+from camreader.training import description, experiments
 
 TRAINING_NOTEBOOKS = ("02_train", "03_evaluate", "06_region_subexperiment")
 
@@ -27,8 +29,29 @@ def test_a_training_job_has_the_settings_that_its_notebook_would_use(notebook):
     words = workflow.training_options(values).split()
     asked = dict(zip(words[::2], words[1::2], strict=True))
     assert asked["--epochs"] == "3" and asked["--architecture"] == values["ARCHITECTURE"]
-    known = {f"--{field.name.replace('_', '-')}" for field in fields(experiments.Settings)}
-    assert set(asked) <= known
+    known = {field.name.upper() for field in fields(experiments.Settings)}
+    known = {f"--{name.lower().replace('_', '-')}" for name in known | set(description.PARAMETERS)}
+    assert set(asked) <= known and asked["--train"] == "train"
+
+
+def test_a_description_of_a_network_reaches_the_training_job_whole():
+    values = {"NETWORK": "my net.py:build", "OUTPUTS": ["a b", "c"], "CLASS": "c", "STD": [0.5]}
+    parser = argparse.ArgumentParser()
+    description.add_arguments(parser)
+    options = parser.parse_args(shlex.split(workflow.training_options(values)))
+    assert description.from_options(options) == description.from_parameters(values)
+
+
+def test_a_network_that_does_not_fit_is_said_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "my_net.py").write_text("from torch import nn\ndef build(): return nn.Flatten(0)\n")
+    config = {"parameters": {"02_train": {"NETWORK": f"{tmp_path}/my_net.py:build"}}}
+    with pytest.raises(DataError, match="output for 4 image"):
+        workflow.check_own(config)
+    config = {"parameters": {"04_gradcam": {"METHODS": f"{tmp_path}/my_net.py:cam"}}}
+    with pytest.raises(DataError, match="No such function"):
+        workflow.check_own(config)
+    workflow.check_own({"parameters": {"02_train": {"EPOCHS": 3}, "04_gradcam": None}})
 
 
 def test_values_from_a_config_cannot_become_shell_commands():

@@ -375,8 +375,9 @@ def test_the_gradient_of_the_network_is_that_of_finite_differences():
 
 
 def test_every_run_of_the_study_has_a_plan_and_a_command():
-    assert set(experiments.MAIN) | set(experiments.REGIONS) | set(experiments.LEAKAGE) == set(
-        experiments.PLANS
-    )
+    asked = {*experiments.MAIN, *experiments.REGIONS, *experiments.LEAKAGE}
+    assert asked | set(experiments.YOURS.values()) == set(experiments.PLANS)
+    assert experiments.yours({"sound": "no patients"}) == "yours_slices-final"
+    assert experiments.yours({}) == "yours-final"
     for name in experiments.PLANS:
         assert "-".join(experiments.part_of_study(name)) == name

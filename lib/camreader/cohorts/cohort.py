@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +63,19 @@ def load(
     if source.own:
         frame, facts = _own(frame, facts, source, listed, options)
     card = facts | {"source": str(folder.resolve()), "seed": seed, "test_share": test_share}
-    card |= {"finding": finding, "origin": origin_of(folder)}
+    card |= {"finding": finding, "origin": origin_of(folder), "options": asdict(options)}
     return _finish(frame, card, options)
+
+
+def slice_names(folder: str | Path, card: Mapping) -> dict[str, str]:
+    """{path of an image in the folder: its slice_id} of a cohort made from that folder.
+
+    Nothing keeps the names: they are read from the folder anew, as 01 read them.
+    """
+    options = Options(**card["options"])
+    source, listed = source_of(folder, options)
+    frame = source.read(listed, options)[0]
+    return dict(zip(frame["image_path"], frame["slice_id"], strict=True))
 
 
 def found(folder: str | Path) -> pd.DataFrame | None:
@@ -171,7 +183,7 @@ def _table(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     for column in (*texts, "duplicate_group"):
         frame[column] = frame[column].astype(object).where(frame[column].notna(), None)
     columns = list(Cohort.to_schema().columns)
-    extra = ["hu_offset"] if "hu_offset" in frame else []
+    extra = [name for name in ("hu_offset", "class_name") if name in frame]
     if "masks" in frame and frame["masks"].map(len).any():
         frame["masks"] = frame["masks"].map(json.dumps)
         extra.append("masks")

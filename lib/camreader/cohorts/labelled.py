@@ -208,6 +208,7 @@ def _row(cell: Cell, where: Callable, classes: Classes, column: str) -> dict:
         "patient_id": cell.text("patient") or None,
         "image_path": path,
         "label": label,
+        "class_name": cell.text(column),
         "region": region,
         "boxes": boxes,
         "masks": [
@@ -258,6 +259,7 @@ def _from_folders(folder: Folder, classes: Classes) -> Labelled:
         if name in taken:
             continue
         label, split = _said(parts, classes, folder)
+        word = next((part for part in parts if classes.label(part) == label), None)
         if label == LEFT_OUT:
             found.by_wish += 1
         elif label is None and any(split_of(part) is None for part in parts):
@@ -271,6 +273,7 @@ def _from_folders(folder: Folder, classes: Classes) -> Labelled:
                     "patient_id": None,
                     "image_path": name,
                     "label": label,
+                    "class_name": word,
                     "region": UNKNOWN_REGION,
                     "boxes": [],
                     "masks": pairs.get(name, []),

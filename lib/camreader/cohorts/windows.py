@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from camreader.common.errors import DataError
+
 WINDOWS = {  # centre, width in HU
     "soft tissue": (50, 400),
     "lung": (-600, 1500),
@@ -25,8 +27,25 @@ def unit_of(card: Mapping) -> str:
     return "HU" if card.get("hu", True) else "grey"
 
 
+def given_window(text: str) -> tuple[float, float]:
+    """(centre, width) of a window written as two numbers, such as "60 160"."""
+    try:
+        centre, width = map(float, text.replace(",", " ").replace("/", " ").split())
+    except ValueError:
+        width = 0.0
+    if not width > 0:
+        known = f"{', '.join(WINDOWS)}, or centre and width, such as 60 160"
+        raise DataError("WINDOW is not understood", found=text, expected=known)
+    return centre, width
+
+
 def window_for(card: Mapping, name: str) -> tuple[float, float]:
-    """(centre, width) of the window called `name`; greys, which are not HU, have their own one."""
+    """(centre, width) of the window called `name`; greys, which are not HU, have their own one.
+
+    name: a key of WINDOWS, or a window's two numbers, which are taken for greys as well.
+    """
+    if name not in WINDOWS:
+        return given_window(name)
     return WINDOWS[name] if unit_of(card) == "HU" else tuple(card["window"])
 
 

@@ -51,7 +51,8 @@ LIMITS: dict[str, tuple[float, float]] = {  # (least, most); any other number: 0
     "ERROR_SHARE": (0, 1),
     "POWER": (0.01, 0.99),
 }
-CHOICES: dict[str, tuple[str, ...]] = {
+NUMBER_OR_NAME = ("CLASS",)  # texts that may be written as a whole number
+CHOICES: dict[str, tuple[Any, ...]] = {
     "NEGATIVES": ("auto", "verified", "neighbour", "lesion_extent"),
     "PROTOCOL": ("sound", "paper"),
     "DESIGN": (  # the presets of session.stages, which stands above this room
@@ -64,6 +65,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
         "placebo_map",
         "four_conditions",
     ),
+    "TRAIN": ("train", "fine-tune", "use"),
+    "CHANNELS": (1, 3),
 }
 
 
@@ -183,10 +186,12 @@ def _problems_of(path: Path, values: Values) -> list[str]:
 
 def problem(name: str, value: Any, default: Any) -> str:
     """What is wrong with a parameter's value, in words; empty where nothing is."""
+    if name in NUMBER_OR_NAME and type(value) is int:
+        value = str(value)
     if not _fits(value, default):
         return f"{TYPES[type(default)]} is expected, such as {default!r}, not {value!r}"
     if name in CHOICES and value not in CHOICES[name]:
-        return f"one of {', '.join(CHOICES[name])} is expected, not {value!r}"
+        return f"one of {', '.join(map(str, CHOICES[name]))} is expected, not {value!r}"
     if isinstance(default, list):
         if default and not value:
             return f"at least one value is expected, such as {default!r}"

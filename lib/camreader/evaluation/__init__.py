@@ -2,6 +2,7 @@
 
 groups: where errors gather
 protocols: the two protocols side by side, and our Table 2
+classes: a network of several classes, one against the rest and all together
 leakage: two sources of optimistic bias, measured
 regions: lung and liver trained and tested apart
 plots: outputs, confusion, curves, calibration, errors

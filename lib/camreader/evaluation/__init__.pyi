@@ -1,3 +1,4 @@
+from . import classes as classes
 from . import groups as groups
 from . import leakage as leakage
 from . import plots as plots

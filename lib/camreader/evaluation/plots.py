@@ -21,6 +21,7 @@ from camreader.common.style import (
     picture_grid,
     refusal,
 )
+from camreader.evaluation import classes
 from camreader.evaluation.protocols import Tests
 from camreader.statistics.classification import auc, calibration
 from camreader.statistics.intervals import INDEPENDENT
@@ -106,6 +107,26 @@ def confusion(tests: Tests) -> Figure:
         axis.set_xticklabels(["tumor", "no tumor"])
         axis.set_yticklabels(["tumor", "no tumor"], rotation=90, va="center")
         axis.set_title(f"{protocol}: {np.trace(counts)} of {counts.sum()} right", size=9)
+    return figure
+
+
+def class_confusion(found: pd.DataFrame | Refusal) -> Figure:
+    """Counts of slices by the class of the data and the class named; found: `classes.tested`."""
+    if isinstance(found, Refusal):
+        return refusal(found.why)
+    counts = classes.confusion(found)
+    side = 1.4 + 0.8 * len(counts)
+    figure, axis = plt.subplots(figsize=(side + 0.6, side))
+    axis.imshow(counts, cmap="Blues", vmin=0, vmax=max(int(counts.to_numpy().max()), 1))
+    for (line, column), n in np.ndenumerate(counts.to_numpy()):
+        light = "white" if n > counts.to_numpy().max() / 2 else "black"
+        axis.text(column, line, f"{n}", ha="center", va="center", color=light)
+    places = range(len(counts))
+    axis.set(xticks=places, yticks=places, xlabel="network names", ylabel="class of the data")
+    axis.set_xticklabels(counts.columns, rotation=30, ha="right")
+    axis.set_yticklabels(counts.index)
+    right = int(np.trace(counts.to_numpy()))
+    axis.set_title(f"{right} of {int(counts.to_numpy().sum())} right", size=9)
     return figure
 
 

@@ -2,6 +2,9 @@
 
 gradcam: Grad-CAM for any convolutional network
 methods: the registry: Grad-CAM, its rivals and two baselines
+attributions: how maps are computed, a batch at a time
+attention: a transformer's attention, and its rollout
+own_methods: methods of one's own, named in the configuration
 cases: the test slices of one run, which to show, and showing them
 maps: the maps of every decision, and of "tumor" by every method
 overlay: a map over a slice: the one blend

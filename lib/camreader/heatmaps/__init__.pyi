@@ -1,3 +1,5 @@
+from . import attention as attention
+from . import attributions as attributions
 from . import cases as cases
 from . import dicom_export as dicom_export
 from . import faithfulness as faithfulness
@@ -7,6 +9,7 @@ from . import localisation as localisation
 from . import maps as maps
 from . import methods as methods
 from . import overlay as overlay
+from . import own_methods as own_methods
 from . import plots as plots
 from . import shortcuts as shortcuts
 from . import tables as tables

@@ -17,7 +17,7 @@ from camreader.common.storage import read_table
 from camreader.common.study import Study
 from camreader.common.tables import Cohort, parse_boxes
 from camreader.heatmaps import dicom_export, localisation, methods
-from camreader.training import predictions, runs
+from camreader.training import predictions, results, runs
 from camreader.training.learned import Learned, worth_explaining
 from camreader.viewer.widget import SliceViewer
 
@@ -35,30 +35,45 @@ class Explained:
     """A network, its run's test slices, and the pixels it sees of them."""
 
     protocol: str
-    model: torch.nn.Module
+    model: torch.nn.Module | None  # None: only its results were given
     record: dict  # the run's model.json
     cases: pd.DataFrame  # `predictions.test_slices`, and each one's `outcome` and `lesion`
     images: torch.Tensor  # (n, 1, S, S) float32 in 0..1, row order of `cases`
     judged: Learned | None = None  # whether it learned anything; None: not asked
+    given: np.ndarray | None = None  # maps (n, S, S) that came with results, rows as `cases`
 
     @property
     def banner(self) -> str:
         """What has to stand over every map of this network; empty where it is worth explaining."""
         return self.judged.banner if self.judged else ""
 
+    @property
+    def main(self) -> str:
+        """The method whose maps are stored and shown: Grad-CAM, or the maps as they were given."""
+        return "gradcam" if self.model is not None else "given"
 
-def load(study: Study, protocol: str = "sound", seed: int = 0) -> Explained:
-    """The final run of `protocol`, or of the other protocol where that one was refused."""
-    table = predictions.load(study)
+
+def load(
+    study: Study, protocol: str = "sound", seed: int = 0, target: str = "predictions"
+) -> Explained:
+    """The final run of `protocol`, or of the other protocol where that one was refused.
+
+    target: the table of predictions that run stands in.
+    """
+    table = predictions.load(study, target)
     cohort = read_table(study.cohort_table, Cohort)
     protocol = predictions.final_protocol(table, protocol)
     cases = with_outcome(predictions.test_slices(table, cohort, protocol, "final", seed))
-    model, record = runs.load_model(runs.folder(study, f"{protocol}-final", seed))
+    model, record = runs.network_of(study, f"{protocol}-final", seed)
+    given = None
+    if model is None:
+        kept = results.maps_of(runs.folder(study, f"{protocol}-final", seed))
+        given = np.asarray(kept[cases["row"].to_numpy()], np.float32)
     hu = pixels.load(study.pixels, cohort)[cases["row"].to_numpy()]
     window = windows.window_for(study.card, record["window"])
     images = torch.from_numpy(windows.model_input(hu, *window))
-    judged = worth_explaining(study, f"{protocol}-final", seed)
-    return Explained(protocol, model, record, cases, images, judged)
+    judged = worth_explaining(study, f"{protocol}-final", seed, target)
+    return Explained(protocol, model, record, cases, images, judged, given)
 
 
 def with_outcome(tested: pd.DataFrame) -> pd.DataFrame:
@@ -149,7 +164,7 @@ def viewer(
 ) -> SliceViewer:
     """SliceViewer of the cases numbered `rows`, at full resolution, with several methods' maps.
 
-    `maps` (n, S, S) are the stored Grad-CAM maps of all cases; the other methods (`names`, by
+    `maps` (n, S, S) are the stored maps of all cases; the other methods (`names`, by
     default those registered for the viewer) are computed here for the same class, the network's
     decision.
     """
@@ -157,9 +172,12 @@ def viewer(
     images = explained.images[rows]
     decided = cases["predicted"].to_numpy()
     offered = [name for name, method in methods.METHODS.items() if method.viewer]
-    stacks: dict[str, Any] = {methods.title("gradcam"): np.asarray(maps[rows], np.float32)}
+    stacks: dict[str, Any] = {methods.title(explained.main): np.asarray(maps[rows], np.float32)}
     for name in offered if names is None else names:
-        if name != "gradcam" and methods.METHODS[name].applies(explained.model, images) is None:
+        if (
+            name != explained.main
+            and methods.METHODS[name].applies(explained.model, images) is None
+        ):
             stacks[methods.title(name)] = methods.compute(name, explained.model, images, decided)
     slices = [pixels.read_hu(Path(card["source"]) / path) for path in cases["image_path"]]
     return SliceViewer(

@@ -18,9 +18,11 @@ from torch import nn
 
 from camreader.heatmaps import gradcam
 from camreader.heatmaps import methods as registry
+from camreader.training.outputs import check_outputs
 
 STEPS = 16  # a pixel share of 0, 1/16, ... 1
 DRAWS = 5  # random networks that a trained one is compared with
+DRAWN = ["method", "step", "layer", "draw", "likeness"]
 BLUR = 1 / 12  # SD of the blur that stands for "taken away", as a share of the image
 
 
@@ -88,7 +90,7 @@ def probability(
     with gradcam.evaluating(model):
         for start in range(0, len(images), batch_size):
             batch = gradcam.channels_last(images[start : start + batch_size], like)
-            logits = model(batch).reshape(len(batch), -1)
+            logits = check_outputs(model(batch), len(batch))
             wanted = classes[start : start + batch_size].to(like.device)
             scores = gradcam.class_scores(logits, wanted)
             one = logits.shape[1] == 1
@@ -124,8 +126,12 @@ def randomisation(
                 alike = likeness(true[name], maps)
                 about = {"method": name, "step": step, "layer": layer, "draw": draw}
                 rows += [about | {"likeness": value} for value in alike]
-    frame = pd.DataFrame(rows, columns=["method", "step", "layer", "draw", "likeness"])
-    return _over_draws(frame)
+    return _over_draws(pd.DataFrame(rows, columns=DRAWN))
+
+
+def no_randomisation() -> pd.DataFrame:
+    """The table of `randomisation` without a row: there is no network to randomise."""
+    return _over_draws(pd.DataFrame(columns=DRAWN))
 
 
 def _cascade(

@@ -14,7 +14,8 @@ FEWEST = 6  # patients: of fewer, even all on one side could be chance (sign tes
 def findings(table: pd.DataFrame, faithful: pd.DataFrame, banner: str = "") -> list[str]:
     """Sentences that state what the tables of localisation and faithfulness carry.
 
-    banner: said first, where the network is not worth explaining (learned.Learned.banner).
+    faithful: empty where it was not asked; banner: said first, where the network is not worth
+    explaining (learned.Learned.banner).
     """
     first = [f"{banner}."] if banner else []
     return [*first, *_sentences(table, faithful)]
@@ -28,33 +29,44 @@ def _sentences(table: pd.DataFrame, faithful: pd.DataFrame) -> Iterator[str]:
         yield "No test slice with a lesion: localisation cannot be measured here."
         return
     yield from _localised(rows, truth)
+    if faithful.empty:  # not asked
+        return
+    if "given" in rows.index:
+        yield f"Faithfulness and randomised weights were left out: each {methods.NO_NETWORK}."
+        return
     yield from _faithful(faithful)
     yield from _randomised(faithful)
 
 
 def _localised(rows: pd.DataFrame, truth: str) -> Iterator[str]:
     """Where the maps point: Grad-CAM's shares, then who is told apart from it."""
-    own, base = rows.loc["gradcam"], rows[rows.index.isin(methods.baselines())]
+    main = "given" if "given" in rows.index else "gradcam"
+    name = "map as given" if main == "given" else "Grad-CAM map"
+    own, base = rows.loc[main], rows[rows.index.isin(methods.baselines())]
 
     def of_baselines(score: str) -> str:
         return ", ".join(f"{methods.title(k)} {_percent(row, score)}" for k, row in base.iterrows())
 
     yield (
-        f"On {own['n']} lesion slices of {own['patients']} patients the maximum of the Grad-CAM "
-        f"map lies on the lesion ({truth}) in {_percent(own, 'hit')}. Baselines: "
+        f"On {own['n']} lesion slices of {own['patients']} patients the maximum of the {name} "
+        f"lies on the lesion ({truth}) in {_percent(own, 'hit')}. Baselines: "
         f"{of_baselines('hit')}."
     )
     yield (
         f"It lies on the lesion or at most 1/16 of the slice's side away in "
         f"{_percent(own, 'hit_near')}. Baselines: {of_baselines('hit_near')}."
     )
-    better, worse, alike = _told_apart(rows, "hit")
+    better, worse, alike = _told_apart(rows, "hit", main)
+    than = "Grad-CAM" if main == "gradcam" else "the maps as given"
     yield (
-        f"Better than Grad-CAM (interval of the difference above 0): {_list(better)}. "
+        f"Better than {than} (interval of the difference above 0): {_list(better)}. "
         f"Worse: {_list(worse)}. No difference shown: {_list(alike)}."
     )
     if own["patients"] < FEWEST:
         yield f"Fewer than {FEWEST} patients, so nothing is concluded about differences."
+    elif main == "given":
+        if set(methods.baselines()) - set(worse):
+            yield "They are not shown to point at lesions better than both baselines."
     elif len(better):
         yield "So Grad-CAM does not localise best here."
     else:
@@ -104,15 +116,17 @@ def _randomised(table: pd.DataFrame) -> Iterator[str]:
     )
 
 
-def _told_apart(rows: pd.DataFrame, score: str) -> tuple[pd.Index, pd.Index, pd.Index]:
+def _told_apart(
+    rows: pd.DataFrame, score: str, main: str = "gradcam"
+) -> tuple[pd.Index, pd.Index, pd.Index]:
     """Methods better than Grad-CAM, worse, and without a shown difference, by its interval.
 
-    rows: by method, with patients, <score>_minus_gradcam_low and _high.
+    rows: by method, with patients, <score>_minus_<main>_low and _high.
     """
-    others = rows.drop(index="gradcam")
+    others = rows.drop(index=main)
     enough = others["patients"] >= FEWEST
-    above = enough & (others[f"{score}_minus_gradcam_low"] > 0)
-    below = enough & (others[f"{score}_minus_gradcam_high"] < 0)
+    above = enough & (others[f"{score}_minus_{main}_low"] > 0)
+    below = enough & (others[f"{score}_minus_{main}_high"] < 0)
     return others.index[above], others.index[below], others.index[~above & ~below]
 
 

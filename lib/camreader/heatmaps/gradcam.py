@@ -1,26 +1,30 @@
-"""Grad-CAM for any convolutional network, at nearly the price of the forward pass.
+"""Grad-CAM for convolutional networks and transformers, at nearly the price of a forward pass.
 
 Selvaraju et al. 2017 (ICCV), equations 1 and 2: the weight of a feature map is the spatial mean
 of the gradient of the class score in it, and the map is ReLU(sum of weight x feature map). The
-published study's equation (1) has lost the 1/Z of that mean; here it is back.
+published study's equation (1) has lost the 1/Z of that mean; here it is back. A transformer's
+tokens are put back in their rows first; those before them (of the class, registers) have no place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import lazy_loader
 import numpy as np
 
 from camreader.common.errors import DataError
+from camreader.training.outputs import check_outputs, spatial
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
     from torch.nn import Module
+
+    Layer = Module | str | list[Module] | list[str] | None
 else:  # takes seconds, and the workflow asks for the methods' names only
     torch = lazy_loader.load("torch")
 
@@ -47,14 +51,15 @@ def grad_cam(
     images: Tensor,
     classes: Any = None,
     batch_size: int = 64,
-    target_layer: Module | str | None = None,
+    target_layer: Layer = None,
 ) -> np.ndarray:
     """Grad-CAM maps, float32 (N, S, S) in 0..1, of `images` (N, C, S, S).
 
     `classes` is 0 or 1 per image, or one for all; None explains the network's own decision. One
     logit is explained for "tumor" (1) and its negative for "no tumor" (0); of several logits the
-    class's own is. `target_layer` is a module of `model` or its name, by default
-    `model.target_layer`. The model is left as it was found: mode, hooks and `.grad`.
+    class's own is. `target_layer` is a module of `model` or its name, or several of them, whose
+    maps are averaged; by default `model.target_layer`. The model is left as it was found: mode,
+    hooks and `.grad`.
     """
     return explain(model, images, classes, batch_size, target_layer).maps
 
@@ -64,10 +69,13 @@ def explain(
     images: Tensor,
     classes: Any = None,
     batch_size: int = 64,
-    target_layer: Module | str | None = None,
+    target_layer: Layer = None,
 ) -> Maps:
     """Like `grad_cam`, returning `Maps`. Raises DataError on unfit images, classes or layer."""
-    layer = find_layer(model, target_layer)
+    layers = find_layers(model, target_layer)
+    if len(layers) > 1:
+        return _averaged([explain(model, images, classes, batch_size, one) for one in layers])
+    layer = layers[0]
     images = torch.as_tensor(images)
     if images.ndim != 4:
         raise DataError("Images must be (N, C, S, S)", found=tuple(images.shape))
@@ -84,13 +92,37 @@ def explain(
     return Maps(maps, *stored, layer_name(model, layer))
 
 
+def _averaged(parts: list[Maps]) -> Maps:
+    """The mean of several layers' maps, each over its own maximum, again over its maximum."""
+    last = parts[-1]
+    maps = np.mean([part.maps for part in parts], axis=0, dtype=np.float32)
+    top = maps.max((1, 2), keepdims=True, initial=0)
+    return replace(
+        last,
+        maps=np.divide(maps, top, out=np.zeros_like(maps), where=top > 0),
+        blank=np.all([part.blank for part in parts], axis=0),
+        relative=np.any([part.relative for part in parts], axis=0),
+        layer=", ".join(part.layer for part in parts),
+    )
+
+
 def _numpy(values: Tensor) -> np.ndarray:
     return values.cpu().numpy()
 
 
-def find_layer(model: Module, target_layer: Module | str | None = None) -> Module:
-    """The module to explain: given, named, or the model's own `target_layer`."""
+def find_layers(model: Module, target_layer: Layer = None) -> list[Module]:
+    """The modules to explain: given, named, or the model's own `target_layer`."""
     layer = target_layer if target_layer is not None else getattr(model, "target_layer", None)
+    if isinstance(layer, list | tuple) and layer:
+        return [find_layer(model, one) for one in layer]
+    return [find_layer(model, layer)]
+
+
+def find_layer(model: Module, target_layer: Any = None) -> Module:
+    """The one module to explain, as `find_layers`; of several the last."""
+    layer = target_layer if target_layer is not None else getattr(model, "target_layer", None)
+    if isinstance(layer, list | tuple) and layer:
+        layer = layer[-1]
     modules = dict(model.named_modules())
     if isinstance(layer, str) and layer in modules:
         return modules[layer]
@@ -148,7 +180,7 @@ def evaluating(model: Module) -> Iterator[None]:
 
 
 def activations_and_logits(model: Module, layer: Module, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Forward pass whose gradients begin at `layer`: (activations, logits (N, classes)).
+    """Forward pass whose gradients begin at `layer`: (its output, logits (N, classes)).
 
     The trunk runs without gradients; at the layer a hook cuts the graph and turns them on. What
     follows gets a copy, so an in-place ReLU there cannot change the activations we keep.
@@ -156,8 +188,12 @@ def activations_and_logits(model: Module, layer: Module, images: Tensor) -> tupl
     kept: list[Tensor] = []
 
     def cut(_module: Module, _inputs: Any, output: Any) -> Tensor:
-        if not torch.is_tensor(output) or output.ndim != 4:
-            raise DataError("The layer's output must be one (N, K, h, w) tensor", found=output)
+        if not torch.is_tensor(output) or output.ndim not in (3, 4) or len(output) != len(images):
+            raise DataError(
+                "The layer's output must be one tensor that knows places",
+                found=tuple(output.shape) if torch.is_tensor(output) else type(output).__name__,
+                expected="feature maps (N, K, h, w) or tokens (N, T, D)",
+            )
         kept[:] = [output.detach().requires_grad_()]
         torch.set_grad_enabled(True)
         return kept[0].clone()
@@ -166,14 +202,16 @@ def activations_and_logits(model: Module, layer: Module, images: Tensor) -> tupl
     try:
         with torch.no_grad():
             logits = model(images)
-        if kept and not logits.requires_grad:  # the network turned gradients off behind the cut
+        if kept and not getattr(
+            logits, "requires_grad", True
+        ):  # the network turned gradients off behind the cut
             with torch.enable_grad():
                 logits = model(images)
     finally:
         handle.remove()
     if not kept:
         raise DataError("The layer took no part in the forward pass", found=layer)
-    return kept[0], logits.reshape(len(images), -1)
+    return kept[0], check_outputs(logits, len(images))
 
 
 def gradients(
@@ -181,7 +219,8 @@ def gradients(
 ) -> tuple[Tensor, ...]:
     """(activations, gradient of the score in them, logits (N, classes), classes, scores (N,)).
 
-    The first two are (N, K, h, w). classes: long (N,), None for the network's own decisions.
+    The first two are (N, K, h, w), tokens put back in their rows. classes: long (N,), None for the
+    network's own decisions.
     """
     activations, logits = activations_and_logits(model, layer, images)
     if classes is None:
@@ -191,7 +230,8 @@ def gradients(
     classes = classes.to(logits.device)
     scores = class_scores(logits, classes)
     gradient = torch.autograd.grad(scores.sum(), activations)[0]
-    return activations.detach(), gradient, logits.detach(), classes, scores.detach()
+    activations, gradient = spatial(activations.detach()), spatial(gradient)
+    return activations, gradient, logits.detach(), classes, scores.detach()
 
 
 def check_classes(classes: Any, count: int) -> Tensor | None:
@@ -230,8 +270,7 @@ def class_score_module(model: Module) -> Module:
             self.model = model
 
         def forward(self, images: Tensor, classes: Tensor) -> Tensor:
-            logits = self.model(images).reshape(len(images), -1)
-            return class_scores(logits, classes)
+            return class_scores(check_outputs(self.model(images), len(images)), classes)
 
     return ClassScore()
 

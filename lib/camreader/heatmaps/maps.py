@@ -36,6 +36,8 @@ def store(study: Study, explained: Explained, progress: bool = True) -> tuple:
     relative, layer). The file is whole or absent.
     """
     path, images = study.runs / "heatmaps" / "gradcam.npy", explained.images
+    if explained.model is None:
+        return _as_given(explained)
     facts = []
     with atomic_path(path) as temporary:
         shape = (len(images), *images.shape[2:])
@@ -47,14 +49,27 @@ def store(study: Study, explained: Explained, progress: bool = True) -> tuple:
                 facts.append(pd.DataFrame({name: getattr(found, name) for name in FACTS}))
                 bar.update(rows.stop - rows.start)
         maps.flush()
-    layer = gradcam.layer_name(explained.model, gradcam.find_layer(explained.model))
-    return np.load(path, mmap_mode="r"), pd.concat(facts, ignore_index=True).assign(layer=layer)
+    layers = [gradcam.layer_name(explained.model, m) for m in gradcam.find_layers(explained.model)]
+    table = pd.concat(facts, ignore_index=True).assign(layer=", ".join(layers))
+    return np.load(path, mmap_mode="r"), table
+
+
+def _as_given(explained: Explained) -> tuple[np.ndarray, pd.DataFrame]:
+    """The same of maps that came with results: as they are, and what is known of them."""
+    assert explained.given is not None, "results come with their maps"
+    facts = pd.DataFrame({"explained_class": explained.cases["predicted"].to_numpy()})
+    sign = 2 * facts["explained_class"] - 1
+    facts["score"] = sign * explained.cases["logit"].to_numpy()
+    facts["blank"] = ~(explained.given > 0).any((1, 2))
+    return explained.given, facts.assign(relative=False, layer="as given")
 
 
 def tumor_maps(
     study: Study, explained: Explained, names: Iterable[str], slow_slices: int = 60, seed: int = 0
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Maps of "tumor" on the slices with a lesion: {method: (rows of `cases`, maps (k, S, S))}.
+
+    Maps that came with results are taken as they are, whatever they explain.
 
     Slow methods see a seeded sample of `slow_slices` of those slices; a method that does not
     apply to the network is left out.
@@ -63,6 +78,9 @@ def tumor_maps(
     for name in names:
         rows = _chosen(explained, name, slow_slices, seed)
         make = kept if methods.METHODS[name].own_job else computed
+        if explained.given is not None and name == "given":
+            found[name] = rows, explained.given[rows]
+            continue
         try:
             found[name] = rows, make(study, explained, name, rows)
         except NotApplicable:
@@ -107,7 +125,8 @@ def _fingerprint(explained: Explained, name: str, rows: np.ndarray) -> str:
     code = code_digest("heatmaps.methods", ("heatmaps",))
     slices = list(explained.cases["slice_id"].iloc[rows])
     parts: list[str | memoryview] = [f"{name} {code} {slices}", explained.images[rows].numpy().data]
-    for key, value in explained.model.state_dict().items():
+    weights = explained.model.state_dict() if explained.model is not None else {}
+    for key, value in weights.items():
         parts += [key, value.detach().cpu().contiguous().numpy().data]
     return digest(*parts)
 

@@ -19,7 +19,14 @@ import lazy_loader
 import numpy as np
 
 from camreader.common.errors import DataError, NotApplicable
-from camreader.heatmaps import gradcam
+from camreader.heatmaps import attention, gradcam
+from camreader.heatmaps.attributions import (
+    captum_maps,
+    has_feature_maps,
+    layer_maps,
+    masked_scores,
+    unit,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +56,7 @@ class Method:
     baseline: bool = False  # does not look at the network: a method has to beat it
     viewer: bool = False  # offered in the viewer of notebook 04
     only: str = ""  # the networks it applies to, where these are not all
+    own: bool = False  # somebody's function, named in METHODS
 
     @property
     def slow(self) -> bool:
@@ -60,13 +68,22 @@ class Method:
         """Its maps are worth keeping, and a job of their own."""
         return bool({"pixels", "slow"} & set(self.needs))
 
-    def applies(self, model: Module, images: Tensor) -> NotApplicable | None:
-        """None where the method can explain this network, tried on an image, else the reason."""
+    def applies(self, model: Module | None, images: Tensor) -> NotApplicable | None:
+        """None where the method can explain this network, tried on an image, else the reason.
+
+        model: None where only a network's results were given.
+        """
+        if model is None and not self.baseline:
+            return None if self.name == "given" else NotApplicable(NO_NETWORK)
         try:
             compute(self.name, model, images[:1], 1)
         except NotApplicable as reason:
             return reason
         return None
+
+    def unmet(self, model: Module | None) -> str:
+        """Why the method does not apply to a network, where it does not."""
+        return NO_NETWORK if model is None else f"only to {self.only}"
 
     def not_applicable(self) -> NotApplicable:
         """What the method's function raises on a network that it cannot explain."""
@@ -75,7 +92,10 @@ class Method:
 
 METHODS: dict[str, Method] = {}
 GLOBAL_POOLING = "networks with global average pooling of the target layer, then one linear layer"
-RELU_MODULES = "networks whose ReLUs are modules"
+RELU_MODULES = "networks with feature maps whose ReLUs are modules, and one layer to explain"
+RESULTS = "results that came with maps"
+NO_NETWORK = "needs the network, of which only the results were given"
+TRANSFORMERS = "transformers whose attention over all tokens can be read"
 
 
 def register(title: str, *needs: str, name: str = "", **facts: Any) -> Callable:
@@ -104,7 +124,7 @@ def own_jobs() -> list[str]:
     return [name for name, method in METHODS.items() if method.own_job]
 
 
-def overview(model: Module, images: Tensor) -> pd.DataFrame:
+def overview(model: Module | None, images: Tensor) -> pd.DataFrame:
     """One row per method: what it is, what it needs, and whether it applies to this network."""
     rows = []
     for name, method in METHODS.items():
@@ -116,21 +136,15 @@ def overview(model: Module, images: Tensor) -> pd.DataFrame:
                 "needs": ", ".join(NEEDS[need] for need in method.needs) or "nothing",
                 "signed": method.signed,
                 "baseline": method.baseline,
-                "applies": "yes" if reason is None else f"no; only to {method.only}",
+                "applies": "yes" if reason is None else f"no; {method.unmet(model)}",
             }
         )
     return pd.DataFrame(rows)
 
 
-def unit(maps: np.ndarray) -> np.ndarray:
-    """Positive part of maps (N, S, S), each divided by its maximum; not finite = blank."""
-    maps = np.maximum(np.asarray(maps, np.float32), 0)
-    maps[~np.isfinite(maps).all((1, 2))] = 0
-    top = maps.max((1, 2), keepdims=True, initial=0)
-    return np.divide(maps, top, out=np.zeros_like(maps), where=top > 0)
-
-
-def compute(method: str, model: Module, images: Tensor, classes: Any, **options: Any) -> np.ndarray:
+def compute(
+    method: str, model: Module | None, images: Tensor, classes: Any, **options: Any
+) -> np.ndarray:
     """Maps of one method by name, float32 (N, S, S) in 0..1, of images (N, C, S, S).
 
     classes: 0 or 1 per image, or one for all. NotApplicable where the method cannot explain this
@@ -138,6 +152,8 @@ def compute(method: str, model: Module, images: Tensor, classes: Any, **options:
     """
     if method not in METHODS:
         raise DataError("Unknown heat-map method", found=method, expected=", ".join(METHODS))
+    if model is None and not METHODS[method].baseline:
+        raise NotApplicable(NO_NETWORK)
     images = torch.as_tensor(images)
     classes = gradcam.check_classes(classes, len(images))
     return METHODS[method].function(model, images, classes, **options)
@@ -159,7 +175,7 @@ def gradcam_pp(model: Module, images: Tensor, classes: Tensor, batch_size: int =
         alpha = torch.where(below != 0, square / torch.where(below != 0, below, 1.0), 0.0)
         return torch.einsum("nkhw,nk->nhw", activations, (alpha * gradient.relu()).sum((2, 3)))
 
-    return _layer_maps(model, images, classes, batch_size, weigh)
+    return layer_maps(model, images, classes, batch_size, weigh)
 
 
 @register("HiResCAM", "layer", "gradient", signed=True, viewer=True)
@@ -169,7 +185,7 @@ def hirescam(model: Module, images: Tensor, classes: Tensor, batch_size: int = 6
     The mean of Grad-CAM forgets where the gradient was, which matters for a head that, like the
     paper's, weighs each region of the image on its own.
     """
-    return _layer_maps(model, images, classes, batch_size, lambda a, g, _w: (a * g).sum(1))
+    return layer_maps(model, images, classes, batch_size, lambda a, g, _w: (a * g).sum(1))
 
 
 @register("CAM", "layer", signed=True, only=GLOBAL_POOLING)
@@ -180,19 +196,24 @@ def cam(model: Module, images: Tensor, classes: Tensor, batch_size: int = 64) ->
     images, and DataError is raised where it does not hold.
     """
     linear = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1:]
+    two = getattr(model, "two", lambda outputs: outputs)  # how a network of one's own answers
 
     def weigh(activations: Tensor, _gradient: Tensor, outputs: Any) -> Tensor:
         logits, wanted = outputs
         layer = linear[0] if linear else None
         if layer is None or layer.in_features != activations.shape[1]:
             raise METHODS["cam"].not_applicable()
-        if not torch.allclose(layer(activations.mean((2, 3))), logits, rtol=1e-3, atol=1e-3):
-            raise METHODS["cam"].not_applicable()
-        sign = (2.0 * wanted - 1)[:, None] if len(layer.weight) == 1 else 1.0
-        rows = wanted if len(layer.weight) > 1 else torch.zeros_like(wanted)
-        return torch.einsum("nkhw,nk->nhw", activations, sign * layer.weight[rows])
+        with torch.enable_grad():  # the score's slope in the means: of a linear layer its weights
+            pooled = activations.mean((2, 3)).requires_grad_()
+            again = two(layer(pooled)).reshape(len(logits), -1)
+            if again.shape != logits.shape or not torch.allclose(
+                again, logits, rtol=1e-3, atol=1e-3
+            ):
+                raise METHODS["cam"].not_applicable()
+            slope = torch.autograd.grad(gradcam.class_scores(again, wanted).sum(), pooled)[0]
+        return torch.einsum("nkhw,nk->nhw", activations, slope)
 
-    return _layer_maps(model, images, classes, batch_size, weigh)
+    return layer_maps(model, images, classes, batch_size, weigh)
 
 
 @register("Saliency", "pixels")
@@ -200,7 +221,7 @@ def saliency(model: Module, images: Tensor, classes: Tensor, batch_size: int = 1
     """Saliency (Simonyan et al. 2014): absolute gradient of the score in each pixel; captum."""
     from captum.attr import Saliency
 
-    return _captum(model, images, classes, batch_size, lambda score: Saliency(score).attribute)
+    return captum_maps(model, images, classes, batch_size, lambda score: Saliency(score).attribute)
 
 
 @register("Guided Grad-CAM", "layer", "pixels", signed=True, viewer=True, only=RELU_MODULES)
@@ -213,9 +234,11 @@ def guided_gradcam(
     """
     from captum.attr import GuidedGradCam
 
-    if not any(isinstance(module, torch.nn.ReLU) for module in model.modules()):
+    layers = gradcam.find_layers(model)
+    relu = any(isinstance(module, torch.nn.ReLU) for module in model.modules())
+    if not relu or len(layers) > 1 or not has_feature_maps(model, layers[0], images):
         raise METHODS["guided_gradcam"].not_applicable()
-    layer = gradcam.find_layer(model)
+    layer = layers[0]
 
     def method(score: Module) -> Callable:
         guided = GuidedGradCam(score, layer)
@@ -225,7 +248,7 @@ def guided_gradcam(
 
     with warnings.catch_warnings():  # it announces hooks that it then takes away itself
         warnings.filterwarnings("ignore", "Setting backward hooks on ReLU")
-        return _captum(model, images, classes, batch_size, method)
+        return captum_maps(model, images, classes, batch_size, method)
 
 
 @register("Integrated gradients", "pixels", "slow", signed=True)
@@ -241,7 +264,7 @@ def integrated_gradients(
             images, n_steps=steps, internal_batch_size=16, **others
         )
 
-    return _captum(model, images, classes, batch_size, method)
+    return captum_maps(model, images, classes, batch_size, method)
 
 
 @register("Occlusion", "slow", signed=True)
@@ -270,7 +293,62 @@ def occlusion(
             **others,
         )
 
-    return _captum(model, images, classes, batch_size, method)
+    return captum_maps(model, images, classes, batch_size, method)
+
+
+@register("LayerCAM", "layer", "gradient")
+def layercam(model: Module, images: Tensor, classes: Tensor, batch_size: int = 64) -> np.ndarray:
+    """LayerCAM (Jiang et al. 2021, IEEE Trans. Image Process. 30:5875): positive gradient x
+    activation, place by place."""
+    return layer_maps(model, images, classes, batch_size, lambda a, g, _w: (a * g.relu()).sum(1))
+
+
+@register("Score-CAM", "layer", "slow")
+def scorecam(model: Module, images: Tensor, classes: Tensor, batch_size: int = 64) -> np.ndarray:
+    """Score-CAM (Wang et al. 2020, CVPR workshops): feature maps weighed by the score that the
+    slice keeps behind each of them; without gradients."""
+
+    def weigh(activations: Tensor, _gradient: Tensor, outputs: Any, batch: Tensor) -> Tensor:
+        scores = masked_scores(model, activations, batch, outputs[1], batch_size)
+        return torch.einsum("nkhw,nk->nhw", activations, scores.softmax(1))
+
+    return layer_maps(model, images, classes, batch_size, weigh, with_images=True)
+
+
+@register("Gradient x input", "pixels", signed=True)
+def gradient_input(
+    model: Module, images: Tensor, classes: Tensor, batch_size: int = 16
+) -> np.ndarray:
+    """Gradient x input (Shrikumar et al. 2016, arXiv 1605.01713); captum."""
+    from captum.attr import InputXGradient
+
+    return captum_maps(
+        model, images, classes, batch_size, lambda score: InputXGradient(score).attribute
+    )
+
+
+@register("Attention rollout", "layer", only=TRANSFORMERS)
+def attention_rollout(
+    model: Module, images: Tensor, classes: Tensor, batch_size: int = 16
+) -> np.ndarray:
+    """Attention rollout (Abnar & Zuidema 2020, ACL): how tokens flow through a transformer's
+    layers to its answer; the same for every class."""
+    like, maps = gradcam.device_of(model), []
+    with gradcam.evaluating(model), torch.no_grad():
+        for rows in gradcam.slices(len(images), batch_size):
+            layers = attention.matrices(model, gradcam.channels_last(images[rows], like))
+            if not layers:
+                raise METHODS["attention_rollout"].not_applicable()
+            raw = attention.rollout(layers)
+            never = torch.zeros(len(raw), dtype=torch.bool, device=raw.device)
+            maps.append(gradcam.scale(raw, images.shape[2:], never)[0].cpu().numpy())
+    return np.concatenate(maps) if maps else np.zeros((0, *images.shape[2:]), np.float32)
+
+
+@register("Maps as given", only=RESULTS)
+def given(model: Module, images: Tensor, classes: Tensor) -> np.ndarray:
+    """The maps that came with a network's results, from whatever program."""
+    raise METHODS["given"].not_applicable()
 
 
 @register("Random map", baseline=True)
@@ -293,51 +371,3 @@ def centre(model: Module, images: Tensor, classes: Tensor, width: float = 1 / 6)
     x = (np.arange(breadth) + 0.5) / breadth - 0.5
     blob = np.exp(-(y[:, None] ** 2 + x[None] ** 2) / (2 * width**2))
     return unit(np.repeat(blob[None], len(images), 0))
-
-
-def _layer_maps(
-    model: Module,
-    images: Tensor,
-    classes: Tensor,
-    batch_size: int,
-    weigh: Callable[[Tensor, Tensor, Any], Tensor],
-) -> np.ndarray:
-    """Maps of a method that combines the target layer's activations and gradients.
-
-    weigh: (activations, gradient, (logits, classes)) -> raw maps (n, h, w) of a batch.
-    """
-    layer, like = gradcam.find_layer(model), gradcam.device_of(model)
-    step = gradcam.batch_length(images, batch_size, like)
-    maps = np.zeros((len(images), *images.shape[2:]), np.float32)
-    with gradcam.evaluating(model), torch.inference_mode(False):
-        for start in range(0, len(images), step):
-            rows = slice(start, start + step)
-            batch = gradcam.channels_last(images[rows], like)
-            found = gradcam.gradients(model, layer, batch, classes[rows])
-            activations, gradient, logits, wanted, _scores = found
-            with torch.no_grad():
-                raw = weigh(activations, gradient, (logits, wanted)).float()
-            shown, *_flags = gradcam.scale(raw, images.shape[2:], torch.zeros_like(wanted).bool())
-            maps[rows] = shown.cpu()
-    return maps
-
-
-def _captum(
-    model: Module,
-    images: Tensor,
-    classes: Tensor,
-    batch_size: int,
-    method: Callable[[Module], Callable],
-) -> np.ndarray:
-    """Maps of a captum method: `method(score)` gives its attribute function."""
-    like = gradcam.device_of(model)
-    maps = []
-    with gradcam.evaluating(model), torch.inference_mode(False):
-        attribute = method(gradcam.class_score_module(model))
-        for start in range(0, len(images), batch_size):
-            batch = gradcam.channels_last(images[start : start + batch_size], like)
-            wanted = classes[start : start + batch_size].to(like.device)
-            with torch.set_grad_enabled(True):
-                values = attribute(batch.requires_grad_(), additional_forward_args=wanted)
-            maps.append(values.detach().amax(1).cpu().numpy())
-    return unit(np.concatenate(maps) if maps else np.zeros((0, *images.shape[2:])))

@@ -69,6 +69,8 @@ def heat_bar(
 def steps(explained: Explained, row: int, shown: int = 4) -> Figure:
     """Figure 2: the flow chart of test slice number `row`; `shown`: how many feature maps."""
     image, case = explained.images[row : row + 1], explained.cases.iloc[row]
+    if explained.model is None:
+        return refusal(f"Figure 2 {methods.NO_NETWORK}: how these maps were made is not known here")
     activations, weights, wanted = _weights(explained.model, image)
     result = gradcam.explain(explained.model, image)
     figure = plt.figure(figsize=(WIDTH, HEIGHT), layout="none")
@@ -246,7 +248,8 @@ def _forest(axis: Axes, table: pd.DataFrame, score: str, scale: float = 100) -> 
 
 def _groups(axis: Axes, table: pd.DataFrame) -> None:
     """Grad-CAM's hits by lesion size and region beside the better baseline of each group."""
-    own = table[table["method"] == "gradcam"].iloc[::-1].reset_index(drop=True)
+    main = "given" if (table["method"] == "given").any() else "gradcam"
+    own = table[table["method"] == main].iloc[::-1].reset_index(drop=True)
     others = table[table["method"].isin(methods.baselines())]
     base = others.groupby(["kind", "group"])["hit"].max()
     _forest(axis, own, "hit")
@@ -254,7 +257,9 @@ def _groups(axis: Axes, table: pd.DataFrame) -> None:
         axis.plot(100 * base[row.kind, row.group], y, "|", color="0.2", markersize=13, mew=2)
     axis.set_yticks(np.arange(len(own)), [f"{r.group} (n = {r.n})" for r in own.itertuples()])
     axis.tick_params("y", labelsize=8)
-    axis.set_title("Grad-CAM's maximum (%) by size\nand region; bar: better baseline", size=9)
+    axis.set_title(
+        f"{methods.title(main)}: maximum (%) by size\nand region; bar: better baseline", size=9
+    )
 
 
 def faithfulness(table: pd.DataFrame, curves: pd.DataFrame, randomised: pd.DataFrame) -> Figure:
@@ -262,6 +267,8 @@ def faithfulness(table: pd.DataFrame, curves: pd.DataFrame, randomised: pd.DataF
 
     table: of `tables.faithfulness_table`; curves, randomised: what it was made from.
     """
+    if "note" in table and (table["note"] == methods.NO_NETWORK).any():
+        return refusal(f"Faithfulness was left out: it {methods.NO_NETWORK}")
     if curves.empty:
         return refusal("No test slice has a lesion: faithfulness cannot be measured here")
     figure, axes = plt.subplots(1, 3, figsize=(13, 4.8), width_ratios=(1, 0.9, 1.15))

@@ -18,6 +18,7 @@ from camreader.common.storage import read_table
 from camreader.common.study import Study
 from camreader.common.tables import Cohort
 from camreader.heatmaps.cases import Explained
+from camreader.heatmaps.methods import NO_NETWORK
 from camreader.statistics.intervals import INDEPENDENT, clustered, clustered_mean, paired_difference
 from camreader.training.trainer import predict
 
@@ -71,6 +72,9 @@ def table(study: Study, explained: Explained, maps: np.ndarray) -> pd.DataFrame:
         _mean("heat outside the body", heat, None if patients is None else patients[lit]),
         _mean("area outside the body", (~inside).mean(axis=(1, 2)), patients),
     ]
+    if explained.model is None:
+        row = {"measure": "accuracy lost by blanking", "note": NO_NETWORK}
+        return pd.DataFrame([*rows, row]).reindex(columns=COLUMNS).fillna({"note": ""})
     window = windows.window_for(study.card, explained.record["window"])
     images = torch.from_numpy(windows.model_input(blanked(values, inside, unit), *window))
     truth = cases["truth"].to_numpy()
@@ -113,6 +117,9 @@ def finding(found: pd.DataFrame) -> Iterator[str]:
             "the picture: a map that looked at nothing would spread evenly."
         )
     lost = rows.loc["accuracy lost by blanking"]
+    if np.isnan(lost["value"]):
+        yield f"Whether the network uses what lies there was left out: it {lost['note']}."
+        return
     told = " The network uses what lies there." if lost["low"] > 0 else ""
     yield (
         f"Everything outside the body blanked, accuracy changes by {_points(-lost['value'])} "

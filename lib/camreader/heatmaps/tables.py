@@ -1,9 +1,11 @@
 """The tables of notebook 04: what the maps are, where they point, whether they are faithful."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from camreader.common.storage import write_table
 from camreader.common.study import Study
@@ -12,7 +14,7 @@ from camreader.heatmaps import faithfulness, gradcam, localisation
 from camreader.heatmaps import methods as registry
 from camreader.heatmaps.cases import Explained, load
 from camreader.statistics.intervals import wilson
-from camreader.training import networks
+from camreader.training import networks, own_networks, runs
 from camreader.training.predictions import size_bands
 
 WHOSE = ["slice_id", "patient_id"]
@@ -27,6 +29,8 @@ def maps_table(explained: Explained, records: pd.DataFrame) -> pd.DataFrame:
     "no tumor" too, which is the default of the common packages.
     """
     cases = explained.cases
+    if explained.model is None:
+        return _maps_given(explained, records)
     positive = gradcam.explain(explained.model, explained.images, 1)
     frame = records.assign(outcome=cases["outcome"], peer_blank=positive.blank)
     rows = []
@@ -38,6 +42,18 @@ def maps_table(explained: Explained, records: pd.DataFrame) -> pd.DataFrame:
         row |= {"peer_blank": peer.k, "peer_blank_low": peer.low, "peer_blank_high": peer.high}
         rows.append(row | {"layer": part["layer"].iloc[0], "cells": _cells(positive.raw)})
     return pd.DataFrame(rows)
+
+
+def _maps_given(explained: Explained, records: pd.DataFrame) -> pd.DataFrame:
+    """The same of maps that came with results: what would need the network is missing."""
+    rows = []
+    for outcome, part in records.groupby(explained.cases["outcome"].to_numpy(), sort=True):
+        row = {"protocol": explained.protocol, "outcome": outcome, "n": len(part)}
+        row |= {"explained": "as given", "blank": int(part["blank"].sum()), "relative": 0}
+        row |= {"layer": "as given", "note": f"peer_blank {registry.NO_NETWORK}"}
+        rows.append(row)
+    columns = ["protocol", "outcome", "n", "explained", "blank", "relative", "peer_blank"]
+    return pd.DataFrame(rows).reindex(columns=[*columns, "layer", "note"])
 
 
 def score(explained: Explained, maps: Maps, truth: np.ndarray) -> pd.DataFrame:
@@ -58,7 +74,7 @@ def heatmaps_table(
 ) -> pd.DataFrame:
     """Write runs/<cohort>/heatmaps/heatmaps.parquet: every stored map with its scores."""
     cases = explained.cases
-    frame = pd.DataFrame({"slice_id": cases["slice_id"], "method": "gradcam"})
+    frame = pd.DataFrame({"slice_id": cases["slice_id"], "method": explained.main})
     frame["explained_score"] = records["score"].astype(float)
     for name in ("layer", "explained_class", "blank", "relative"):
         frame[name] = records[name]
@@ -79,12 +95,15 @@ def localisation_table(scored: dict[str, pd.DataFrame], methods: Iterable[str]) 
     for truth, frame in scored.items():
         whole = localisation.summarise(frame, methods=methods)
         whole = whole.assign(group="all", kind="all")
+        main = main_method(frame)
         for name in set(whole["method"]) - set(frame["method"]) if len(frame) else ():
             note = f"does not apply to this network; only to {registry.METHODS[name].only}"
+            if main == "given":
+                note = registry.NO_NETWORK
             whole.loc[whole["method"] == name, "note"] = note
-        whole = against_gradcam(whole, frame, "hit")
+        whole = against(whole, frame, "hit")
         tables.append(whole.assign(truth=truth))
-        few = frame[frame["method"].isin(["gradcam", *registry.baselines()])]
+        few = frame[frame["method"].isin([main, *registry.baselines()])]
         for kind in ("size", "region"):
             for group, part in few.groupby(kind, sort=True, observed=True):
                 table = localisation.summarise(part).assign(group=group, kind=kind)
@@ -95,11 +114,20 @@ def localisation_table(scored: dict[str, pd.DataFrame], methods: Iterable[str]) 
     return table[[*first, *others, "note"]]
 
 
-def against_gradcam(table: pd.DataFrame, frame: pd.DataFrame, score: str) -> pd.DataFrame:
-    """`table` and <score>_minus_gradcam, _low and _high: paired differences of `frame`."""
-    against = localisation.compare(frame, score=score).set_index("method")
+def main_method(frame: pd.DataFrame) -> str:
+    """The method others are compared with: Grad-CAM, or the maps that came with results."""
+    return "given" if (frame["method"] == "given").any() else "gradcam"
+
+
+def against(table: pd.DataFrame, frame: pd.DataFrame, score: str) -> pd.DataFrame:
+    """`table` and <score>_minus_gradcam, _low and _high: paired differences of `frame`.
+
+    Where results were given, _minus_given: maps of a network that is not at hand.
+    """
+    main = main_method(frame)
+    found = localisation.compare(frame, main, score).set_index("method")
     for column, ending in (("difference", ""), ("low", "_low"), ("high", "_high")):
-        table[f"{score}_minus_gradcam{ending}"] = table["method"].map(against[column])
+        table[f"{score}_minus_{main}{ending}"] = table["method"].map(found[column])
     return table
 
 
@@ -109,10 +137,11 @@ def faithfulness_curves(
     """Deletion and insertion of every method on a seeded sample of the slices all of them have.
 
     Returns (curves: one row per method and share of pixels, with intervals by patient; areas: one
-    row per method and slice); both are empty where no slice has a lesion.
+    row per method and slice); both are empty where no slice has a lesion, or there is no network
+    to ask.
     """
     common = sorted(set.intersection(*(set(rows.tolist()) for rows, _ in maps.values())))
-    if not common:
+    if not common or explained.model is None:
         return pd.DataFrame(), pd.DataFrame(columns=["method", *WHOSE, *AREAS])
     chosen = np.sort(np.random.default_rng(seed).permutation(common)[:count])
     images = explained.images[chosen]
@@ -136,7 +165,9 @@ def _curve(name: str, values: np.ndarray, whose: pd.DataFrame) -> dict[str, np.n
     return {name: values.mean(0), f"{name}_low": low, f"{name}_high": high}
 
 
-def sanity(explained: Explained, count: int = 16, seed: int = 0) -> pd.DataFrame:
+def sanity(
+    explained: Explained, count: int = 16, seed: int = 0, draws: int = faithfulness.DRAWS
+) -> pd.DataFrame:
     """Likeness of the maps while the weights are randomised, on a seeded sample of slices.
 
     Of every method that looks at this network and does not need hundreds of passes a slice.
@@ -149,15 +180,25 @@ def sanity(explained: Explained, count: int = 16, seed: int = 0) -> pd.DataFrame
         if not (method.baseline or method.slow)
         and method.applies(explained.model, explained.images) is None
     ]
-    architecture = explained.record["architecture"], explained.record["image_size"]
+    model = explained.model
+    if model is None:
+        return faithfulness.no_randomisation()
     return faithfulness.randomisation(
-        explained.model,
-        lambda: networks.build(*architecture),
+        model,
+        lambda: _untrained(model, explained.record),
         explained.images[chosen],
         1,
         names,
-        seed=seed,
+        draws,
+        seed,
     )
+
+
+def _untrained(model: nn.Module, record: dict[str, Any]) -> nn.Module:
+    """The network that a run trained or used, with random weights."""
+    if isinstance(model, own_networks.OwnNetwork):
+        return own_networks.untrained(model)
+    return networks.build(record["architecture"], record["image_size"])
 
 
 def seeds_table(study: Study, explained: Explained, seeds: Iterable[int]) -> pd.DataFrame:
@@ -167,8 +208,10 @@ def seeds_table(study: Study, explained: Explained, seeds: Iterable[int]) -> pd.
     sets, 0 for a blank map; empty where only one seed was trained.
     """
     mine, rows = int(explained.cases["seed"].iloc[0]), []
-    for seed in [s for s in seeds if s != mine]:
+    used = explained.model is None or runs.own_of(explained.record).used  # has no seed
+    for seed in [] if used else [s for s in seeds if s != mine]:
         other = load(study, explained.protocol, seed)
+        assert explained.model is not None and other.model is not None, "both were trained"
         here = explained.cases["lesion"] & explained.cases["slice_id"].isin(other.cases["slice_id"])
         place = other.cases.reset_index().set_index("slice_id")["index"]
         there = place.loc[explained.cases["slice_id"][here]].to_numpy(copy=True)
@@ -188,7 +231,7 @@ def faithfulness_table(
     `insertion_minus_deletion_minus_gradcam` compares with Grad-CAM on the same slices.
     """
     table = localisation.summarise(areas, scores=AREAS, methods=methods)
-    table = against_gradcam(table, areas, AREAS[-1])
+    table = against(table, areas, AREAS[-1])
     last = randomised[randomised["step"] == randomised["step"].max()].set_index("method")
     for name in ("likeness", "lowest", "highest", "maps", "blank"):
         table[f"randomised_{name}"] = table["method"].map(last[name])
@@ -196,6 +239,8 @@ def faithfulness_table(
     table["likeness_other_seeds"] = seeds["likeness"].mean() if len(seeds) else np.nan
     table["likeness_other_seeds"] = table["likeness_other_seeds"].where(only)
     table["seeds_compared"] = np.where(only, len(seeds), 0)
+    if "given" in set(table["method"]):
+        table["note"] = registry.NO_NETWORK
     return table[[name for name in table if name != "note"] + ["note"]]
 
 

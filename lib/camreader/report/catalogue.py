@@ -90,12 +90,14 @@ PARTS = {
             "03_by_region": "Accuracy by region, with 95 % interval.",
             "03_errors": "Every misclassified test slice.",
             "03_leakage": "Accuracy by kind of split and by label rule, with 95 % interval.",
+            "03_classes": "Which class is taken for which, where a network has several.",
         },
         {
             "table2": "Table 2. Error rates of first, second and final run, published and here.",
             "03_metrics": "Both protocols side by side, with n and 95 % interval.",
             "03_by_group": "Errors by region, lesion size, contrast, conspicuity and cysts.",
             "03_leakage": "The split and label experiment.",
+            "03_classes": "A network of several classes: each against the rest, and all together.",
         },
         reads=(COHORT, PREDICTIONS),
         trains=experiments.LEAKAGE,
@@ -214,6 +216,24 @@ PARTS = {
         },
         reads=(PREDICTIONS, READINGS, "07_reading_session"),  # 07 leaves a rehearsal to analyse
         minutes=60,
+    ),
+    "09_your_network": Part(
+        "Your own network",
+        "How does a network of another kind go from a file to figures and tables?",
+        {
+            "09_network": "One slice on its way through the network of the example.",
+            "09_overlays": "Its heat-maps over test slices.",
+            "09_localisation": "Where its maps point, by method, beside two baselines.",
+        },
+        {
+            "09_networks": "The example and the study's network on their test slices.",
+            "09_localisation": "Localisation of the example's maps, with n and 95 % interval.",
+        },
+        reads=(COHORT, PREDICTIONS),
+        memory_mb=3000,
+        memory_cohorts=4,
+        minutes=60,
+        seconds=35,
     ),
 }
 CLAIMS = "Every claim of the paper, recomputed, beside what this run measured."

@@ -146,6 +146,13 @@ def _readers(study: Study) -> Iterator[str]:
 def _map(study: Study) -> Iterator[str]:
     """Whether the map points at the lesion, beside a map of random values."""
     hit, chance = (_localisation(name).read(study.tables) for name in ("gradcam", "random"))
+    given = _localisation("given").read(study.tables)
+    if not given.startswith(claims.NOT_MEASURED):
+        yield (
+            f"In slices with a lesion the maximum of the map, as it was given, lies on the lesion "
+            f"in {given}; that of a random map in {chance}."
+        )
+        return
     if hit.startswith(claims.NOT_MEASURED):
         yield f"Whether the map points at the lesion was {hit}."
         return
@@ -165,7 +172,9 @@ def _network(study: Study) -> Iterator[str]:
         refused = study.card["refusals"].get(protocol)
         value = _metric("accuracy", protocol).read(study.tables)
         said.append(f"{value} {words}" if not refused else f"refused {words} ({refused})")
-    baseline = _metric("commoner class", "paper").read(study.tables).split(" (")[0]
+    always = [_metric("commoner class", p).read(study.tables) for p in ("paper", "sound")]
+    measured = [text for text in always if not text.startswith(claims.NOT_MEASURED)]
+    baseline = (measured or always)[0].split(" (")[0]
     yield (
         f"The network's accuracy is {said[0]} and {said[1]}; one and the same answer for every "
         f"slice would reach {baseline}."

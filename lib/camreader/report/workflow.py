@@ -3,6 +3,7 @@
 One run at a time works on a checkout: a second one waits and says so.
 """
 
+import json
 import os
 import shlex
 import shutil
@@ -15,10 +16,16 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from camreader.common.configuration import check_configuration, cohort_name, read_configuration
+from camreader.common.configuration import (
+    check_configuration,
+    cohort_name,
+    parameter_values,
+    read_configuration,
+)
 from camreader.common.errors import DataError
 from camreader.common.storage import digest, write_json
 from camreader.report import failures, repair
+from camreader.training import description
 from camreader.training.experiments import Settings
 
 # glibc hands large buffers back at every training step and faults them in again at the next;
@@ -35,10 +42,12 @@ def training_options(values: dict[str, Any]) -> str:
     values: {name: value}. The run made from the shell and the one the notebook asks for must have
     the same settings, or the notebook would train again.
     """
-    known = {field.name for field in fields(Settings)}
-    chosen = {name.lower(): value for name, value in values.items() if name.lower() in known}
+    known = {field.name.upper() for field in fields(Settings)} | set(description.PARAMETERS)
+    chosen = {name.lower(): value for name, value in values.items() if name in known}
     return " ".join(
-        f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in chosen.items()
+        f"--{name.replace('_', '-')} "
+        + shlex.quote(json.dumps(value) if isinstance(value, list) else str(value))
+        for name, value in chosen.items()
     )
 
 
@@ -109,7 +118,26 @@ def configuration_of(options: Namespace) -> dict[str, Any]:
     check_configuration(config, file=file)
     if config["source"]:
         check_source(config["source"])
+    check_own(config)
     return config
+
+
+def check_own(config: dict[str, Any], folder: str = "notebooks") -> None:
+    """DataError, in one sentence, where a network or a method of one's own does not fit.
+
+    It is tried on one batch, so that nothing is read or trained before it is said.
+    """
+    mine = {name: values or {} for name, values in (config.get("parameters") or {}).items()}
+    own = description.from_parameters(mine.get("02_train", {}))
+    functions = mine.get("04_gradcam", {}).get("METHODS", "")
+    if own == description.NO_OWN and not functions:
+        return
+    from camreader.heatmaps import own_methods  # bring torch, slow to import
+    from camreader.training import own_networks
+
+    known = parameter_values(f"{folder}/01_ingest.ipynb") | mine.get("01_ingest", {})
+    own_networks.tried(own, known["IMAGE_SIZE"])
+    own_methods.add(functions)
 
 
 def check_source(folder: str) -> None:

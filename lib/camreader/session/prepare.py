@@ -209,23 +209,35 @@ def _draw(
 ) -> tuple[dict[str, np.ndarray], dict]:
     """({name of a map in the stages: maps (N, S, S)}, the record of the network explained).
 
-    A map is the evidence for the finding, whatever the network decided.
+    A map is the evidence for the finding, whatever the network decided. Where only a network's
+    results were given, the maps among them stand for any method.
     """
     import torch
 
     from camreader.heatmaps import methods
-    from camreader.training import runs  # brings torch, slow to import; only this process needs it
+    from camreader.training import results, runs  # bring torch, slow to import; only needed here
 
-    model, record = runs.load_model(runs.folder(study, run, seed))
+    model, record = runs.network_of(study, run, seed)
+    wanted = {stage.map for stage in paradigm.stages.values() if "map" in stage.shows}
+    others = _others(chosen["predicted"].to_numpy())
+    if model is None:
+        kept = results.maps_of(runs.folder(study, run, seed))[chosen["row"].to_numpy()]
+        own, blank = kept.astype(np.float32), torch.zeros(len(kept), 1, *kept.shape[1:])
+        drawn = {
+            name: methods.METHODS[name].function(None, blank, None)
+            if name in methods.baselines()
+            else own
+            for name in wanted
+        }
+        return drawn | ({OTHER_CASE: own[others]} if OTHER_CASE in wanted else {}), record
     hu = pixels.load(study.pixels, read_table(study.cohort_table, Cohort))
     rows = np.asarray(hu[chosen["row"].to_numpy()])
     window = windows.window_for(study.card, record["plan"]["window"])
     images = torch.from_numpy(windows.model_input(rows, *window))
-    wanted = {stage.map for stage in paradigm.stages.values() if "map" in stage.shows}
     drawn = {name: methods.compute(name, model, images, 1) for name in wanted - {OTHER_CASE}}
     if OTHER_CASE in wanted:
         own = drawn.get("gradcam", methods.compute("gradcam", model, images, 1))
-        drawn[OTHER_CASE] = own[_others(chosen["predicted"].to_numpy())]
+        drawn[OTHER_CASE] = own[others]
     return drawn, record
 
 

@@ -227,6 +227,39 @@ def auc_interval(
     return low, high, "DeLong on the logit", ""
 
 
+def macro_auc(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Mean over classes of the AUC of each against the rest; NaN where one is in no slice.
+
+    labels: 0 ... C - 1 (n,); scores: (n, C). Unweighted, so that a rare class counts as much as a
+    common one (Hand & Till 2001, Mach. Learn. 45:171, discuss it beside their pairwise mean).
+    """
+    labels, scores = np.asarray(labels), np.asarray(scores, float)
+    return float(np.mean([auc(labels == c, scores[:, c]) for c in range(scores.shape[1])]))
+
+
+def macro_auc_interval(
+    labels: ArrayLike, scores: ArrayLike, patients: Groups, level: float = 0.95
+) -> tuple[float, float, str, str]:
+    """(low, high, method, note) of the macro AUC: a jackknife over units, on the logit, t with
+    K - 1 degrees of freedom for K units (patients, or slices where INDEPENDENT)."""
+    labels, scores = np.asarray(labels), np.asarray(scores, float)
+    codes = units(patients, len(labels))
+    codes = np.arange(len(labels)) if codes is None else codes
+    count, value = len(set(codes.tolist())), macro_auc(labels, scores)
+    if np.isnan(value):
+        return np.nan, np.nan, "no interval", "a class is in no slice, or in all of them"
+    without = np.array([macro_auc(labels[codes != k], scores[codes != k]) for k in range(count)])
+    if count < 3 or np.isnan(without).any():
+        return np.nan, np.nan, "no interval", "no interval: a class is of one unit only"
+    spread = np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum())
+    if value in (0, 1) or not spread > 0:
+        return np.nan, np.nan, "no interval", "no interval: every class is told apart perfectly"
+    reach = stats.t.ppf((1 + level) / 2, count - 1) * spread / (value * (1 - value))
+    centre = np.log(value / (1 - value))
+    low, high = (float(1 / (1 + np.exp(-x))) for x in (centre - reach, centre + reach))
+    return low, high, "jackknife on the logit", ""
+
+
 def _brier_interval(
     y: np.ndarray, p: np.ndarray, patients: Groups
 ) -> tuple[float, float, str, str]:

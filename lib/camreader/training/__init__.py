@@ -1,10 +1,16 @@
 """Networks and their training under both protocols (notebook 02).
 
 networks: the paper's generic CNN, and ResNet-18
+description: a network of one's own, as the configuration describes it
+own_networks: such a network behind the workbook's door, tried on one batch
+network_files: weights and exported programs, read without running code
+outputs: what a network may answer with, and the places its layers know
 experiments: the study's runs: which slices, which labels, when each stops
 steps: batch size, learning rate, augmentation, progress
 compute: precision, processes, repeatable numbers, memory
 trainer: one network fitted to one set of slices
+used: a network that is used as it is, without training
+results: a network's predictions and maps, without the network
 train: the runs of the study: loading, resuming, recording
 predictions: test slices with their truth and what a network said of them
 learned: whether a network learned enough to be explained

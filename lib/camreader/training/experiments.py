@@ -7,11 +7,14 @@ called <protocol>-<run>; its folder adds the seed.
 Tested in tests/training/test_train.py, as the runs that these plans and settings describe.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 import pandas as pd
+
+from camreader.training.description import NO_OWN, Description
 
 NEAR_MM = 10.0  # a neighbour is at least this far from every key slice
 
@@ -32,6 +35,7 @@ class Ended(StrEnum):
     NO_BETTER = "validation loss no longer improves"
     PLANNED = "planned epochs done"
     BUDGET = "budget spent, target not reached"
+    USED = "used as it is, not trained here"
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Settings:
     target_accuracy: float = 0.95  # the paper's final run: accuracy on the test set
     resamples: int = 3  # the paper's final run: at most this many draws of the 80/20 split
     patience: float = 0.4  # the sound run: share of its epochs without a better validation loss
+    own: Description = NO_OWN  # somebody's own network, instead of `architecture`
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,18 @@ PLANS |= {
     for unit, split in (("slices", "split_image"), ("patients", "split_patient"))
     for rule in ("truth", "neighbour")
 }
+
+
+YOURS = {"sound": "yours-final", "paper": "yours_slices-final"}  # of notebook 09, by protocol
+PLANS |= {
+    YOURS["sound"]: Plan("split_patient", Until.VALIDATION, why="notebook 09, patients kept apart"),
+    YOURS["paper"]: Plan("split_image", Until.EPOCHS, why="notebook 09, slices split at random"),
+}
+
+
+def yours(refusals: Mapping[str, str]) -> str:
+    """The run of notebook 09: patients kept apart, unless the cohort's card refuses that."""
+    return YOURS["paper" if "sound" in refusals else "sound"]
 
 
 def chosen(frame: pd.DataFrame, plan: Plan) -> np.ndarray:

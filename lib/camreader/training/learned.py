@@ -5,7 +5,7 @@ network is first held against the majority-class baseline: the constant answer t
 often on its test set. Only one that beats it, beyond its interval, is worth explaining.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,6 +18,7 @@ from camreader.common.study import Study
 from camreader.common.tables import Cohort, Predictions
 from camreader.statistics.classification import auc, auc_interval
 from camreader.statistics.intervals import INDEPENDENT, Estimate, paired_difference, wilson
+from camreader.training import predictions
 
 FEWEST = 6  # patients kept apart: with fewer, even all alike is chance (sign test, 2 / 2^5 > 0.05)
 
@@ -63,6 +64,8 @@ class Learned:
             said += f" ({100 * gap.low:+.1f} to {100 * gap.high:+.1f}, n = {gap.n})"
         if not np.isnan(self.auc.low):
             said += f"; AUC {self.auc.value:.3f} ({self.auc.low:.3f} to {self.auc.high:.3f})"
+        if np.isnan(self.train_error):
+            return f"{said}; not trained here"
         learned_by_heart = "" if not self.underfits else ", far above what it aims at"
         return f"{said}; training error {self.train_error:.1%}{learned_by_heart}"
 
@@ -78,22 +81,26 @@ class Learned:
         return f'<div style="border-left:6px solid {colour};padding:.6em 1em">{said}.</div>'
 
 
-def worth_explaining(study: Study, run: str = "sound-final", seed: int = 0) -> Learned:
+def worth_explaining(
+    study: Study, run: str = "sound-final", seed: int = 0, target: str = "predictions"
+) -> Learned:
     """The network called `run` (such as "paper-final"), trained with `seed`, held to the baseline.
 
-    study: files.Study. The interval resamples patients where patients were kept apart, else it is
-    by slice. DataError where the run was not trained.
+    study: files.Study; target: the table its predictions stand in. The interval resamples patients
+    where patients were kept apart, else it is by slice. DataError where the run was not trained.
     """
     record = read_json(study.runs / f"{run}-seed{seed}" / "model.json")
     if not record.get("finished"):
         raise DataError("This run was refused", found=record.get("refused"), file=study.runs)
-    predictions = read_table(study.runs / "predictions.parquet", Predictions)
-    mine = predictions["protocol"].add("-" + predictions["run"]).eq(run)
-    tested = predictions[mine & predictions["seed"].eq(seed) & predictions["split"].eq("test")]
+    said = read_table(study.runs / f"{target}.parquet", Predictions)
+    mine = said["protocol"].add("-" + said["run"]).eq(run)
+    tested = said[mine & said["seed"].eq(seed) & said["split"].eq("test")]
     cohort = read_table(study.cohort_table, Cohort)[["slice_id", "label", "patient_id"]]
     tested = tested.merge(cohort, on="slice_id", validate="one_to_one")
     by_patient = record["plan"]["split"] == "split_patient"
-    return judge(tested, by_patient, run, seed, record["train_error"], record["underfits"])
+    error = record["train_error"]
+    error = float("nan") if error is None else error  # used as it is
+    return judge(tested, by_patient, run, seed, error, record["underfits"])
 
 
 def judge(
@@ -140,17 +147,30 @@ def judge(
 
 def table(study: Study, records: pd.DataFrame) -> pd.DataFrame:
     """One row per finished run among `records` (of training.train_all): did it learn?"""
-    rows = []
-    for record in records[records["status"] == "finished"].itertuples():
-        found = worth_explaining(study, f"{record.protocol}-{record.run}", record.seed)
+    finished = records[records["status"] == "finished"].itertuples()
+    return rows(worth_explaining(study, f"{r.protocol}-{r.run}", r.seed) for r in finished)
+
+
+def rows(judged: Iterable[Learned]) -> pd.DataFrame:
+    """The same of networks already held to the baseline."""
+    made = []
+    for found in judged:
         row = {"run": found.run, "seed": found.seed, "verdict": str(found.verdict)}
         row |= {"n": found.difference.n, "accuracy": found.accuracy, "majority": found.majority}
         gap = found.difference
         row |= {"difference": gap.value, "low": gap.low, "high": gap.high}
         row |= {"auc": found.auc.value, "auc_low": found.auc.low, "auc_high": found.auc.high}
         row |= {"interval": found.interval, "train_error": found.train_error}
-        rows.append(row | {"underfits": found.underfits, "worth_explaining": found.worth})
-    return pd.DataFrame(rows)
+        made.append(row | {"underfits": found.underfits, "worth_explaining": found.worth})
+    return pd.DataFrame(made)
+
+
+def of_study(study: Study) -> Learned:
+    """The final network that a study explains, of its first seed, held to the baseline."""
+    table = predictions.load(study)
+    protocol = predictions.final_protocol(table)
+    seed = table.loc[table["protocol"].eq(protocol) & table["run"].eq("final"), "seed"].iloc[0]
+    return worth_explaining(study, f"{protocol}-final", int(seed))
 
 
 def finding(judged: pd.DataFrame) -> Iterator[str]:

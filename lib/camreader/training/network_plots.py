@@ -15,8 +15,10 @@ from matplotlib.patches import FancyBboxPatch, Polygon
 from torch import nn
 
 from camreader.common.errors import DataError
-from camreader.common.style import HEAT
-from camreader.training.networks import trace
+from camreader.common.style import HEAT, refusal
+from camreader.training.networks import NO_NETWORK, trace
+from camreader.training.outputs import places, spatial
+from camreader.training.own_networks import OwnNetwork
 
 COLOURS = {
     "Conv2d": "#56B4E9",
@@ -32,9 +34,18 @@ COLOURS = {
 }
 
 
-def components(network: nn.Module, image: np.ndarray, probability_of: str = "tumor") -> Figure:
-    """Figure 1: one slice through the parts of a trained network; image (S, S) in 0..1."""
+def components(
+    network: nn.Module | None, image: np.ndarray, probability_of: str = "tumor"
+) -> Figure:
+    """Figure 1: one slice through the parts of a trained network; image (S, S) in 0..1.
+
+    Of a network of one's own, up to four of its outputs that know places, in their order.
+    """
+    if network is None:
+        return refusal(f"Network {NO_NETWORK}")
     images = torch.as_tensor(np.ascontiguousarray(image))[None, None]
+    if isinstance(network, OwnNetwork):
+        return _passage(network, images, probability_of)
     kept = [(type(m).__name__, o[0].cpu().numpy()) for _name, m, o in trace(network, images)]
     maps = [(name, value) for name, value in kept if value.ndim == 3]
     conv, *_, last = (value for name, value in maps if name == "ReLU")
@@ -54,6 +65,26 @@ def components(network: nn.Module, image: np.ndarray, probability_of: str = "tum
     return figure
 
 
+def _passage(network: OwnNetwork, images: torch.Tensor, probability_of: str) -> Figure:
+    """The same of any network: outputs with places, evenly chosen, and the probability."""
+    kept = [(name, o) for name, _module, o in trace(network, images) if len(o) == 1]
+    maps = [(name, spatial(o)[0]) for name, o in kept if o.ndim in (3, 4) and places(o)]
+    chosen = [maps[k] for k in np.unique(np.linspace(0, len(maps) - 1, 4).round().astype(int))]
+    widths = [2.0] * (1 + len(chosen)) + [1.1]
+    figure, axes = plt.subplots(1, len(widths), figsize=(12, 2.9), width_ratios=widths)
+    axes[0].imshow(images[0, 0], vmin=0, vmax=1)
+    _title(axes[0], "Input slice", tuple(images.shape[2:]))
+    for axis, (name, value) in zip(axes[1:], chosen, strict=False):
+        value = value.float().cpu()
+        low, high = value.amin((1, 2), keepdim=True), value.amax((1, 2), keepdim=True)
+        axis.imshow(_mosaic(((value - low) / (high - low + 1e-9)).numpy()), cmap=HEAT)
+        _title(axis, name.removeprefix("network."), tuple(value.shape))
+    with torch.no_grad():
+        probability = float(network.predict_proba(images)[0])  # on the CPU: the figure's own copy
+    _answer(axes[-1], probability, probability_of, "Answer")
+    return figure
+
+
 def _mosaic(maps: np.ndarray, count: int = 9) -> np.ndarray:
     """The `count` strongest maps (C, h, w) as one square picture, each scaled to its own peak."""
     order = np.argsort(-maps.reshape(len(maps), -1).max(1))[:count]
@@ -70,10 +101,10 @@ def _title(axes: Axes, text: str, shape: tuple[int, ...]) -> None:
     axes.set_yticks([])
 
 
-def _answer(axes: Axes, probability: float, what: str) -> None:
+def _answer(axes: Axes, probability: float, what: str, how: str = "Linear, Sigmoid") -> None:
     axes.bar([0], [probability], color=COLOURS["Sigmoid"], width=0.6)
     axes.set(ylim=(0, 1), xticks=[], xlim=(-0.7, 0.7))
-    axes.set_title(f"Linear, Sigmoid\np({what}) = {probability:.2f}", size=9)
+    axes.set_title(f"{how}\np({what}) = {probability:.2f}", size=9)
 
 
 def architecture(layers: pd.DataFrame, title: str, image_size: int = 128, most: int = 24) -> Figure:
@@ -81,6 +112,8 @@ def architecture(layers: pd.DataFrame, title: str, image_size: int = 128, most: 
 
     Height is the side of a block's output, width its channels, both on a square-root scale.
     """
+    if len(layers) and not layers["output"].any():  # results without their network
+        return refusal(f"{title}: the network is {layers['layer'].iloc[0]}")
     if layers.empty:
         raise DataError("A network without layers cannot be drawn")
     drawn = layers if len(layers) <= most else _main_blocks(layers)
@@ -101,6 +134,7 @@ def architecture(layers: pd.DataFrame, title: str, image_size: int = 128, most: 
 def _main_blocks(layers: pd.DataFrame) -> pd.DataFrame:
     """The blocks worth drawing where there are too many: convolutions, pools and the head."""
     every = layers[layers["block"].isin(["Conv2d", "MaxPool2d", "AdaptiveAvgPool2d", "Linear"])]
+    every = layers if every.empty else every
     return every.iloc[:: max(1, len(every) // 20)]
 
 

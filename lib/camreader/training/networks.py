@@ -9,6 +9,7 @@ images (Ioffe & Szegedy 2015, ICML).
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -19,6 +20,7 @@ from torch import nn
 from camreader.common.errors import DataError
 
 ARCHITECTURES = ("generic", "resnet18")
+NO_NETWORK = "not at hand: only the results of the network were given"
 
 
 class ReLU(nn.ReLU):
@@ -145,11 +147,15 @@ def build(architecture: str = "generic", image_size: int = 128, **sizes: Any) ->
     return network.to(memory_format=torch.channels_last)
 
 
-def layers(network: nn.Module, image_size: int = 128) -> pd.DataFrame:
+def layers(network: nn.Module | None, image_size: int = 128) -> pd.DataFrame:
     """One row per block, in the order the image meets them: layer, block, output, parameters.
 
-    output: the shape (channels, height, width) of one image's values after the block.
+    output: the shape (channels, height, width) of one image's values after the block. Of a
+    network whose results alone were given (None) the one row says so.
     """
+    if network is None:
+        row = {"layer": NO_NETWORK, "block": "", "output": "", "parameters": 0}
+        return pd.DataFrame([row])
     rows: list[dict[str, Any]] = []
     for name, module, output in trace(network, torch.zeros(1, 1, image_size, image_size)):
         count = sum(p.numel() for p in module.parameters())
@@ -161,15 +167,23 @@ def layers(network: nn.Module, image_size: int = 128) -> pd.DataFrame:
 
 @torch.no_grad()
 def trace(network: nn.Module, images: torch.Tensor) -> list[tuple[str, nn.Module, torch.Tensor]]:
-    """[(name, module, output)] of every block, in the order that images (N, 1, S, S) pass them."""
-    kept, hooks = [], []
+    """[(name, module, output)] of every block, in the order that images (N, 1, S, S) pass them.
+
+    Blocks that give something else than one tensor are passed over.
+    """
+    kept: list[tuple[str, nn.Module, torch.Tensor]] = []
+    hooks = []
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
+            if torch.is_tensor(output):
+                kept.append((name, module, output.clone()))
+
+        return hook
+
     for name, module in network.named_modules():
         if not list(module.children()):
-            hooks.append(
-                module.register_forward_hook(
-                    lambda m, _inputs, output, name=name: kept.append((name, m, output.clone()))
-                )
-            )
+            hooks.append(module.register_forward_hook(keep(name)))
     was_training, device = network.training, next(network.parameters()).device
     network.eval().predict_proba(images.to(device))  # type: ignore[operator]  # both have it
     network.train(was_training)

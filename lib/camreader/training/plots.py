@@ -12,7 +12,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from camreader.common.style import PAPER, SOUND
+from camreader.common.style import PAPER, SOUND, refusal
 from camreader.training.experiments import Until
 
 WATCHED = {
@@ -28,6 +28,8 @@ def curves(history: pd.DataFrame, records: pd.DataFrame) -> Figure:
     history: a row per epoch with protocol, run, seed, train_loss, train_error, watched_loss,
     watched_accuracy; records: a row per run with plan and ended.
     """
+    if history.empty:
+        return refusal("Nothing was trained: the network is used as it is")
     figure, axes = plt.subplots(
         2, len(records), figsize=(3.1 * len(records), 5.4), squeeze=False, sharey="row"
     )

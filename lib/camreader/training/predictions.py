@@ -24,9 +24,12 @@ SIZE_BANDS = {  # long axis of the longest lesion on a slice, mm: from, below
 NONE = "No trained network; `make report` or notebook 02 trains it"
 
 
-def load(study: Study) -> pd.DataFrame:
-    """The predictions of every finished run of a study; DataError where nothing was trained."""
-    path = study.runs / "predictions.parquet"
+def load(study: Study, target: str = "predictions") -> pd.DataFrame:
+    """The predictions of every finished run of a study; DataError where nothing was trained.
+
+    target: the table that `runs.collect` wrote.
+    """
+    path = study.runs / f"{target}.parquet"
     if not path.exists():
         raise DataError(NONE, file=path)
     return read_table(path, Predictions)

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from camreader.common.errors import DataError
+from camreader.common.errors import DataError, NotApplicable
 from camreader.common.source import code_digest
 from camreader.common.storage import (
     atomic_path,
@@ -34,8 +34,10 @@ from camreader.common.study import Study
 from camreader.common.tables import Predictions
 from camreader.common.text import counted
 from camreader.statistics.intervals import wilson
+from camreader.training.description import Description
 from camreader.training.experiments import Ended, part_of_study
-from camreader.training.networks import build
+from camreader.training.networks import NO_NETWORK, build
+from camreader.training.own_networks import restored
 
 SUMMARY: tuple[str, ...] = (
     "split",
@@ -87,7 +89,7 @@ def save_checkpoint(
     where: Path | str, tensors: dict[str, torch.Tensor], facts: dict[str, Any]
 ) -> None:
     """Replace the run's checkpoint. tensors: name -> tensor; facts: a JSON-able dict."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     with atomic_path(Path(where) / "checkpoint.safetensors") as temporary:
         about = {"facts": json.dumps(facts), "sha256": _digest(tensors)}
         save_file(tensors, temporary, metadata=about)
@@ -127,7 +129,10 @@ def finish(
 ) -> None:
     """Write the run's results, model.json last, and drop its checkpoint."""
     where = Path(where)
-    weights = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    weights = {  # each its own memory: a file of tensors that share some is refused
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in weights.items()
+    }
     with atomic_path(where / "model.safetensors") as temporary:
         save_file(weights, temporary)
     write_table(history, where / "history.parquet")
@@ -138,9 +143,18 @@ def finish(
 
 
 def load_model(where: Path | str, device: str = "cpu") -> tuple[nn.Module, dict[str, Any]]:
-    """(network in evaluation mode, the contents of its model.json) of a finished run."""
+    """(network in evaluation mode, the contents of its model.json) of a finished run.
+
+    NotApplicable where only the results of a network were given.
+    """
     record = _finished_record(where)
-    network = build(record["architecture"], record["image_size"])
+    own = own_of(record)
+    if own.own and own.kind == "results":
+        raise NotApplicable(f"The network is {NO_NETWORK}", expected="NETWORK with code or weights")
+    if own.own:
+        network: nn.Module = restored(own.opened(Path(where).parent), record["network"])
+    else:
+        network = build(record["architecture"], record["image_size"])
     path = Path(where) / "model.safetensors"
     try:
         with safe_open(path, framework="pt", device=device) as handle:
@@ -149,6 +163,20 @@ def load_model(where: Path | str, device: str = "cpu") -> tuple[nn.Module, dict[
         words = f"Weights cannot be read: {error}; `make report` trains them again"
         raise DataError(words, file=path) from None
     return network.to(device).eval(), record
+
+
+def network_of(study: Study, name: str, seed: int = 0) -> tuple[nn.Module | None, dict[str, Any]]:
+    """(network, model.json) of a finished run; None where only its results were given."""
+    where = folder(study, name, seed)
+    try:
+        return load_model(where)
+    except NotApplicable:
+        return None, _finished_record(where)
+
+
+def own_of(record: dict[str, Any]) -> Description:
+    """The description of the network a run was made with; empty for the workbook's own."""
+    return Description(**record.get("settings", {}).get("own", {}))
 
 
 def record(study: Study, name: str, seed: int = 0) -> dict[str, Any]:
@@ -211,7 +239,7 @@ def _outcome(record: dict[str, Any]) -> dict[str, Any]:
     stop = record["plan"]["stop"]
     return {name: record[name] for name in SUMMARY if name in record} | {
         "split": "by slice" if by_slice else "by patient",
-        "stopping_rule": f"all {stop}" if stop == "epochs" else f"on {stop}",
+        "stopping_rule": _rule(record, stop),
         "augmented": record["plan"]["augment"],
         "starts_from": record["plan"]["start"],
         "test_error": error.value,
@@ -221,9 +249,18 @@ def _outcome(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _rule(record: dict[str, Any], stop: str) -> str:
+    """What a training looks at to decide when to stop."""
+    if record["ended"] == Ended.USED:
+        return "none: not trained here"
+    return f"all {stop}" if stop == "epochs" else f"on {stop}"
+
+
 def ending(record: dict[str, Any]) -> str:
     """How a training ended, in words, from its record or its row of `summary`."""
     ended, error = Ended(record["ended"]), record["train_error"]
+    if ended is Ended.USED:
+        return str(ended)
     after = f"{ended} after {counted(int(record['epochs']), 'epoch')}"
     if record["draws"] > 1:
         after += f" in {counted(int(record['draws']), 'draw')} of the split"

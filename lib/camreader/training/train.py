@@ -11,6 +11,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -19,12 +20,16 @@ from camreader.common.errors import DataError
 from camreader.common.storage import read_table
 from camreader.common.study import Study
 from camreader.common.tables import Cohort
-from camreader.training import experiments, runs
+from camreader.training import description, experiments, runs, used
 from camreader.training.compute import keep_buffers, precision, repeatable, several_processes
 from camreader.training.experiments import PLANS, Plan, Settings
+from camreader.training.own_networks import tried
 from camreader.training.runs import load_model
 from camreader.training.steps import move_on, progress
 from camreader.training.trainer import Fit
+
+NUMBERS = [field for field in fields(Settings) if field.name != "own"]
+FINE_TUNE = 0.1  # of the peak learning rate: weights that know something are changed gently
 
 __all__ = ["PLANS", "Plan", "Settings", "fit", "load_model", "load_slices", "train", "train_all"]
 
@@ -37,6 +42,14 @@ def train(
     Raises DataError in words where the cohort cannot carry the run's protocol.
     """
     settings, plan = settings or Settings(), PLANS[name]
+    given = settings
+    settings = replace(settings, own=settings.own.settled(study.runs))
+    if settings.own.window and not plan.region:
+        plan = replace(plan, window=settings.own.window)
+    if settings.own.used:
+        return used.take(study, name, plan, settings, seed)
+    if settings.own.train == "fine-tune":
+        settings = replace(settings, learning_rate=FINE_TUNE * settings.learning_rate)
     if study.card.get("own_split"):  # it came with the data, and is not drawn again
         settings = replace(settings, resamples=1)
     frame, images = load_slices(study, plan)
@@ -44,7 +57,7 @@ def train(
     identity = {"name": name, "seed": seed}
     weights = None
     if plan.start:
-        identity["start"] = train(study, plan.start, seed, settings)["fingerprint"]
+        identity["start"] = train(study, plan.start, seed, given)["fingerprint"]
         weights = load_model(runs.folder(study, plan.start, seed))[0].state_dict()
     where = runs.folder(study, name, seed)
     return fit(frame, images, plan, settings, where, identity, weights)
@@ -56,8 +69,13 @@ def train_all(
     seeds: Iterable[int] = (0,),
     settings: Settings | None = None,
 ) -> pd.DataFrame:
-    """Train every run; return one row per run, the refused ones with the reason in words."""
+    """Train every run; return one row per run, the refused ones with the reason in words.
+
+    DataError, before anything is trained, where a network of one's own does not fit.
+    """
     rows = []
+    if settings is not None and settings.own.own:
+        tried(settings.own, np.load(study.pixels, mmap_mode="r").shape[-1])
     for seed in seeds:
         for name in names:
             try:
@@ -133,8 +151,10 @@ def fit(
     if record := runs.finished(where, mark):
         return record
     keep_buffers()
+    own = settings.own.opened(Path(where).parent)
     with several_processes() as (rank, world), repeatable():
-        state = Fit(frame, images, plan, settings, identity["seed"], rank, world, weights)
+        opened = replace(settings, own=own)
+        state = Fit(frame, images, plan, opened, identity["seed"], rank, world, weights)
         tensors, facts = runs.load_checkpoint(where, mark)
         if tensors is not None and facts is not None:
             state.resume(tensors, facts)
@@ -178,10 +198,11 @@ def results(
 def facts_of(state: Fit) -> dict[str, Any]:
     """How the run went, for model.json: network, stopping, speed, machine."""
     cpu = f"CPU, {torch.get_num_threads()} threads"
-    place = (state.kept["draw"], state.kept["epoch"])
+    own, place = state.settings.own, (state.kept["draw"], state.kept["epoch"])
     kept = next(row for row in state.history if (row["draw"], row["epoch"]) == place)
     return {
-        "architecture": state.settings.architecture,
+        "architecture": own.said if own.own else state.settings.architecture,
+        "network": getattr(state.network, "facts", None),
         "image_size": state.images.shape[-1],
         "window": state.plan.window,
         "parameters": sum(p.numel() for p in state.network.parameters()),
@@ -214,7 +235,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="a run the cohort cannot support is recorded in model.json and is no failure",
     )
-    for field in fields(Settings):
+    description.add_arguments(parser)
+    for field in NUMBERS:
         flag = "--" + field.name.replace("_", "-")
         kind = _flag if isinstance(field.default, bool) else type(field.default)
         parser.add_argument(flag, type=kind, default=field.default)
@@ -232,7 +254,8 @@ def run(options: argparse.Namespace) -> None:
     name = f"{options.protocol}-{options.run}"
     if name not in PLANS:
         raise DataError("Unknown run", found=name, expected=", ".join(PLANS))
-    settings = Settings(**{field.name: getattr(options, field.name) for field in fields(Settings)})
+    settings = Settings(**{field.name: getattr(options, field.name) for field in NUMBERS})
+    settings = replace(settings, own=description.from_options(options))
     study = Study(options.data, options.cohort)
     try:
         record = train(study, name, options.seed, settings)

@@ -23,6 +23,8 @@ from camreader.cohorts.splits import by_image
 from camreader.training.compute import mixed_precision
 from camreader.training.experiments import Ended, Plan, Settings, Until
 from camreader.training.networks import build
+from camreader.training.outputs import log_odds
+from camreader.training.own_networks import ready
 from camreader.training.steps import augment, batch_size, planned_epochs, warm_cosine
 
 WATCHED = {Until.VALIDATION: "validation", Until.EPOCHS: ""}  # the others: the test set
@@ -77,7 +79,11 @@ class Fit:
         self.cycle, self.extended = [0, self.planned], 0  # first and last epoch of the schedule
         self.kept, self.best = {"score": -np.inf, "draw": draw, "epoch": 0}, None
         self.seed_epoch()
-        self.network = build(settings.architecture, self.images.shape[-1], dropout=settings.dropout)
+        size = self.images.shape[-1]
+        if settings.own.own:
+            self.network: nn.Module = ready(settings.own, size, self.images)
+        else:
+            self.network = build(settings.architecture, size, dropout=settings.dropout)
         if self.weights is not None and draw == 0:
             self.network.load_state_dict(self.weights)
         self.network.to(self.device)
@@ -150,7 +156,7 @@ class Fit:
     def learn(self, images: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
         """One step on images (n, 1, S, S) and labels (n,) that lie on the device."""
         with mixed_precision(self.device):
-            logits = self.stepper(images)
+            logits = log_odds(self.stepper(images))
         loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), labels)
         self.optimizer.zero_grad()
         loss.backward()
@@ -285,12 +291,17 @@ def predict(
     rows: np.ndarray | torch.Tensor | None = None,
     batch: int = 64,
 ) -> torch.Tensor:
-    """Logits (n,) on the CPU of images (N, 1, S, S) at `rows` (default all), without dropout."""
+    """Logits (n,), on the CPU, of images (N, 1, S, S) at `rows` (default all), without dropout.
+
+    Of a network with two logits their difference: log-odds of the finding.
+    """
     network.eval()
     device = next(network.parameters()).device
     rows = torch.arange(len(images)) if rows is None else torch.as_tensor(rows)
     parts = [
-        network(images[part].to(device).contiguous(memory_format=torch.channels_last)).cpu()
+        log_odds(
+            network(images[part].to(device).contiguous(memory_format=torch.channels_last))
+        ).cpu()
         for part in rows.split(batch)
     ]
     return torch.cat(parts) if parts else torch.zeros(0)
