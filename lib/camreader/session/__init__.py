@@ -3,6 +3,7 @@
 questions: what readers are asked; page, log, tables and analysis follow the list
 stages: what is shown beside a slice, in which order, to whom
 plan: which cases are read, in which order, by whom
+protocol: what the readings will be asked, sealed before the first answer
 prepare: the cases drawn, their truth sealed, the design stored
 sealed: truth, answer and heat-map, encrypted until the answer is locked
 database: the log's tables in SQLite or PostgreSQL

@@ -5,6 +5,7 @@ from . import plan as plan
 from . import plots as plots
 from . import prepare as prepare
 from . import progress as progress
+from . import protocol as protocol
 from . import questions as questions
 from . import sealed as sealed
 from . import server as server

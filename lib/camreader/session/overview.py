@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from camreader.session import protocol
 from camreader.session.plan import Plan
 from camreader.session.progress import Design
 from camreader.session.stages import ASSIGN
@@ -46,6 +47,8 @@ def facts(design: Design) -> Iterator[str]:
     for arm in paradigm.arms:
         steps = [f"{stage.name} ({', '.join(stage.shows) or 'nothing'})" for stage in arm.stages]
         yield f"          {arm.name}: {', then '.join(steps)}"
+    yield f"sealed:   {protocol.quoted(design.folder) or 'no protocol'}"
+    yield from (f"changed:  {words}" for words in design.protocol_changes)
     yield f"primary:  {paradigm.contrast[0]} minus {paradigm.contrast[1]} (AUC)"
     yield f"shows:    {paradigm.can}" if paradigm.can else "shows:    what its stages differ in"
     yield f"not:      {paradigm.cannot}" if paradigm.cannot else "not:      what no stage varies"
@@ -70,6 +73,10 @@ def finding(design: Design, progress: pd.DataFrame) -> Iterator[str]:
         f"{readers} reader{'s' * (readers > 1)} will read {cases} cases ({steps} stops each, "
         f"practice included), each in an individual random order."
     )
+    if words := protocol.quoted(design.folder):
+        first, second = design.paradigm.contrast
+        yield f"Primary contrast: {first} minus {second}, AUC ({words})."
+    yield from (f"Changed after the first answer: {words}." for words in design.protocol_changes)
     yield from (f"{note}." for note in design.card["notes"])
     if progress.empty:
         yield "Nobody has read yet: notebook 08 shows simulated readings, marked as such."

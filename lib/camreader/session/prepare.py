@@ -21,7 +21,7 @@ from camreader.common.errors import DataError
 from camreader.common.storage import atomic_path, digest, read_table, write_json
 from camreader.common.study import Study
 from camreader.common.tables import Cohort
-from camreader.session import sealed
+from camreader.session import protocol, sealed
 from camreader.session.database import log_address, place, sqlite_file
 from camreader.session.log import LogError, ReadingLog
 from camreader.session.plan import Plan, choose_cases, patient_codes, reading_orders
@@ -80,6 +80,7 @@ def write_study(
         "orders": orders,
     }
     write_json(design, folder / "design.json")
+    protocol.write(folder, design)
     return Design.load(folder)
 
 
@@ -131,7 +132,8 @@ def _clear(folder: Path) -> None:
         raise DataError(
             f"A reader has begun, so the design cannot be changed ({where})", file=folder
         )
-    (folder / "design.json").unlink(missing_ok=True)
+    for name in ("design.json", protocol.FILE, protocol.CRATE):
+        (folder / name).unlink(missing_ok=True)
     for part in ("images", "sealed"):
         shutil.rmtree(folder / part, ignore_errors=True)
 
@@ -300,13 +302,15 @@ def prepare_reading(
     force: bool = False,
     questions: Sequence[Mapping] = (),
     profile: Sequence[Mapping] = (),
+    force_change: bool = False,
 ) -> Design:
     """The study's Design, set up now in a process of its own unless it already is.
 
     force: also with a network that did not learn; without it such a Design is refused (`set_up`).
     questions: added to the usual ones, or in the place of those of their name
     (`questions.configured`). profile: what readers are asked about themselves, a list of
-    {"name", "prompt", "options"}.
+    {"name", "prompt", "options"}. force_change: a margin or contrast that changed after the first
+    answer is recorded in the sealed protocol's history; without it, it is refused.
 
     Until somebody has read, invented readings (simulated.sqlite) stand ready for a rehearsal of
     the analysis. From then on the study keeps its design, in whatever database it is read;
@@ -321,7 +325,8 @@ def prepare_reading(
     done = subprocess.run(
         [*command, "--plan", json.dumps(asdict(plan)), "--database", str(database)]
         + ["--asked", json.dumps({"questions": list(questions), "profile": list(profile)})]
-        + ["--force"] * force,
+        + ["--force"] * force
+        + ["--force-change"] * force_change,
         capture_output=True,
         text=True,
     )
@@ -338,6 +343,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     for name in ("data", "cohort", "reports", "plan", "database", "asked"):
         parser.add_argument(f"--{name}", default="")
+    parser.add_argument("--force-change", action="store_true", help="of margin or contrast")
     parser.add_argument("--force", action="store_true", help="even a network that did not learn")
     options = parser.parse_args(arguments)
     study, plan = (
@@ -347,6 +353,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         database = log_address(study.readings, options.database)
         asked = json.loads(options.asked or "{}")
+        asked["force_change"] = options.force_change
         keep_or_set_up(study, plan, database, options.force, **asked)
     except (DataError, LogError) as error:
         raise SystemExit(f"DataError: {error}") from None
@@ -359,14 +366,24 @@ def keep_or_set_up(
     force: bool = False,
     questions: Sequence[Mapping] = (),
     profile: Sequence[Mapping] = (),
+    force_change: bool = False,
 ) -> None:
     """Set up anew unless somebody has begun to read; refuse another plan from then on.
 
     A plan that names no design keeps that of the reading under way.
     """
     if where := _begun(study.readings, database):
-        stored = Plan(**Design.load(study.readings).card["plan"])
-        if stored != (plan if plan.design else replace(plan, design=stored.design)):
+        design = Design.load(study.readings)
+        stored = Plan(**design.card["plan"])
+        plan = plan if plan.design else replace(plan, design=stored.design)
+        changed = _analysis_only(stored, plan)
+        if changed and force_change:
+            return _change(design, plan, changed)
+        if changed:
+            words = f"The analysis was declared before the first answer: {changed}"
+            expected = "the declared one, or FORCE_CHANGE: true, which the report will show"
+            raise DataError(words, file=study.readings, expected=expected)
+        if stored != plan:
             raise DataError(
                 f"Readings exist ({where}), so the design cannot be changed; for another design "
                 "use another cohort name or move the folder of the readings away",
@@ -378,6 +395,29 @@ def keep_or_set_up(
     plan = plan if plan.design else replace(plan, design=DEFAULT)
     set_up(study, plan, force=force, questions=configured(questions), profile=profile)
     rehearse(study, plan)
+
+
+def _analysis_only(stored: Plan, plan: Plan) -> str:
+    """What differs of two plans that readers would read alike, in words; empty where they are the
+    same, or where readers would meet something else."""
+    old, new = stored.paradigm, plan.paradigm
+    if replace(plan, design=stored.design, margin=stored.margin) != stored:
+        return ""
+    if replace(new, contrast=old.contrast) != old:
+        return ""
+    found = []
+    if new.contrast != old.contrast:
+        found.append(f"contrast {' minus '.join(old.contrast)} to {' minus '.join(new.contrast)}")
+    if plan.margin != stored.margin:
+        found.append(f"margin {stored.margin:g} to {plan.margin:g}")
+    return "; ".join(found)
+
+
+def _change(design: Design, plan: Plan, words: str) -> None:
+    """Store another margin or contrast in the design, and in its protocol that it was changed."""
+    card = design.card | {"plan": asdict(plan), "paradigm": as_stored(plan.paradigm)}
+    write_json(card, design.folder / "design.json")
+    protocol.amend(design.folder, card, words)
 
 
 def _begun(folder: Path, database: str | Path) -> str | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from camreader.common.errors import DataError
 from camreader.common.storage import read_json, write_json
+from camreader.session import protocol
 from camreader.session.database import place
 from camreader.session.log import ReadingLog, Refused
 from camreader.session.questions import (
@@ -163,6 +164,11 @@ class Design:
     def image_path(self, case: str) -> Path:
         """The .npy file with the HU of a case, int16 (H, W)."""
         return self.folder / "images" / f"{case}.npy"
+
+    @property
+    def protocol_changes(self) -> list[str]:
+        """What was changed, by force, after the first answer, in words."""
+        return protocol.changes(self.folder)
 
     @property
     def begun(self) -> str | None:
