@@ -99,6 +99,7 @@ def main():
     found = table()
     found.to_csv(TABLE, index=False)
     return {
+        "title": "What each design of a reader study recovers",
         "about": __doc__.split("\n\n")[1].replace("\n", " "),
         "rows": found.to_dict("records"),
         "within_limit": within_limits(found),

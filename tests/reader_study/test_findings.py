@@ -8,6 +8,9 @@ from camreader.common.study import Study
 from camreader.reader_study import findings, planning, tables
 from camreader.reader_study import study as study_readings
 from camreader.reader_study.study import ReaderStudy
+from camreader.session.reader_model import Effects
+from camreader.session.simulate import simulate_readings
+from camreader.session.stages import PRESETS
 
 CHECKLISTS = ROOT / "data" / "published" / "checklists.csv"
 
@@ -98,3 +101,25 @@ def test_the_checklist_waits_for_real_readings(study):
     counts = findings.checklist_counts(real)
     assert counts[["met", "partly", "missing"]].to_numpy().sum() == len(real)
     assert len(counts) == 3
+
+
+def test_where_only_the_answer_helps_the_map_gets_no_credit_if_the_answer_has_a_stage(plan):
+    """The readings of docs/pictures/credit.png, with the stage of the answer and without it."""
+    only = Effects(answer=0.6, map_hit=0, map_miss=0, map_free=0, placebo=0, second=0)
+    three, two = PRESETS["answer_then_map"], PRESETS["sequential"]
+    frame = simulate_readings(12, 60, 0, paradigm=three, effects=only, error_share=0.1)
+    less = frame[frame["modality"] != "answer"].replace({"modality": {"map": "aided"}})
+    told = []
+    for table, preset in ((frame, three), (less, two)):
+        study = study_readings._from_log(table, "", None, preset)
+        told.append(findings.findings(study, *analysed(study, plan)))
+    first = told[0][2]
+    assert (
+        first.startswith("Primary contrast, declared before: AUC") and "map minus answer" in first
+    )
+    assert first.endswith("no difference can be concluded.")
+    assert "remains compatible with the data" in told[0][3]
+    gain = next(s for s in told[0] if s.startswith("AUC") and "answer minus unaided" in s)
+    assert gain.endswith("a difference shows.")
+    assert told[1][2].endswith("a difference shows.") and "aided minus unaided" in told[1][2]
+    assert any(s.startswith("Map and answer came together") for s in told[1])

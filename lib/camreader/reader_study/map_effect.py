@@ -41,7 +41,7 @@ SLIDERS = {
 
 
 def stepwise_table(study: ReaderStudy) -> pd.DataFrame:
-    """AUC, sensitivity and specificity at each stage, and the change to it from the stage before.
+    """AUC, sensitivity and specificity at each stage, and the change to it from an earlier stage.
 
     Readers and cases are both samples (Obuchowski-Rockette, the stage or the two stages alone);
     no p: the comparison table holds the tests. endpoint, stage, value, low, high, readers, cases,
@@ -61,7 +61,10 @@ def stepwise_table(study: ReaderStudy) -> pd.DataFrame:
 
 
 def _previous(study: ReaderStudy, stage: str) -> str:
-    """The stage that this one is read against: the one before it in its arm, else the first."""
+    """The stage that this one is held against: the contrast's second for its first, else the one
+    before it in its arm, else the first of all."""
+    if study.declared and study.contrast and stage == study.contrast[0]:
+        return study.contrast[1]
     for arm in study.paradigm.arms if study.paradigm else ():
         for before, after in pairwise(each.name for each in arm.stages):
             if after == stage and before in study.modalities:
