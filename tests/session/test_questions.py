@@ -1,11 +1,15 @@
 """What may be asked, what is an answer, and all that follows from the one list of questions."""
 
 import json
+import re
 from dataclasses import asdict, replace
+from textwrap import dedent
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from places import ROOT
 from reading_kernel import KeeperHere, Page
 from reading_study import make_study
 
@@ -26,7 +30,7 @@ from camreader.session.questions import (
     named,
     score,
 )
-from camreader.session.stages import PRESETS
+from camreader.session.stages import PRESETS, paradigm
 
 LOCK = {"diagnosis": "tumor", "confidence": 4}
 TWO_STAGES = for_stages(QUESTIONS, PRESETS["sequential"].stages)
@@ -203,3 +207,18 @@ def test_a_profile_is_stored_once_and_becomes_columns(tmp_path):
     page.session.close()
     frame = tidy.load_tidy(tmp_path / "readings.sqlite")
     assert frame["reader_years"].tolist() == ["more"]
+
+
+def test_the_examples_of_the_guide_can_be_read():
+    """Every YAML block of docs/reader-study.md: arms of one's own, questions and a profile."""
+    text = (ROOT / "docs" / "reader-study.md").read_text()
+    blocks = [yaml.safe_load(dedent(part)) for part in re.findall("```yaml\n(.*?)```", text, re.S)]
+    arms, asked = blocks[0]["parameters"]["07_reading_session"]["ARMS"], blocks[1]
+    own = paradigm(arms)
+    assert own.contrast == ("map", "blob") and own.stages["blob"].map == "centre"
+    found = questions.configured(asked["QUESTIONS"])
+    check_questions(found, own)
+    resolved = {q.name: q.stages for q in questions.for_stages(found, own.stages)}
+    assert resolved["malignancy"] == ("unaided", "map", "blob")
+    assert resolved["trust"] == ("map", "blob") and "helpfulness" not in resolved
+    questions.check_profile(asked["PROFILE"])
