@@ -101,7 +101,7 @@ def test_a_network_of_ones_own_is_trained_as_the_workbooks_is(study, tmp_path, h
     assert rate == pytest.approx(3e-4 if how == "fine-tune" else 3e-3)
     model, _ = runs.load_model(runs.folder(study, "sound-final", 0))
     moved = max(
-        float((value - first[name.removeprefix("network.")]).abs().max())
+        float((value.detach() - first[name.removeprefix("network.")]).abs().max())
         for name, value in model.named_parameters()
     )
     assert (0 < moved < 0.01) == (how == "fine-tune")  # steps of at most the rate

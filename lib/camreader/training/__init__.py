@@ -3,6 +3,7 @@
 networks: the paper's generic CNN, and ResNet-18
 description: a network of one's own, as the configuration describes it
 own_networks: such a network behind the workbook's door, tried on one batch
+explained_layers: which layers of a network heat-maps explain
 network_files: weights and exported programs, read without running code
 outputs: what a network may answer with, and the places its layers know
 experiments: the study's runs: which slices, which labels, when each stops

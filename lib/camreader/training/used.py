@@ -7,6 +7,7 @@ sound protocol where patients are known (its intervals are then by patient), els
 
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,27 +51,35 @@ def take(study: Study, name: str, plan: Plan, settings: Settings, seed: int) -> 
     if record := runs.finished(where, mark):
         return record
     began = time.perf_counter()
-    own = settings.own.opened(study.runs)
     protocol, run = part_of_study(name)
-    who = {"protocol": protocol, "run": run, "seed": seed}
-    facts: dict[str, Any] = {"architecture": own.said, "window": plan.window} | _not_trained()
-    facts |= {"image_size": images.shape[-1], "parameters": 0, "network": None}
-    weights: dict[str, torch.Tensor] = {}
-    if own.kind == "results":
-        answers = results.take(study, own, frame, where)
-    else:
-        network = ready(own, images.shape[-1], images)
-        answers, classes = _answers(network, images, frame)
-        if classes is not None:
-            write_table(classes, where / "classes.parquet")
-        weights, facts["network"] = network.state_dict(), network.facts
-        facts["parameters"] = sum(p.numel() for p in network.parameters())
+    who: dict[str, Any] = {"protocol": protocol, "run": run, "seed": seed}
+    answers, weights, facts = _asked(study, settings.own.opened(study.runs), images, frame, where)
     answers = answers.assign(split=_parts(study, frame)).assign(**who)
+    facts |= {"window": plan.window, "image_size": images.shape[-1]} | _not_trained()
     facts["seconds"] = time.perf_counter() - began
     record = who | _counts(answers, frame) | facts | identity | {"fingerprint": mark}
     history = pd.DataFrame(columns=["draw", "epoch", *who])  # no epoch
     runs.finish(where, weights, history, answers, record)
     return runs.finished(where, mark)  # type: ignore[return-value]  # just written
+
+
+def _asked(
+    study: Study, own: Description, images: torch.Tensor, frame: pd.DataFrame, where: Path
+) -> tuple[pd.DataFrame, dict[str, torch.Tensor], dict[str, Any]]:
+    """(answers, weights, facts for the record) of a network, or of the results it left.
+
+    What a run keeps beside these is written to its folder `where`: maps, or several classes.
+    """
+    facts: dict[str, Any] = {"architecture": own.said, "parameters": 0, "network": None}
+    if own.kind == "results":
+        return results.take(study, own, frame, where), {}, facts
+    network = ready(own, images.shape[-1], images)
+    answers, classes = _answers(network, images, frame)
+    if classes is not None:
+        write_table(classes, where / "classes.parquet")
+    facts["network"] = network.facts
+    facts["parameters"] = sum(p.numel() for p in network.parameters())
+    return answers, network.state_dict(), facts
 
 
 def _not_trained() -> dict[str, Any]:
