@@ -124,6 +124,7 @@ def test_shuffled_labels_are_never_explained_without_a_banner(shuffled):
 
 def test_no_reading_is_set_up_with_it_unless_forced(shuffled, monkeypatch):
     study, _records = shuffled
+    study.save_card({"source": str(study.cohort_folder)} | study.card)
     plan = Plan(cases=6, readers=2, training_cases=0)
     design = prepare.set_up(study, plan)
     assert "NOT WORTH EXPLAINING" in design.refused and "FORCE_UNLEARNED" in design.refused
