@@ -5,7 +5,7 @@ from places import ROOT
 from readings_fixture import readings as tidy
 
 from camreader.common.study import Study
-from camreader.reader_study import findings, planning, tables
+from camreader.reader_study import break_even, findings, map_effect, planning, tables
 from camreader.reader_study import study as study_readings
 from camreader.reader_study.study import ReaderStudy
 from camreader.session.reader_model import Effects
@@ -123,3 +123,29 @@ def test_where_only_the_answer_helps_the_map_gets_no_credit_if_the_answer_has_a_
     assert gain.endswith("a difference shows.")
     assert told[1][2].endswith("a difference shows.") and "aided minus unaided" in told[1][2]
     assert any(s.startswith("Map and answer came together") for s in told[1])
+
+
+def test_the_map_has_its_sentences_and_what_is_missing_has_its_words(study, plan):
+    three = PRESETS["answer_then_map"]
+    frame = simulate_readings(5, 40, 0, paradigm=three)
+    found = study_readings._from_log(frame, "", None, three)
+    more = map_effect.hit_table(found), break_even.break_even_table(found, (0.1,), draws=20)
+    words = findings.findings(found, *analysed(found, plan), None, *more)
+    hit = more[0][more[0]["map"] == "hit"][["benefit", "benefit_of"]].sum().astype(int)
+    start = f"answer → map: where the map lay on the lesion, {hit['benefit']} of "
+    assert any(s.startswith(f"{start}{hit['benefit_of']} wrong") for s in words)
+    assert any(s.startswith("Error rate of the network up to which map minus") for s in words)
+    assert "nan" not in " ".join(words).lower().replace("kernel", "")
+    less = map_effect.hit_table(study), break_even.break_even_table(study)
+    words = findings.findings(study, *analysed(study, plan), None, *less)
+    assert any(s.startswith("Map and lesion: the readings do not say") for s in words)
+    assert any(s.startswith("Break-even: fewer than two cases") for s in words)
+
+
+def test_arms_between_readers_have_no_sentence_about_these_readers_only(plan):
+    preset = PRESETS["with_or_without_map"]
+    frame = simulate_readings(10, 24, 0, paradigm=preset)
+    found = study_readings._from_log(frame, "", None, preset)
+    words = findings.findings(found, *analysed(found, plan))
+    assert not any("refused" in sentence for sentence in words)
+    assert words[2].startswith("Primary contrast, declared before: AUC for readers and cases")

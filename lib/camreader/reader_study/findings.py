@@ -51,19 +51,27 @@ def findings(
     time: pd.DataFrame,
     planning: pd.DataFrame,
     margins: pd.DataFrame | None = None,
+    hits: pd.DataFrame | None = None,
+    pays: pd.DataFrame | None = None,
 ) -> list[str]:
     """Sentences for the report, from the tables of `tables`.
 
-    margins: of `planning.margin_table`, where a margin is asked about.
+    margins: of `planning.margin_table`, where a margin is asked about. hits, pays: of
+    `map_effect.hit_table` and `break_even.break_even_table`, where the map has a part.
     """
     sentences = [f"{study.source}."]
     if study.simulated:
         sentences.append("Nobody read these cases: what follows shows the analysis, not an effect.")
-    main = [accuracy(row) for row in compared.to_dict("records") if _is_main(row)]
+    rows = [row for row in compared.to_dict("records") if _is_main(row)]
+    general = any(row["random"] == "readers and cases" for row in rows)
+    # readers in arms of their own have no analysis of these readers only: 08_or says so
+    rows = [r for r in rows if not (general and r["random"] == "cases" and pd.isna(r.get("low")))]
+    main = [accuracy(row) for row in rows]
     main = list(dict.fromkeys(main))  # one reader makes two rows of one analysis
     sentences += [*main[:1], *_limits(study, compared), *main[1:]]
     sentences += _margins(margins)
-    sentences += _changes(change) + _helpfulness(helpful) + _time(time, study)
+    sentences += _changes(change) + _hits(hits) + _pays(pays)
+    sentences += _helpfulness(helpful) + _time(time, study)
     sentences.append(_plan(planning, max(study.size[0], 5)))
     sentences += [f"Note: {flag}." for flag in study.flags]
     return sentences
@@ -152,6 +160,47 @@ def _changes(change: pd.DataFrame) -> list[str]:
         counts += f"{row['harm']} of {row['harm_of']} right answers turned wrong"
         sentences.append(f"{where}, {counts}{_net(row)}.")
     return sentences
+
+
+def _hits(table: pd.DataFrame | None) -> list[str]:
+    """Benefit and harm where the map lay on the lesion and where it lay elsewhere, by step."""
+    if table is None:
+        return []
+    if "refused" in table:
+        return [f"Map and lesion: {table['refused'].iloc[0]}."]
+    sentences, columns = [], ["benefit", "benefit_of", "harm", "harm_of"]
+    for step, part in table[table["map"] != "no lesion"].groupby("step", sort=False):
+        sums, said = part.groupby("map")[columns].sum(), []
+        for name, where in (("hit", "lay on the lesion"), ("missed", "lay elsewhere")):
+            if name in sums.index:
+                counts = (
+                    "{:.0f} of {:.0f} wrong answers turned right and {:.0f} of {:.0f} right ones"
+                )
+                said.append(f"where the map {where}, {counts.format(*sums.loc[name])} wrong")
+        sentences.append(f"{step}: {'; '.join(said)} (intervals: 08_map_hit).")
+    return sentences
+
+
+def _pays(table: pd.DataFrame | None) -> list[str]:
+    """Up to which error rate of the network the primary contrast pays, by prevalence."""
+    if table is None:
+        return []
+    if "refused" in table:
+        return [f"Break-even: {table['refused'].iloc[0]}."]
+    first = table[table["compared"] == table["compared"].iloc[0]]
+    said = []
+    for prevalence, part in first.groupby("prevalence"):
+        row = part.iloc[0]
+        ends = (_rate(row[f"break_even_{end}"]) for end in ("low", "high"))
+        rate = f"{100 * row['break_even']:.0f} % ({' to '.join(ends)})"
+        rate = row["note"] if pd.isna(row["break_even"]) else rate
+        said.append(f"at a prevalence of {100 * prevalence:g} %, {rate}")
+    start = f"Error rate of the network up to which {first['compared'].iloc[0]} pays"
+    return [f"{start}: {'; '.join(said)}."]
+
+
+def _rate(value: float) -> str:
+    return f"{100 * value:.0f}" if pd.notna(value) else "outside 0 to 100"
 
 
 def _net(row: Mapping) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from camreader.common.style import refusal
-from camreader.reader_study.plots import BENEFIT, DIFFERENCE_COLOURS, HARM, colours, named
+from camreader.reader_study.plots import BENEFIT, DIFFERENCE_COLOURS, HARM, OTHER, colours, named
 from camreader.reader_study.study import ReaderStudy
 
 
@@ -85,7 +85,9 @@ def draw_break_even(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(1, len(compared), figsize=(4.6 * len(compared), 3.9), squeeze=False)
     for ax, name in zip(axes[0], compared, strict=True):
         groups = table[table["compared"] == name].groupby("prevalence")
-        for colour, (prevalence, part) in zip(DIFFERENCE_COLOURS * 4, groups, strict=False):
+        for colour, (prevalence, part) in zip(
+            (*DIFFERENCE_COLOURS, OTHER, "0.3") * 2, groups, strict=False
+        ):
             rates = 100 * part["error_rate"]
             ax.plot(rates, part["gain"], color=colour, lw=2, label=f"{100 * prevalence:g} %")
             ax.fill_between(rates, part["low"], part["high"], color=colour, alpha=0.15, lw=0)
