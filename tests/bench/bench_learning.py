@@ -4,8 +4,8 @@
 (labels.csv or table.csv). Without folders: the real sets beside the project; where there are none
 it skips. The network that the study would explain is trained with its defaults; then a plain CNN
 with batch normalisation and a ResNet-18 from scratch learn from the same training slices and are
-tested on the same test slices. Limits: at most 2 points below the better of the two, and above
-the majority-class baseline with the whole interval.
+tested on the same test slices. Limits: at most 2 points below the better of the two, and learned
+(`learned.judge`). The first is looked at on one split: its interval says how much that tells.
 """
 
 import csv

@@ -72,7 +72,7 @@ def test_a_refused_reading_says_why_wherever_it_would_be_read(tmp_path):
     """A constant answer on 30 test slices: notebook 07 goes through, and nothing can be read."""
     study = Study(str(tmp_path), "constant", str(tmp_path))
     study.save_card({"name": "constant", "title": "Made up", "source": str(tmp_path)})
-    frame = pd.DataFrame({"label": [1, 0] * 15, "predicted": 0})
+    frame = pd.DataFrame({"label": [1, 0] * 15, "predicted": 0, "probability": 0.4})
     judged = judge(frame, False, "paper-final", 0, 0.4, True)
     make_study(study.readings, size=4)  # an earlier set-up, which nobody has read
     design = prepare.refuse(study, Plan(), judged)

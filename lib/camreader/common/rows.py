@@ -63,8 +63,8 @@ class Cell:
         """A tuple of `count` finite numbers between low and high, separated by commas."""
         expected = f"{counted(count, 'number')} between {low:g} and {high:g}"
         text = self.cells[column].strip(BLANKS)
-        if count == 1 and self.comma and _WITH_COMMA.fullmatch(text):
-            text = text.replace(",", ".")
+        if count == 1:
+            text = point_for_comma(text, self.comma)
         try:
             values = tuple(plain_number(part) for part in text.split(","))
         except ValueError:
@@ -115,8 +115,11 @@ def read_rows(
     what: str,
     optional: Sequence[str] = (),
     synonyms: Mapping[str, Sequence[str]] | None = None,
+    keep: bool = False,
 ) -> Table:
     """The `columns`, and of the `optional` those that are there, of a table called `what`.
+
+    keep: the file's other columns come along too, under their own names.
 
     Understood: UTF-8 and UTF-16; comma, semicolon, tab, | or blank between cells, with or without
     a line "sep="; decimal commas where the comma separates nothing; names in any case and by
@@ -125,7 +128,7 @@ def read_rows(
     columns that are absent or there twice, decimal comma and point in one column.
     """
     path = Path(path)
-    text = _decode(path, what)
+    text = read_text(path, what)
     separator, records = _records(text, path, what, columns, synonyms or {})
     while records and not any(cell.strip(BLANKS) for cell in records[-1][1]):
         del records[-1]
@@ -141,6 +144,9 @@ def read_rows(
         del header[-1]
     header = [_cell(name, path, records[0][0], f"number {k + 1}") for k, name in enumerate(header)]
     places, unread = _places(header, path, what, columns, optional, synonyms or {})
+    if keep:
+        others = [k for k, name in enumerate(header) if name and k not in places.values()]
+        places |= {header[k]: k for k in others if header[k] not in places}
     body = _squared(body, len(header), path, text)
     rows = [
         (number, {name: _cell(cells[place], path, number, name) for name, place in places.items()})
@@ -151,8 +157,9 @@ def read_rows(
     return table
 
 
-def _decode(path: Path, what: str) -> str:
+def read_text(path: str | Path, what: str) -> str:
     """The file's text; bytes that are no UTF-8 stay as lone surrogates, told by their cell."""
+    path = Path(path)
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -334,6 +341,11 @@ def _one_decimal_sign(table: Table) -> None:
                     found=text,
                     expected=f"a decimal '{seen[column]}', as in the rows before",
                 )
+
+
+def point_for_comma(text: str, comma: bool) -> str:
+    """A number's text with a decimal point, where `comma` says that a comma can only be one."""
+    return text.replace(",", ".") if comma and _WITH_COMMA.fullmatch(text) else text
 
 
 def plain_number(text: str) -> float:

@@ -69,7 +69,7 @@ PARTS = {
         },
         {
             "02_runs": "Every training run: data, epochs, stopping rule and error rates.",
-            "02_learned": "Does each network beat the majority-class baseline, and by how much?",
+            "02_learned": "Did each network learn: how far is it above the constant answer?",
             "02_layers": "The network's layers with output shapes and parameter counts.",
             "02_history": "Loss and accuracy by run and epoch.",
         },

@@ -1,6 +1,7 @@
 """The reading session: from a sealed design to one row per answer (notebook 07).
 
 questions: what readers are asked; page, log, tables and analysis follow the list
+stages: what is shown beside a slice, in which order, to whom
 plan: which cases are read, in which order, by whom
 prepare: the cases drawn, their truth sealed, the design stored
 sealed: truth, answer and heat-map, encrypted until the answer is locked

@@ -7,7 +7,7 @@ compute: precision, processes, repeatable numbers, memory
 trainer: one network fitted to one set of slices
 train: the runs of the study: loading, resuming, recording
 predictions: test slices with their truth and what a network said of them
-learned: whether a network beats the majority-class baseline
+learned: whether a network learned enough to be explained
 runs: one run on disk: what it was made from, how far it came, what came out
 network_plots: Figures 1 and 4: the blocks of the network
 plots: how every run learned

@@ -16,7 +16,8 @@ from camreader.common.errors import DataError
 from camreader.common.storage import read_json, read_table
 from camreader.common.study import Study
 from camreader.common.tables import Cohort, Predictions
-from camreader.statistics.intervals import Estimate, paired_difference, wilson
+from camreader.statistics.classification import auc, auc_interval
+from camreader.statistics.intervals import INDEPENDENT, Estimate, paired_difference, wilson
 
 FEWEST = 6  # patients kept apart: with fewer, even all alike is chance (sign test, 2 / 2^5 > 0.05)
 
@@ -24,8 +25,9 @@ FEWEST = 6  # patients kept apart: with fewer, even all alike is chance (sign te
 class Verdict(StrEnum):
     """What the test set says of a network."""
 
-    LEARNED = "beats the majority-class baseline"
-    NOT_SHOWN = "is not shown to beat the majority-class baseline"
+    LEARNED = "is above the majority-class baseline and tells the classes apart"
+    NOT_SHOWN = "is not shown to tell the classes apart"
+    NOT_ABOVE = "is not above the majority-class baseline"
     CONSTANT = "gives the same answer for every test slice"
 
 
@@ -40,6 +42,7 @@ class Learned:
     majority: float  # accuracy of the best constant answer on the same slices
     difference: Estimate  # accuracy minus majority, paired, with n and 95 % interval
     interval: str  # how it was made, and its unit
+    auc: Estimate
     train_error: float
     underfits: bool
 
@@ -58,6 +61,8 @@ class Learned:
         )
         if not np.isnan(gap.low):
             said += f" ({100 * gap.low:+.1f} to {100 * gap.high:+.1f}, n = {gap.n})"
+        if not np.isnan(self.auc.low):
+            said += f"; AUC {self.auc.value:.3f} ({self.auc.low:.3f} to {self.auc.high:.3f})"
         learned_by_heart = "" if not self.underfits else ", far above what it aims at"
         return f"{said}; training error {self.train_error:.1%}{learned_by_heart}"
 
@@ -99,7 +104,8 @@ def judge(
     train_error: float,
     underfits: bool,
 ) -> Learned:
-    """`Learned` of test slices: predicted and label (0 or 1), and patient_id where by_patient.
+    """`Learned` of test slices: predicted and label (0 or 1), probability of the finding, and
+    patient_id where by_patient.
 
     Of fewer than 6 test patients nothing is shown: a bootstrap of so few is far too narrow.
     """
@@ -108,8 +114,14 @@ def judge(
     constant = label == int(2 * label.sum() >= len(label))
     patients = tested["patient_id"].to_numpy() if by_patient else None
     difference, interval = paired_difference(right, constant, patients)
+    scores = tested["probability"].to_numpy()
+    low, high, _how, _note = auc_interval(
+        label, scores, INDEPENDENT if patients is None else patients
+    )
     enough = patients is None or len(set(patients)) >= FEWEST
-    verdict = Verdict.LEARNED if enough and difference.low > 0 else Verdict.NOT_SHOWN
+    verdict = Verdict.LEARNED if enough and low > 0.5 else Verdict.NOT_SHOWN
+    if not difference.value > 0:
+        verdict = Verdict.NOT_ABOVE
     if tested["predicted"].nunique() < 2:
         verdict = Verdict.CONSTANT
     return Learned(
@@ -120,6 +132,7 @@ def judge(
         majority=wilson(constant.sum(), len(constant)).value,
         difference=difference,
         interval=interval,
+        auc=Estimate(auc(label, scores), low, high, len(label)),
         train_error=train_error,
         underfits=underfits,
     )
@@ -134,6 +147,7 @@ def table(study: Study, records: pd.DataFrame) -> pd.DataFrame:
         row |= {"n": found.difference.n, "accuracy": found.accuracy, "majority": found.majority}
         gap = found.difference
         row |= {"difference": gap.value, "low": gap.low, "high": gap.high}
+        row |= {"auc": found.auc.value, "auc_low": found.auc.low, "auc_high": found.auc.high}
         row |= {"interval": found.interval, "train_error": found.train_error}
         rows.append(row | {"underfits": found.underfits, "worth_explaining": found.worth})
     return pd.DataFrame(rows)
@@ -145,7 +159,8 @@ def finding(judged: pd.DataFrame) -> Iterator[str]:
     for row in weak.to_dict("records"):
         yield (
             f"{row['run']} (seed {row['seed']}) {row['verdict']}: {row['accuracy']:.1%} against "
-            f"{row['majority']:.1%}, n = {row['n']}; its heat-maps are not to be relied on."
+            f"{row['majority']:.1%} of the constant answer, n = {row['n']}; its heat-maps are "
+            "not to be relied on."
         )
     if len(judged) and weak.empty:
         yield f"Each of the {len(judged)} networks {Verdict.LEARNED}."

@@ -374,3 +374,19 @@ def test_the_statistics_need_numpy_scipy_and_pandas_alone():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert not done.stderr.strip()
+
+
+def test_a_scale_the_other_way_round_is_asked_about():
+    rng = np.random.default_rng(3)
+    rows = [
+        (r, m, f"c{truth}-{k}", truth, rng.normal(-2.0 * truth))
+        for r in "abc"
+        for m in "AB"
+        for truth in (0, 1)
+        for k in range(12)
+    ]
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    words = "higher score mean more suspicious"
+    assert words in "; ".join(analysis.obuchowski_rockette(frame).flags)
+    frame["score"] = -frame["score"]
+    assert words not in "; ".join(analysis.obuchowski_rockette(frame).flags)

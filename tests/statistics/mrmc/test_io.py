@@ -67,10 +67,10 @@ def test_files_that_are_no_study_are_refused(tmp_path):
     with pytest.raises(DataError, match="No readings"):
         read_imrmc(imrmc(tmp_path, TRUTH))
     (tmp_path / "picture.csv").write_bytes(b"\x89PNG\xff\xfe\x00")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="no text"):
         read_csv(tmp_path / "picture.csv")
     (tmp_path / "empty.csv").write_text("")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is empty"):
         read_csv(tmp_path / "empty.csv")
 
 
@@ -185,3 +185,60 @@ def test_imrmcs_own_csv_is_read(tmp_path):
     ]
     with pytest.raises(DataError, match="Case without a truth row"):
         read_csv(csv(tmp_path, body + "r1,x,A,3\n", header))
+
+
+def written(tmp_path, text, encoding="utf-8"):
+    (tmp_path / "scores.csv").write_bytes(text.encode(encoding))
+    return tmp_path / "scores.csv"
+
+
+WIDE = [("r1", "A", "c1", "0", "0,5"), ("r1", "A", "c2", "1", "2,25"), ("r2", "A", "c1", "0", "1")]
+
+
+@pytest.mark.parametrize(
+    ("separator", "ends", "encoding", "comma"),
+    [(";", "\r\n", "utf-16", True), ("\t", "\n", "utf-8-sig", True), (",", "\n", "utf-8", False)],
+)
+def test_tables_of_spreadsheets_are_read_alike(tmp_path, separator, ends, encoding, comma):
+    """K3: pandas took the first column for an index where rows had one field more."""
+    rows = [[c if comma else c.replace(",", ".") for c in row] for row in [COLUMNS, *WIDE]]
+    lines = [separator.join(row) for row in rows]
+    if separator == ";":
+        lines = ["sep=;", *[line + separator for line in lines]]  # an empty column at the end
+    frame = read_csv(written(tmp_path, ends.join(lines) + ends, encoding))
+    assert frame["score"].tolist() == [0.5, 2.25, 1.0]
+    assert frame["reader"].tolist() == ["r1", "r1", "r2"]
+
+
+def test_a_row_with_a_stray_cell_is_refused(tmp_path):
+    body = "r1,A,c1,0,0,35\nr1,A,c2,1,2,5\n"  # decimal commas between commas
+    with pytest.raises(DataError, match=r"stray cells.*row: 2"):
+        read_csv(csv(tmp_path, body))
+
+
+def test_names_with_blanks_that_nobody_sees_are_one_reader(tmp_path):
+    frame = read_csv(csv(tmp_path, "R3,A,c1,0,2\nR3\u00a0,A,c2,1,4\n\u200br3,A,c2,1,4\n"))
+    assert frame["reader"].unique().tolist() == ["R3", "r3"]
+    assert frame.attrs["flags"] == ["reader: R3, r3 differ in capitals only"]
+
+
+def test_columns_that_nothing_reads_are_named(tmp_path):
+    header = "Reader,treatment,case,truth,score,hospital\n"
+    frame = read_csv(csv(tmp_path, "r1,A,c1,0,2,x\n", header))
+    assert frame.attrs["flags"] == ["columns not read: hospital"]
+
+
+def test_truth_rows_of_imrmcs_manual_and_of_r_are_read(tmp_path):
+    body = '-1,n1,0,0\n"-1","d1","0","1"\n"r1","n1","A","2"\nr1,d1,A,3\n'
+    frame = read_imrmc(imrmc(tmp_path, body))
+    assert frame["truth"].tolist() == [0, 1] and frame["reader"].unique().tolist() == ["r1"]
+
+
+def test_the_mark_of_invented_scores_survives_its_file(tmp_path):
+    body = TRUTH + "r1,n1,A,1\nr1,d1,A,3\n"
+    assert read_imrmc(imrmc(tmp_path, body)).attrs["simulated"] is False
+    marked = imrmc(tmp_path, body)
+    marked.write_text("SIMULATED: no person read anything\n" + marked.read_text())
+    assert read_imrmc(marked).attrs["simulated"] is True
+    header = "reader,modality,case,truth,score,simulated\n"
+    assert read_csv(csv(tmp_path, "r1,A,c1,0,2,True\n", header)).attrs["simulated"] is True

@@ -106,6 +106,13 @@ def test_a_binormal_fit_finds_the_curve_it_was_drawn_from():
     assert found.curve(0.5) == pytest.approx(stats.norm.cdf(found.a))
 
 
+def test_a_likelihood_without_a_maximum_is_followed_to_its_limit():
+    # one leave-one-out fit of Van Dyke: with b -> 0 the curve is a plateau at 42 of 44
+    positives = np.repeat([1, 3, 4, 5], [2, 1, 3, 38])
+    found = binormal.fit(positives, np.repeat([1, 2, 3], [62, 3, 4]))
+    assert found.auc == pytest.approx(42 / 44, abs=1e-6) and "corner" in found.note
+
+
 def test_scores_without_a_curve_say_so():
     assert binormal.fit([3, 4], [1, 2]).auc == 1 and "separate" in binormal.fit([3, 4], [1, 2]).note
     assert binormal.fit([1, 2], [3, 4]).auc == 0

@@ -6,14 +6,16 @@ Set CAMREADER_WRITE_REFERENCE=1 to write it anew.
 
 import os
 from functools import cache
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
 from places import ROOT
 
-from camreader.statistics.mrmc import analysis, power
+from camreader.statistics.mrmc import analysis, merits, power
 from camreader.statistics.mrmc.anova import Components
+from camreader.statistics.mrmc.binormal import binormal_auc
 
 DATA = ROOT.parent / "shared" / "reader-data"
 TABLE = ROOT / "docs" / "reference.csv"
@@ -69,8 +71,16 @@ def franken():
 
 
 @cache
-def binormal():
-    return analysis.obuchowski_rockette(scores("vandyke.csv"), metric="binormal_auc")
+def binormal(stopped=None):
+    """Van Dyke by binormal AUCs. One of its leave-one-out fits has no maximum: along b -> 0 its
+    AUC nears 42/44. stopped: the AUC to take for that fit, as of an optimiser that gave up."""
+
+    def auc(positives, negatives, at):
+        found = binormal_auc(positives, negatives)
+        return stopped if stopped and abs(found - 42 / 44) < 1e-6 else found
+
+    with mock.patch.dict(merits.FUNCTIONS, binormal_auc=auc):
+        return analysis.obuchowski_rockette(scores("vandyke.csv"), metric="binormal_auc")
 
 
 @cache
@@ -259,6 +269,16 @@ def margins_and_others():
         yield from per_reader(AOV, VANDYKE, words, texts, binormal().auc.iloc[k])
     yield AOV, VANDYKE, "binormal AUC, reader 1, treatment 1", ".9331609", binormal().auc.iloc[0, 0]
     yield AOV, VANDYKE, "binormal AUC, reader 1, treatment 2", ".9508185", binormal().auc.iloc[1, 0]
+    # The trust-region search of MRMCaov ends at its 100th step; written anew from its description
+    # (R package trust) it stands at .95458 there (docs/statistics.md).
+    found = binormal(stopped=0.9545811)
+    for name, text, value in (
+        ("F", "2.67666", found.f),
+        ("ddf", "10.51789", found.ddf),
+        ("p", ".1313682", found.p),
+    ):
+        words = f"binormal {name}, the fit without a maximum as MRMCaov's search leaves it"
+        yield AOV, VANDYKE, words, text, value
     for readers, size, random, text in (
         (10, 165, "both", ".80541995"),
         (10, 131, "cases", ".80091813"),

@@ -204,7 +204,7 @@ def obuchowski_rockette(
         random=_random(readers, cases),
         unit=study.unit,
         units=study.units,
-        flags=study.flags + _warnings(study, matrix, part, f, differences, design),
+        flags=study.flags + _warnings(study, matrix, part, f, differences, design, metric),
     )
 
 
@@ -383,9 +383,12 @@ def _warnings(
     f: float,
     differences: pd.DataFrame,
     design: str,
+    metric: str,
 ) -> list[str]:
     """What the numbers alone do not tell; f: of the test, NaN where nothing varies."""
     flags = []
+    if metric in ("auc", "binormal_auc") and np.nanmax(study.theta) < 0.5:
+        flags.append("every accuracy is below 0.5: does a higher score mean more suspicious?")
     if len(study.modalities) == 1:
         flags.append("one modality: nothing to compare, F and p are empty")
     elif not part.ms_t > 0:

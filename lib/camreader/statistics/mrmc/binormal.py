@@ -9,6 +9,7 @@ Tested in tests/statistics/mrmc/test_merits.py, beside the other merits of a cur
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,7 +19,8 @@ from camreader.common.errors import DataError
 
 MOST_CATEGORIES = 20  # runs beyond this are merged: the fit of more changes nothing that shows
 FAR = 6.0  # bounds of the cut-points, in SDs of the cases without disease
-STEEPEST = 20.0  # bounds of b and 1 / b: a curve beyond them is a corner
+STEEPEST = 1e4  # bounds of b and 1 / b: where the likelihood has no maximum, its limit is at hand
+CORNER = 100.0  # b or 1 / b beyond it: the curve is a corner
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def fit(positives: ArrayLike, negatives: ArrayLike) -> Binormal:
         return Binormal(-np.inf, 1.0, 0.0, "the scores separate the classes: AUC 0")
     a, b = _maximum(counts)
     auc = float(stats.norm.cdf(a / np.hypot(1, b)))
-    corner = b >= STEEPEST * 0.999 or b <= 1.001 / STEEPEST
+    corner = not 1 / CORNER < b < CORNER
     return Binormal(a, b, auc, "degenerate: the curve has a corner" if corner else "")
 
 
@@ -87,16 +89,21 @@ def _categories(positives: np.ndarray, negatives: np.ndarray) -> np.ndarray:
 
 def _maximum(counts: np.ndarray) -> tuple[float, float]:
     """(a, b) of the largest likelihood of (2, k) counts, from the empirical curve as a start."""
-    start = _start(counts)
-
     steep = np.log(STEEPEST)
+    start = _start(counts)
     bounds = [(-2 * FAR, 2 * FAR), (-steep, steep), (-FAR, FAR)]
-    bounds += [(-8, np.log(2 * FAR))] * (len(start) - 3)
-    limits = {"maxiter": 1000, "ftol": 1e-15, "gtol": 1e-10}
+    bounds += [(-8, np.log(2 * FAR) + steep)] * (len(start) - 3)
+    options: dict[str, Any] = {"maxiter": 1000, "ftol": 1e-15, "gtol": 1e-10}
     found = optimize.minimize(
-        _loss, start, (counts,), method="L-BFGS-B", jac=True, bounds=bounds, options=limits
-    )
-    return float(found.x[0]), float(np.exp(found.x[1]))
+        _loss, start, (counts,), method="L-BFGS-B", jac=True, bounds=bounds, options=options
+    ).x
+    if abs(found[1]) > np.log(CORNER):  # no maximum: its limit lies far along a flat valley
+        options = {"maxiter": 5000, "gtol": 1e-9}
+        with np.errstate(all="ignore"):
+            found = optimize.minimize(
+                _loss, start, (counts,), method="BFGS", jac=True, options=options
+            ).x
+    return float(found[0]), float(np.exp(found[1]))
 
 
 def _loss(x: np.ndarray, counts: np.ndarray) -> tuple[float, np.ndarray]:

@@ -5,7 +5,7 @@ more suspicious) and, where known, cluster: the patient a case is of. `arms` tur
 one arm per modality and reader.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from camreader.common import rows as tables
 from camreader.common.errors import DataError
 
 COLUMNS = ["reader", "modality", "case", "truth", "score"]
@@ -23,6 +24,9 @@ ALIASES = {
     "patient_id": "cluster",
 }
 ALIASES |= {f"{name}ID": name for name in ("reader", "modality", "case")}  # as iMRMC names them
+NUMBERS = ("truth", "score", "rating", "lesions", "lesion")  # columns that may hold a decimal comma
+WHAT = "File of readings"
+MARK = "SIMULATED"  # stands in every file of readings that no person made
 LARGEST_WHOLE = 2**53  # from it on neighbouring whole numbers are one and the same float
 
 
@@ -97,8 +101,19 @@ def tidy(frame: pd.DataFrame, file: Path | str | None = None) -> pd.DataFrame:
     if "cluster" in columns:
         _one_per_case(table, "cluster", "Two clusters for one case", file)
     table["truth"] = table["truth"].astype(int)
-    table.attrs["flags"] = flags + more
+    table.attrs["flags"] = flags + more + _alike(table)
     return table
+
+
+def _alike(table: pd.DataFrame) -> list[str]:
+    """Flags for names that differ in capitals only: perhaps one was meant."""
+    flags = []
+    for column in ("reader", "modality", "case"):
+        names = pd.Series(table[column].unique()).astype(str)
+        twins = names[names.str.casefold().duplicated(keep=False)]
+        if len(twins):
+            flags.append(f"{column}: {', '.join(twins[:4])} differ in capitals only")
+    return flags
 
 
 def _renamed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -115,13 +130,19 @@ def _renamed(frame: pd.DataFrame) -> pd.DataFrame:
 def read_csv(path: Path | str) -> pd.DataFrame:
     """Tidy table from a CSV with the columns reader, modality, case, truth, score (and cluster).
 
-    Rows are named by their line in the file. Further columns are ignored. A CSV in iMRMC's own
-    form (readerID, caseID, modalityID, score, with rows of the modality "truth") is read as well.
+    Rows are named by their line in the file; separators, decimal signs and encodings as in
+    `common.rows`. Further columns are named in `.attrs["flags"]`. A CSV in iMRMC's own form
+    (readerID, caseID, modalityID, score, with rows of the modality "truth") is read as well.
     """
-    frame = _renamed(read_text(path))
-    if "truth" not in frame and {"modality", "case", "score"} <= set(frame.columns):
+    frame = read_text(path, [name for name in COLUMNS if name != "truth"], ALIASES)
+    unread = [name for name in frame if name not in (*COLUMNS, "cluster", "simulated")]
+    if "truth" not in frame:
         frame, _ = _with_truth(frame, path)
-    return tidy(frame, file=path).reset_index(drop=True)
+    table = tidy(frame, file=path).reset_index(drop=True)
+    table.attrs["flags"] += [f"columns not read: {', '.join(unread)}"] * bool(unread)
+    marked = frame["simulated"].str.lower() if "simulated" in frame else pd.Series(dtype=object)
+    table.attrs["simulated"] = bool(marked.isin(("true", "1", "yes")).any())
+    return table
 
 
 def read_imrmc(path: Path | str) -> pd.DataFrame:
@@ -130,20 +151,24 @@ def read_imrmc(path: Path | str) -> pd.DataFrame:
     After the line BEGIN DATA: come rows reader,case,modality,score; the rows of the modality
     "truth" give each case's truth. Counts in the header that differ from the data are flagged.
     """
-    lines = _open(path, lambda: Path(path).read_text(encoding="utf-8-sig").splitlines())
+    lines = tables.read_text(path, WHAT).splitlines()
     starts = [i for i, line in enumerate(lines) if line.strip().upper().startswith("BEGIN DATA")]
     if not starts:
         raise DataError("No line BEGIN DATA: found", file=path, expected="an .imrmc file")
     rows = _imrmc_rows(lines, starts[0] + 1, path)
     readings, truth = _with_truth(rows, path)
     table = tidy(readings, file=path).reset_index(drop=True)
-    table.attrs["flags"] += _header_flags(lines[: starts[0]], table, truth)
+    header = lines[: starts[0]]
+    table.attrs["flags"] += _header_flags(header, table, truth)
+    table.attrs["simulated"] = any(MARK in line.upper() for line in header)
     return table
 
 
 def _with_truth(rows: pd.DataFrame, path: Path | str) -> tuple[pd.DataFrame, pd.Series]:
     """(readings with their case's truth, truth by case) from rows that hold both."""
-    is_truth = rows["modality"].str.strip().str.lower() == "truth"
+    # the manual's own examples write reader -1 and any modality for a truth
+    words = rows[["reader", "modality"]].apply(lambda column: column.str.strip().str.lower())
+    is_truth = words["modality"].eq("truth") | words["reader"].isin(("truth", "-1"))
     truths, readings = rows[is_truth], rows[~is_truth]
     truth = _truth_by_case(truths, path)
     unknown = readings[~readings["case"].isin(truth.index)]
@@ -181,11 +206,29 @@ def arms_of(frame: pd.DataFrame | Arms) -> tuple[Arms, list[str]]:
     return arms(table), table.attrs["flags"]
 
 
-def read_text(path: Path | str) -> pd.DataFrame:
-    """A CSV as text; the index is the line in the file. DataError where it is no table."""
-    frame = _open(path, lambda: pd.read_csv(path, dtype=str, keep_default_na=False))
-    frame.index = frame.index + 2  # the header is line 1
-    return frame
+def read_text(
+    path: Path | str, columns: Sequence[str], aliases: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """A person's CSV as text, under the names of `columns` and `aliases` {theirs: ours}.
+
+    The index is the line in the file; columns that are neither follow under their own names.
+    DataError where a column is absent or a row is broken.
+    """
+    aliases = aliases or {}
+    others = {
+        name: [old for old, new in aliases.items() if new == name] for name in aliases.values()
+    }
+    known = [name for name in others if name not in columns]
+    table = tables.read_rows(path, columns, WHAT, known, others, keep=True)
+    cells = [
+        {
+            name: tables.point_for_comma(text, table.comma) if name in NUMBERS else text
+            for name, text in row.items()
+        }
+        for _, row in table.rows
+    ]
+    names = list(cells[0]) if cells else list(columns)
+    return pd.DataFrame(cells, index=[k for k, _ in table.rows], columns=names, dtype=object)
 
 
 def repeats(clusters: tuple | None) -> bool:
@@ -196,22 +239,13 @@ def repeats(clusters: tuple | None) -> bool:
     return len(set(names)) < len(names)
 
 
-def _open(path: Path | str, read: Callable[[], Any]) -> Any:
-    try:
-        return read()
-    except FileNotFoundError:
-        raise DataError("File of readings not found", file=path) from None
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(f"File of readings cannot be read: {error}", file=path) from None
-
-
 def _imrmc_rows(lines: list[str], start: int, path: Path | str) -> pd.DataFrame:
     """Table of strings (reader, case, modality, score) indexed by line number in the file."""
     rows, numbers = [], []
     for number, line in enumerate(lines[start:], start=start + 1):
         if not line.strip():
             continue
-        fields = [field.strip() for field in line.split(",")]
+        fields = [field.strip(tables.BLANKS + '"') for field in line.split(",")]
         if len(fields) != 4:
             expected = "reader,case,modality,score"
             raise DataError("Broken row", file=path, row=number, found=line, expected=expected)
@@ -303,7 +337,7 @@ def _refuse(
 def stripped_names(column: pd.Series, file: Path | str | None) -> pd.Series:
     """Names without blanks at their ends; DataError where one is missing or spelt in two ways."""
     codes, found = pd.factorize(column.astype(object))
-    names = [name.strip() if isinstance(name, str) else name for name in found]
+    names = [name.strip(tables.BLANKS) if isinstance(name, str) else name for name in found]
     missing = (codes < 0) | np.isin(codes, [k for k, name in enumerate(names) if name == ""])
     _refuse(pd.Series(missing, column.index), column, "Name missing", file)
     spellings: dict[str, Any] = {}

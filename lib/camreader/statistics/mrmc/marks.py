@@ -6,7 +6,7 @@ figure of merit, so that they are analysed as scores are: a case without a mark 
 every mark (Chakraborty 2017, Observer Performance Methods, chapters 13-14).
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ KERNELS = ("wafroc", "wafroc1", "afroc", "afroc1", "hr_auc", "lroc")
 MARK_METRICS = (*KERNELS, "lesion_sensitivity")
 COLUMNS = ["reader", "modality", "case", "mark", "lesion", "rating"]
 ALIASES = {"treatment": "modality", "index": "lesion", "score": "rating", "kind": "mark"}
+PATIENT = {"patient": "cluster", "patient_id": "cluster"}
 SEPARATORS = r"[;,|]"
 UNREAD = np.nan
 
@@ -81,12 +82,12 @@ def read_marks(
     where empty), and patient or cluster where cases share one. `reads`: reader, modality, case of
     what was read; without it everybody read everything. DataError names file, row and column.
     """
-    marks, marks_file = _table(marks)
-    truth, truth_file = _table(truth)
+    marks, marks_file = _table(marks, COLUMNS)
+    truth, truth_file = _table(truth, ("case", "lesions"))
     known = _checked_truth(truth, truth_file)
     table = _checked_marks(marks, known, marks_file)
     if reads is not None:
-        listed, file = _table(reads)
+        listed, file = _table(reads, ("reader", "modality", "case"))
         reads = pd.DataFrame(
             {name: stripped_names(listed[name], file) for name in ("reader", "modality", "case")}
         )
@@ -105,15 +106,15 @@ def write_marks(marks: Marks, marks_path: str | Path, truth_path: str | Path) ->
         temporary.replace(path)
 
 
-def _table(source: Any) -> tuple[pd.DataFrame, Any]:
+def _table(source: Any, columns: Sequence[str]) -> tuple[pd.DataFrame, Any]:
     """(table, file or None): text columns, rows by their line where a file was read."""
     if isinstance(source, pd.DataFrame):
         return source, None
-    return read_text(source), source
+    return read_text(source, columns, ALIASES | PATIENT), source
 
 
 def _checked_truth(frame: pd.DataFrame, file: Path | str | None) -> pd.DataFrame:
-    frame = frame.rename(columns={"patient": "cluster", "patient_id": "cluster"})
+    frame = frame.rename(columns=PATIENT)
     for name in ("case", "lesions"):
         if name not in frame:
             found = ", ".join(map(str, frame.columns))
