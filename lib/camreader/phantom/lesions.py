@@ -17,19 +17,19 @@ from camreader.phantom.looks import Look, cyst_look, kind_of, look
 from camreader.phantom.sites import RANGES, place
 
 SHARES = {  # of patients, by the region of their measured lesion
-    "lung": 0.33,
-    "liver": 0.26,
-    "abdomen": 0.10,
-    "mediastinum": 0.10,
-    "pelvis": 0.07,
-    "soft tissue": 0.08,
+    "lung": 0.38,
+    "liver": 0.28,
+    "abdomen": 0.07,
+    "mediastinum": 0.06,
+    "pelvis": 0.05,
+    "soft tissue": 0.10,
     "kidney": 0.04,
     "bone": 0.02,
 }
-DIAMETER_MM, DIAMETER_SPREAD = 23.0, 0.30  # log-normal, median and spread
-DIAMETER_RANGE = (17.0, 65.0)  # mm; the smallest of real ones would be lost at 128 pixels
+DIAMETER_MM, DIAMETER_SPREAD = 23.5, 0.25  # log-normal, median and spread
+DIAMETER_RANGE = (18.0, 65.0)  # mm; the smallest of real ones would be lost at 128 pixels
 LARGEST_MM = {"kidney": 50, "mediastinum": 40, "bone": 24, "soft tissue": 45}
-CYSTS = {"liver": 0.25, "kidney": 0.4}  # chance of one to three cysts
+CYSTS = {"liver": 0.15, "kidney": 0.3}  # chance of one to three cysts
 OTHERS = (0.08, 0.12, 0.16, 0.18, 0.22, 0.24)  # chance of 0, 1, 2, .. further tumors near the first
 OTHERS_SAME_REGION = 0.85
 OTHERS_MM = 35.0  # how far along z they are spread

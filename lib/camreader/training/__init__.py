@@ -2,6 +2,7 @@
 
 networks: the paper's generic CNN, and ResNet-18
 experiments: the study's runs: which slices, which labels, when each stops
+places: where boxes are, as a second target of training
 steps: batch size, learning rate, augmentation, progress
 compute: precision, processes, repeatable numbers, memory
 trainer: one network fitted to one set of slices

@@ -3,6 +3,7 @@ from . import experiments as experiments
 from . import learned as learned
 from . import network_plots as network_plots
 from . import networks as networks
+from . import places as places
 from . import plots as plots
 from . import predictions as predictions
 from . import runs as runs

@@ -47,6 +47,7 @@ class Settings:
     learning_rate: float = 3e-3  # peak
     weight_decay: float = 0.02
     dropout: float = 0.1
+    places: float = 1.0  # weight of the boxes as a second target, where there are any; 0: none
     clip: float = 1.0  # largest norm of a step's gradient
     flip_vertical: bool = False  # mirror training images top to bottom, too
     target_error: float = 0.05  # the paper's first and second run: training error
