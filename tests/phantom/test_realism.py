@@ -59,6 +59,13 @@ def test_comparison_takes_measured_lesions_only(tmp_path):
     assert table.loc[("texture inside a lesion, HU", "75 %"), ["phantom", "n"]].tolist() == [7, 2]
 
 
+def test_the_truth_of_an_older_phantom_is_refused_in_words(tmp_path):
+    pd.DataFrame({"series": ["a"], "slice": [1]}).to_csv(tmp_path / "slice_truth.csv")
+    pd.DataFrame({"key": [1], "region": ["liver"]}).to_csv(tmp_path / "lesion_truth.csv")
+    with pytest.raises(DataError, match=r"older version; `make report` draws it anew"):
+        realism.read_truth(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     """A small phantom of a seed of its own: 40 patients."""

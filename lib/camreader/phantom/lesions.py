@@ -17,14 +17,14 @@ from camreader.phantom.looks import Look, cyst_look, kind_of, look
 from camreader.phantom.sites import RANGES, place
 
 SHARES = {  # of patients, by the region of their measured lesion
-    "lung": 0.38,
-    "liver": 0.28,
-    "abdomen": 0.07,
-    "mediastinum": 0.06,
-    "pelvis": 0.05,
-    "soft tissue": 0.10,
-    "kidney": 0.04,
-    "bone": 0.02,
+    "lung": 0.46,
+    "liver": 0.34,
+    "soft tissue": 0.07,
+    "abdomen": 0.04,
+    "mediastinum": 0.04,
+    "pelvis": 0.02,
+    "kidney": 0.02,
+    "bone": 0.01,
 }
 DIAMETER_MM, DIAMETER_SPREAD = 23.5, 0.25  # log-normal, median and spread
 DIAMETER_RANGE = (18.0, 65.0)  # mm; the smallest of real ones would be lost at 128 pixels

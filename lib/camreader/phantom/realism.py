@@ -64,13 +64,16 @@ def noise_spectrum(
 
 
 def read_truth(folder: Path | str) -> list[pd.DataFrame]:
-    """The phantom's slice_truth.csv and lesion_truth.csv; DataError where missing."""
+    """The phantom's slice_truth.csv and lesion_truth.csv; DataError where missing or older."""
     tables = []
     for name in ("slice_truth.csv", "lesion_truth.csv"):
         path = Path(folder) / name
         if not path.exists():
             raise DataError("The phantom's truth is missing; `make report` writes it", file=path)
         tables.append(pd.read_csv(path, keep_default_na=name != "slice_truth.csv"))
+    if "inner_sd_hu" not in tables[1]:
+        words = "The phantom was drawn by an older version; `make report` draws it anew"
+        raise DataError(words, file=path, column="inner_sd_hu", found="no such column")
     return tables
 
 
