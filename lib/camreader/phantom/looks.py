@@ -17,7 +17,7 @@ from camreader.phantom.anatomy import Patient
 
 TUMOR_HU = (40, 80, 92)  # without contrast agent, arterial, portal venous phase
 PATIENT_SPREAD, LESION_SPREAD = 4.0, 3.0  # HU, SD between patients and between a patient's lesions
-LIVER_LESS = -43.0  # HU: the liver's tumors are mostly metastases with little blood
+LIVER_LESS = -38.0  # HU: the liver's tumors are mostly metastases with little blood
 LEAST_STEP = 24.0  # HU below the liver, however fatty it is
 LYTIC_HU, SCLEROTIC_HU = (60, 90), (480, 800)
 DEAD_HU = (14, 32)  # of a necrotic core
