@@ -166,9 +166,10 @@ def how_it_shows(
     columns = slice(max(0, x.min() - reach), x.max() + reach + 1)
     image, mask, free = image[rows, columns], mask[rows, columns], ~taken[rows, columns]
     away = distance_transform_edt(~mask) * pixel_mm
-    if not (free & (away > 2) & (away < 6)).any():
+    wide = max(6, 1.5 * pixel_mm)  # coarse pixels: the ring is one of them wide
+    if not (free & (away > 2) & (away < wide)).any():
         free = ~mask
-    ring, near = (image[(away > 2) & (away < far) & free] for far in (6, NEAR_MM))
+    ring, near = (image[(away > 2) & (away < far) & free] for far in (wide, NEAR_MM))
     inner = binary_erosion(mask, iterations=max(1, round(2 / pixel_mm)))
     tissue = image[inner if inner.any() else mask]
     facts = {"inner_sd_hu": round(float(tissue.std()), 1)}
