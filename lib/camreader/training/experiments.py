@@ -39,7 +39,7 @@ class Settings:
     """How to train; the same for every run and every set of images."""
 
     architecture: str = "generic"  # or "resnet18"
-    epochs: int = 30  # passes over the training slices, per draw of a split
+    epochs: int = 45  # passes over the training slices, per draw of a split
     least_steps: int = 1000  # more passes where these are fewer steps: small cohorts
     most_steps: int = 30_000  # fewer passes where these are more steps: large cohorts
     extensions: int = 2  # times that a network which still underfits goes on, half as long again
