@@ -1,8 +1,13 @@
 """Which file is a mask of which, and boxes of what it marks."""
 
+import json
+
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from camreader.cohorts import masks
 from camreader.common.errors import DataError
@@ -63,3 +68,24 @@ def test_what_is_no_mask_is_refused(tmp_path):
     with pytest.raises(DataError, match="another size") as raised:
         masks.read(write(tmp_path / "b.png", grey * 0), (40, 60))
     assert raised.value.places["found"] == "60 x 40"
+
+
+def test_boxes_become_the_pixels_they_touch():
+    cohort = pd.DataFrame(
+        {"boxes": ["[[0, 0, 3, 3], [500, 508, 511, 511]]", "[]"], "width": 512, "height": 512}
+    )
+    found = masks.box_masks(cohort, 128)
+    assert found[0].sum() == 1 + 3 and found[0, 0, 0] and found[0, 127, 125:].all()
+    assert not found[1].any()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.tuples(st.integers(0, 90), st.integers(0, 60)), st.integers(1, 30), st.integers(1, 30))
+def test_a_box_keeps_its_place_and_area_when_reduced(corner, wide, high):
+    x, y = corner
+    box = [x, y, x + wide - 1, y + high - 1]
+    cohort = pd.DataFrame({"boxes": [json.dumps([box])], "width": 120, "height": 90})
+    full = np.zeros((90, 120), np.float32)
+    full[y : y + high, x : x + wide] = 1
+    touched = cv2.resize(full, (30, 30), interpolation=cv2.INTER_AREA) > 1e-6
+    np.testing.assert_array_equal(masks.box_masks(cohort, 30)[0], touched)

@@ -77,3 +77,11 @@ def test_sizes_have_the_words_of_every_other_table():
     found = groups.with_groups(tested)["lesion size"].astype(object)
     assert found.tolist()[:4] == ["under 10 mm", "10–20 mm", "20–30 mm", "30 mm or more"]
     assert pd.isna(found[4])
+
+
+def test_conspicuity_is_grouped_by_level_where_it_is_known():
+    tested = pd.DataFrame({"diameter_mm": [20.0, 20.0], "contrast_hu": [-40.0, -40.0]})
+    tested = tested.assign(cysts=pd.NA)
+    assert "conspicuity" not in groups.with_groups(tested)
+    found = groups.with_groups(tested.assign(level=["plain", "subtle"]))["conspicuity"]
+    assert found.tolist() == ["plain", "subtle"] and found.cat.categories[0] == "subtle"

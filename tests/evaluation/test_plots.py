@@ -47,6 +47,16 @@ def test_lesions_of_unknown_contrast_are_said_and_the_legend_stands_where_someth
     assert bands == ["under 10 mm\nn = 4", "10–20 mm\nn = 4"]
 
 
+def test_levels_of_conspicuity_are_drawn_from_subtle_to_plain():
+    tested = pd.DataFrame({"truth": 1, "predicted": [1, 0, 1], "probability": 0.9})
+    tested = tested.assign(correct=[True, False, True], patient_id=list("abc"))
+    tested["conspicuity"] = ["plain", "subtle", "moderate"]
+    tables = {"sound": groups.by_group(tested, False, columns=("conspicuity",))}
+    first = plots.by_contrast(tables).axes[0]
+    bands = [label.get_text().split("\n")[0] for label in first.get_xticklabels()]
+    assert bands == ["subtle", "moderate", "plain"] and first.get_title() == "by conspicuity"
+
+
 def texts(figure):
     return [text.get_text() for text in figure.findobj(plt.Text)]
 

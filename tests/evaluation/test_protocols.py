@@ -90,3 +90,24 @@ def test_table_2_stands_beside_the_published_one(study, predictions):
     assert here["test_error_percent_here"] == pytest.approx(100 * record["wrong_test"] / here["n"])
     assert here["accuracy_percent_here"] == pytest.approx(100 - here["test_error_percent_here"])
     assert (table["test_error_low"] <= table["test_error_percent_here"]).all()
+
+
+def test_a_slice_counts_by_its_plainest_tumor_and_older_truth_says_nothing(tmp_path):
+    cohort = pd.DataFrame({"slice_id": ["a_001", "a_002"], "label": [1, 0]})
+    truth = pd.DataFrame(
+        {
+            "series": "a",
+            "slice": 1,
+            "kind": ["tumor", "tumor", "cyst"],
+            "conspicuity": [6.0, 1.5, 9.0],
+            "level": ["plain", "subtle", "plain"],
+        }
+    )
+    card = {"source": str(tmp_path)}
+    assert protocols.with_conspicuity(cohort, card) is cohort  # real slices have no such file
+    truth.to_csv(tmp_path / "lesion_truth.csv", index=False)
+    found = protocols.with_conspicuity(cohort, card)
+    assert found["conspicuity"].tolist()[0] == 6.0 and found["level"].tolist()[0] == "plain"
+    assert found.loc[1, ["conspicuity", "level"]].isna().all()
+    truth.drop(columns="level").to_csv(tmp_path / "lesion_truth.csv", index=False)
+    assert "conspicuity" not in protocols.with_conspicuity(cohort, card)

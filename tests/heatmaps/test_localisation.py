@@ -1,7 +1,5 @@
 """Do maps point at the lesion: the scores on maps whose answer is known, and their intervals."""
 
-import json
-
 import cv2
 import numpy as np
 import pandas as pd
@@ -68,27 +66,6 @@ def test_overlap_is_scikit_learns_and_every_score_is_a_share(maps, masks):
 def test_maps_and_masks_must_fit():
     with pytest.raises(DataError, match="differ in shape"):
         localisation.score(np.zeros((2, 4, 4)), np.zeros((1, 4, 4), bool))
-
-
-def test_boxes_become_the_pixels_they_touch():
-    cohort = pd.DataFrame(
-        {"boxes": ["[[0, 0, 3, 3], [500, 508, 511, 511]]", "[]"], "width": 512, "height": 512}
-    )
-    masks = localisation.box_masks(cohort, 128)
-    assert masks[0].sum() == 1 + 3 and masks[0, 0, 0] and masks[0, 127, 125:].all()
-    assert not masks[1].any()
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.tuples(st.integers(0, 90), st.integers(0, 60)), st.integers(1, 30), st.integers(1, 30))
-def test_a_box_keeps_its_place_and_area_when_reduced(corner, wide, high):
-    x, y = corner
-    box = [x, y, x + wide - 1, y + high - 1]
-    cohort = pd.DataFrame({"boxes": [json.dumps([box])], "width": 120, "height": 90})
-    full = np.zeros((90, 120), np.float32)
-    full[y : y + high, x : x + wide] = 1
-    touched = cv2.resize(full, (30, 30), interpolation=cv2.INTER_AREA) > 1e-6
-    np.testing.assert_array_equal(localisation.box_masks(cohort, 30)[0], touched)
 
 
 def test_exact_masks_are_reduced_by_half_and_small_lesions_stay(tmp_path):

@@ -17,9 +17,12 @@ def make_cohort(folder, slices=96, patients=16, labels=None, region="liver", see
     label = rng.permutation(np.arange(slices) % 2) if labels is None else np.asarray(labels)
     patient = np.sort(np.arange(slices) % patients)
     hu = rng.normal(40, 15, (slices, SIDE, SIDE))
-    for row, (y, x) in enumerate(rng.integers(4, SIDE - 12, (slices, 2))):
+    places = rng.integers(4, SIDE - 12, (slices, 2))
+    for row, (y, x) in enumerate(places):
         hu[row, y : y + 8, x : x + 8] += 160 * label[row]
     frame = _frame(slices, label, patient, region, rng)
+    boxes = [f"[[{x}, {y}, {x + 7}, {y + 7}]]" for y, x in places]
+    frame["boxes"] = np.where(label == 1, boxes, "[]")
     refused = patients_refusal(frame["patient_id"])
     frame["split_image"] = by_image(slices, 0.25, seed)
     frame["split_patient"] = None if refused else by_patient(frame, 0.25, seed)
@@ -45,7 +48,7 @@ def _frame(slices, label, patient, region, rng):
             "label_source": np.where(key, "key_slice", "phantom_truth"),
             "truth": pd.array(label, "Int64"),
             "region": region,
-            "boxes": np.where(label == 1, "[[4, 4, 12, 12]]", "[]"),
+            "boxes": "[]",
             "width": SIDE,
             "height": SIDE,
             "spacing_mm": 0.7,

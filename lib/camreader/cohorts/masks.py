@@ -10,9 +10,11 @@ from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from camreader.cohorts import image_files
 from camreader.common.errors import DataError
+from camreader.common.tables import parse_boxes
 
 _NAME = re.compile(
     r"(?P<stem>.+?)[ _\-.]+(mask|masks|seg|segm|segmentation|gt|groundtruth|roi)([ _\-]?\d+)?", re.I
@@ -98,3 +100,19 @@ def boxes(mask: np.ndarray) -> list[list[float]]:
         for x, y, w, h, area in parts[1:count].tolist()
         if area >= SMALLEST
     ]
+
+
+def box_masks(cohort: pd.DataFrame, size: int) -> np.ndarray:
+    """Boolean (N, size, size): the pixels of each slice that its boxes touch.
+
+    `boxes` are zero-based, inclusive, at full resolution (`width` x `height`).
+    """
+    masks = np.zeros((len(cohort), size, size), bool)
+    rows = zip(cohort["boxes"], cohort["width"], cohort["height"], strict=True)
+    for mask, (text, width, height) in zip(masks, rows, strict=True):
+        for x1, y1, x2, y2 in parse_boxes(text):
+            left, right = np.array([x1, x2 + 1]) * size / width
+            top, bottom = np.array([y1, y2 + 1]) * size / height
+            rows_in = slice(max(0, int(top)), int(np.ceil(bottom)))
+            mask[rows_in, max(0, int(left)) : int(np.ceil(right))] = True
+    return masks

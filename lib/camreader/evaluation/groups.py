@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from camreader.statistics.classification import _share
+from camreader.statistics.classification import CONSPICUITY, _share
 from camreader.statistics.intervals import INDEPENDENT
 from camreader.training.predictions import size_bands
 
@@ -18,9 +18,9 @@ GROUPS = ("region", "lesion size", "contrast", "conspicuity", "cysts")
 def with_groups(tested: pd.DataFrame, cohort: pd.DataFrame | None = None) -> pd.DataFrame:
     """Add the groups by which errors are counted, as text; missing where something is not known.
 
-    Region, lesion size, contrast, cysts and, on the phantom, conspicuity: how strongly the tumor
-    shows what tells it from normal tissue (1 as designed). Contrast and conspicuity are cut at the
-    quarters of the cohort's tumor slices, so that all protocols share the bands.
+    Region, lesion size, contrast, cysts and, on the phantom, conspicuity: the level of the tumor
+    that shows most plainly. Contrast is cut at the quarters of the cohort's tumor slices, so that
+    all protocols share the bands.
     """
     reference = tested if cohort is None else cohort
     groups = {
@@ -28,9 +28,8 @@ def with_groups(tested: pd.DataFrame, cohort: pd.DataFrame | None = None) -> pd.
         "contrast": quarters(tested["contrast_hu"], reference["contrast_hu"], "{:.0f}–{:.0f} HU"),
         "cysts": tested["cysts"].map(_cysts, na_action="ignore"),
     }
-    if "conspicuity" in reference:
-        known = tested["conspicuity"], reference["conspicuity"]
-        groups["conspicuity"] = quarters(*known, "{:.2f}–{:.2f}")
+    if "level" in tested:
+        groups["conspicuity"] = pd.Categorical(tested["level"], CONSPICUITY, ordered=True)
     return tested.assign(**groups)
 
 

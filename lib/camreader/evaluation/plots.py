@@ -23,14 +23,14 @@ from camreader.common.style import (
 )
 from camreader.evaluation import classes
 from camreader.evaluation.protocols import Tests
-from camreader.statistics.classification import auc, calibration
+from camreader.statistics.classification import CONSPICUITY, auc, calibration
 from camreader.statistics.intervals import INDEPENDENT
 
 COLOURS = {"paper": PAPER, "sound": SOUND}
 TITLES = {
     "contrast": "by contrast against the organ",
     "lesion size": "by lesion size",
-    "conspicuity": "by conspicuity (1: as designed)",
+    "conspicuity": "by conspicuity",
 }
 CHOSEN = ((1, 1), (0, 0), (1, 0), (0, 1))  # truth, predicted: all four outcomes
 
@@ -231,7 +231,9 @@ def _tumor_slices(parts: dict[str, pd.DataFrame], band: str) -> str:
 
 
 def _place(band: str) -> tuple[bool, float]:
-    """Where a band such as "under 10 mm", "10–20 mm" or "30 mm or more" stands in its order."""
+    """Where a band such as "subtle", "under 10 mm" or "30 mm or more" stands in its order."""
+    if band in CONSPICUITY:
+        return True, float(CONSPICUITY.index(band))
     return not band.startswith("under"), float(re.findall(r"[\d.]+", band)[0])
 
 

@@ -85,16 +85,20 @@ def overview(found: Tests, cohort: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_conspicuity(cohort: pd.DataFrame, card: dict) -> pd.DataFrame:
-    """The cohort with the phantom's truth on how well each slice's plainest tumor shows."""
+    """The cohort with `conspicuity` and `level` of each slice's plainest tumor.
+
+    As it is where the truth does not hold them: real slices, and phantoms of an earlier version.
+    """
     path = Path(card["source"]) / "lesion_truth.csv"
     if not path.exists():
         return cohort
     truth = read_table(path)
-    if "conspicuity" not in truth:
+    if not {"conspicuity", "level"} <= set(truth):
         return cohort
-    names = truth["series"] + "_" + truth["slice"].astype(str).str.zfill(3)
-    plainest = truth.groupby(names)["conspicuity"].max()
-    return cohort.assign(conspicuity=cohort["slice_id"].map(plainest))
+    tumors = truth[truth["kind"] == "tumor"].sort_values("conspicuity")
+    names = tumors["series"] + "_" + tumors["slice"].astype(str).str.zfill(3)
+    plainest = tumors.set_index(names).groupby(level=0)[["conspicuity", "level"]].last()
+    return cohort.join(plainest, on="slice_id")
 
 
 def metrics_table(
@@ -251,7 +255,7 @@ def _contrast_words(protocol: str, table: pd.DataFrame) -> Iterator[str]:
     """How the share of tumors found changes from the faintest to the strongest band."""
     for column, least, most in (
         ("contrast", "of the tumors of least contrast", "of those of most"),
-        ("conspicuity", "of the least conspicuous tumors", "of the most conspicuous"),
+        ("conspicuity", "of the tumors hardest to see", "of the easiest"),
     ):
         bands = table[(table["by"] == column) & (table["tumor slices"] > 0)]
         if len(bands) < 2:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from camreader.cohorts import pixels, windows
+from camreader.cohorts import masks, pixels, windows
 from camreader.common.storage import read_table
 from camreader.common.study import Study
 from camreader.common.tables import Cohort, parse_boxes
@@ -87,7 +87,7 @@ def truths(study: Study, cases: pd.DataFrame, size: int) -> dict[str, np.ndarray
     """{"exact mask" (phantom only), "box"}: boolean (n, size, size) lesion pixels of the cases."""
     exact = localisation.exact_masks(cases, study.card["source"], size)
     found = {} if exact is None else {"exact mask": exact}
-    return found | {"box": localisation.box_masks(cases, size)}
+    return found | {"box": masks.box_masks(cases, size)}
 
 
 def pick(cases: pd.DataFrame, count: int, seed: int = 0) -> list[int]:

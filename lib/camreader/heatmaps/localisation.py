@@ -14,28 +14,11 @@ import pandas as pd
 from scipy.ndimage import distance_transform_edt
 
 from camreader.common.errors import DataError
-from camreader.common.tables import parse_boxes
 from camreader.statistics.intervals import clustered, clustered_mean
 
 THRESHOLDS = np.round(np.arange(0.05, 1.0, 0.05), 2)
 FIXED = 0.5
 SCORES = ("hit", "hit_near", "energy", "iou_fixed", "iou_best")
-
-
-def box_masks(cohort: pd.DataFrame, size: int) -> np.ndarray:
-    """Boolean (N, size, size): the pixels of each slice that its boxes touch.
-
-    `boxes` are zero-based, inclusive, at full resolution (`width` x `height`).
-    """
-    masks = np.zeros((len(cohort), size, size), bool)
-    rows = zip(cohort["boxes"], cohort["width"], cohort["height"], strict=True)
-    for mask, (text, width, height) in zip(masks, rows, strict=True):
-        for x1, y1, x2, y2 in parse_boxes(text):
-            left, right = np.array([x1, x2 + 1]) * size / width
-            top, bottom = np.array([y1, y2 + 1]) * size / height
-            rows_in = slice(max(0, int(top)), int(np.ceil(bottom)))
-            mask[rows_in, max(0, int(left)) : int(np.ceil(right))] = True
-    return masks
 
 
 def exact_masks(cohort: pd.DataFrame, source: str | Path, size: int) -> np.ndarray | None:

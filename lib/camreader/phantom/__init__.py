@@ -6,9 +6,12 @@ anatomy: a patient: build, contrast phase, tissue HU
 trunk: skin, fat, muscles and bones
 chest: lungs, vessels, airways, heart
 abdomen: liver, spleen, kidneys, bowel, bladder; the whole slice
-lesions: tumors and cysts: how they look, and their exact masks
+lesions: tumors and cysts of a patient
+looks: how a lesion looks: density, core, edge, texture
+paint: lesions painted into a slice, their exact masks, how they show
 sites: where in a patient they may grow
 scanner: blur, noise, field of view, the 16-bit file
+real_lesions: real lesions of a folder, to show and measure beside the phantom's
 realism: noise, sizes and contrasts measured on phantom and real CT alike
 plots: the phantom beside real slices
 """

@@ -2,7 +2,10 @@ from . import abdomen as abdomen
 from . import anatomy as anatomy
 from . import chest as chest
 from . import lesions as lesions
+from . import looks as looks
+from . import paint as paint
 from . import plots as plots
+from . import real_lesions as real_lesions
 from . import realism as realism
 from . import scanner as scanner
 from . import sites as sites

@@ -9,6 +9,7 @@ from camreader.phantom.anatomy import Patient, draw_tree, grow_tree, smooth
 from camreader.phantom.scanner import Canvas
 
 SMALL = 140  # bulges of small bowel; gas is rare in them
+NEVER_EMPTY = ("stomach", "rectum")
 
 
 def draw_slice(canvas: Canvas, p: Patient, z: float) -> None:
@@ -155,15 +156,29 @@ def draw_spleen_pancreas(canvas: Canvas, p: Patient, z: float) -> None:
         canvas.stroke([(-14, 0), (12, 0), (40, 10), (62, 24)], 6, p.hu["portal"])
 
 
+def kidneys(p: Patient, z: float) -> list[np.ndarray]:
+    """Outlines of the right and left kidney at z: list of (n, 2), empty where none is met."""
+    found = []
+    for side, (x, y, low) in _kidney_places(p, z):
+        radii = np.array([25, 31, 54]) * p.number("kidney", 0.88, 1.1)
+        found.append(p.ball(f"kidney{side}", (x, y, low), radii, z, side * 0.5, 0.06))
+    return found
+
+
+def _kidney_places(p: Patient, z: float) -> list[tuple[int, tuple[float, float, float]]]:
+    """(side, centre) of each kidney at z: moved by breath, its lower pole further outwards."""
+    breath, found = p.number("breath", -14, 14), []
+    for side, level in ((-1, 342), (1, 332)):
+        x = 72 * p.width + 0.12 * (z - level - breath)
+        found.append((side, (side * x, 42 + p.back, level + breath)))
+    return found
+
+
 def draw_kidneys(canvas: Canvas, p: Patient, z: float) -> None:
     """Kidneys in their fat: cortex, medulla, sinus; adrenals above."""
     breath = p.number("breath", -14, 14)
-    for side, level in ((-1, 342), (1, 332)):
-        x, low = side * 60 * p.width, level + breath
-        y = 42 + p.back
+    for (side, (x, y, low)), kidney in zip(_kidney_places(p, z), kidneys(p, z), strict=True):
         canvas.fill(p.ball(f"perirenal{side}", (x, y, low), (38, 38, 72), z), p.hu["fat"])
-        radii = np.array([25, 31, 54]) * p.number("kidney", 0.88, 1.1)
-        kidney = p.ball(f"kidney{side}", (x, y, low), radii, z, side * 0.5, 0.06)
         canvas.fill(kidney, p.hu["cortex"])
         for i in range(7):  # pyramids
             t = 2 * np.pi * i / 7 + p.number(f"pyramid{i}", 0, 0.5)
@@ -225,13 +240,18 @@ def draw_hollow(
 ) -> None:
     """One bulge of gut at z; gas floats above its level, for the patient lies on the back."""
     turn, kind, fill, extra = p.keep(f"in {name}", lambda rng: rng.random(4))
+    wall = p.hu["bowel"]
+    if kind < 0.2:
+        if name in NEVER_EMPTY:
+            kind += 0.25
+        else:  # collapsed
+            canvas.fill(p.ball(name, centre, [0.7 * r for r in radii], z, 3.1 * turn, 0.2), wall)
+            return
     outer = p.ball(name, centre, radii, z, 3.1 * turn, 0.2)
     inner = p.ball(name, centre, [r - wall_mm for r in radii], z, 3.1 * turn, 0.2)
-    if not len(outer):
+    canvas.fill(outer, wall)
+    if not len(inner):
         return
-    canvas.fill(outer, p.hu["bowel"])
-    if kind < 0.3 or not len(inner):
-        return  # collapsed
     canvas.fill(inner, p.oral_hu + 40 * (extra - 0.5) if kind < 0.7 else 24 + 22 * extra)
     if kind > 0.62 + 0.38 * rarer_gas:
         surface = centre[1] + (1.6 * fill - 0.7) * radii[1]

@@ -32,9 +32,9 @@ PHASES = {  # HU without contrast agent, arterial, portal venous
     "medulla": (31, 125, 165),
     "bowel": (38, 46, 50),
     "muscle": (50, 56, 61),
-    "gland": (38, 80, 85),
+    "gland": (38, 95, 108),
 }
-PHASE_SHARES = (0.12, 0.12, 0.76)
+PHASE_SHARES = (0.05, 0.05, 0.90)  # as at the hospital that DeepLesion comes from
 BACK = 1.15  # the trunk's back half is this much deeper than its front
 BEND_MM = 1.6  # no organ is an ellipse: how far tissue lies from where it was drawn
 
@@ -234,8 +234,8 @@ def new_patient(rng: np.random.Generator) -> Patient:
         depth=rng.normal(1.0, 0.06),
         fat_mm=float(np.clip(rng.lognormal(np.log(17), 0.45), 6, 45)),
         phase=phase,
-        arms_down=bool(rng.random() < 0.08),
-        oral_hu=rng.uniform(150, 380) if rng.random() < 0.6 else 12.0,
+        arms_down=bool(rng.random() < 0.05),
+        oral_hu=rng.uniform(150, 380) if rng.random() < 0.8 else 12.0,
         lung_hu=rng.normal(-855, 22),
     )
     warmth = rng.normal(1, 0.08)
@@ -243,8 +243,8 @@ def new_patient(rng: np.random.Generator) -> Patient:
         enhanced = phase and values[2] > 62
         patient.hu[tissue] = values[phase] * (warmth if enhanced else 1)
         patient.hu[tissue] += rng.normal(0, 2 if tissue == "muscle" else 4)
-    if rng.random() < 0.15:
-        patient.hu["liver"] -= 25  # fatty liver
+    if rng.random() < 0.08:
+        patient.hu["liver"] -= 30  # fatty liver
     patient.hu["fat"] = rng.normal(-103, 5)
     return patient
 

@@ -131,8 +131,8 @@ def draw_aorta(canvas: Canvas, p: Patient, z: float) -> None:
         canvas.fill(p.blob("descending", at, (11.5 * big, 12 * big), z, rough=0.03), artery)
         if p.number("calcium", 0, 1) < 0.35 and int(z / 9) % 2:
             canvas.stroke([(at[0] + 10, 34), (at[0] + 11, 40), (at[0] + 8, 46)], 2, 620)
-    if 66 <= z < 150:
-        canvas.fill(p.blob("cava", (-36, -16), (8.5, 10), z, rough=0.08), p.hu["vein"] + 45)
+    if 66 <= z < 128:  # it ends in the right atrium
+        canvas.fill(p.blob("cava", (-27, -14), (8.5, 10), z, rough=0.08), p.hu["vein"] + 45)
 
 
 def draw_hila(canvas: Canvas, p: Patient, z: float) -> None:

@@ -6,6 +6,7 @@ Tested in tests/browser/test_report.py, on a report whose notebook 01 draws both
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,14 +15,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from camreader.cohorts import pixels, windows
+from camreader.cohorts.deeplesion import read_info
 from camreader.common import style
 from camreader.common.study import Study
+from camreader.common.tables import UNKNOWN_REGION
+from camreader.phantom import real_lesions, scanner
 from camreader.phantom import realism as likeness
-from camreader.phantom import scanner
 
 WINDOWS = {name: windows.WINDOWS[name] for name in ("soft tissue", "lung", "bone")}
 SHOWN = ("lung", "mediastinum", "liver", "kidney", "pelvis")  # one phantom slice of each region
 PHANTOM, REAL = "#0072B2", "0.25"
+CROP_MM, COLUMNS = 80, 6  # of the pictures of single lesions
 
 
 def source(study: Study) -> Path | None:
@@ -71,6 +75,54 @@ def realism(study: Study, real_folder: Path | str | None = None) -> Figure:
     if not real:
         figure.suptitle("No real slices at hand: phantom only", fontsize=9)
     return figure
+
+
+def lesions(study: Study, real_folder: Path | str | None = None, count: int = 12) -> Figure:
+    """`count` phantom lesions, and as many real ones below where a folder of them is given.
+
+    Each is in the middle of a square of CROP_MM, in the lung window if it lies in the lung, else in
+    the soft-tissue window.
+    """
+    folder = source(study)
+    if folder is None:
+        return style.refusal("This cohort is real: there is no phantom to compare")
+    ours, real = phantom_lesions(folder, count), real_lesions.read_lesions(real_folder)[:count]
+    lines = [math.ceil(len(rows) / COLUMNS) for rows in (ours, real)]
+    size = (1.7 * COLUMNS, 1.85 * sum(lines) + 0.3)
+    figure, axes = plt.subplots(sum(lines), COLUMNS, figsize=size, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for rows, kind, first in ((ours, "phantom", 0), (real, "real", lines[0] * COLUMNS)):
+        for axis, row in zip(axes.flat[first:], rows.itertuples(), strict=False):
+            _one_lesion(axis, row, kind)
+    if not len(real):
+        figure.suptitle(
+            "No real lesions at hand (`REAL_SLICES` is empty): phantom only", fontsize=9
+        )
+    return figure
+
+
+def phantom_lesions(folder: Path | str, count: int = 12) -> pd.DataFrame:
+    """The first `count` measured lesions of the phantom, unselected: region, box, path, spacing."""
+    truth = likeness.read_truth(folder)[1]
+    keys = truth[truth.key == 1].sort_values(["series", "lesion_id"]).head(count)
+    spacing = read_info(Path(folder) / "DL_info.csv").drop_duplicates("series_id")
+    spacing = keys["series"].map(spacing.set_index("series_id")["spacing_mm"])
+    names = keys["series"] + "/" + keys["slice"].map("{:03d}.png".format)
+    keys = keys.assign(path=[Path(folder) / "Images_png" / name for name in names])
+    return keys.assign(spacing_mm=spacing).sort_values("region", kind="stable")
+
+
+def _one_lesion(axis: Axes, row: Any, kind: str) -> None:
+    """A square of CROP_MM round a lesion, whatever the pixels' size."""
+    hu = pixels.read_hu(row.path)
+    x, y = (row.x1 + row.x2) / 2, (row.y1 + row.y2) / 2
+    centre, width = WINDOWS["lung" if row.region == "lung" else "soft tissue"]
+    axis.imshow(hu, vmin=centre - width / 2, vmax=centre + width / 2, interpolation="bilinear")
+    half = CROP_MM / row.spacing_mm / 2
+    axis.set(xlim=(x - half, x + half), ylim=(y + half, y - half), facecolor="black")
+    region = "" if row.region == UNKNOWN_REGION else f": {row.region}"
+    axis.set_title(f"{kind}{region}", fontsize=8, color=PHANTOM if kind == "phantom" else REAL)
 
 
 def sample(folder: Path | str, count: int = 120) -> list[np.ndarray]:

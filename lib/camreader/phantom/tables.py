@@ -15,7 +15,7 @@ from camreader.cohorts import annotations
 from camreader.cohorts.deeplesion import BOX_MARGIN, COLUMNS
 from camreader.common.storage import write_table
 from camreader.common.tables import REGIONS
-from camreader.phantom.lesions import contrast
+from camreader.phantom.paint import how_it_shows
 
 if TYPE_CHECKING:
     from camreader.phantom.anatomy import Patient
@@ -23,10 +23,7 @@ if TYPE_CHECKING:
     from camreader.phantom.write import Plan, Scene
 
 STEP_MM = 5  # slice grid
-LESION_COLUMNS = (
-    *annotations.LESION_COLUMNS,
-    "conspicuity",
-)  # of the tumor's sign; empty for cysts
+LESION_COLUMNS = (*annotations.LESION_COLUMNS, "look", "inner_sd_hu", "conspicuity", "level")
 
 
 def lesion_row(
@@ -36,7 +33,7 @@ def lesion_row(
     mask: np.ndarray,
     ids: np.ndarray,
     image: np.ndarray,
-    before: np.ndarray,
+    taken: np.ndarray,
     scene: "Scene",
 ) -> dict[str, Any] | None:
     """A lesion's row on one slice, with its measured diameters in pixels; None where unseen."""
@@ -59,9 +56,9 @@ def lesion_row(
         "x2": int(x.max()),
         "y2": int(y.max()),
         "diameter_mm": round(lengths[0] * scene.pixel_mm, 2),
-        "contrast_hu": round(contrast(image, before, mask, scene.pixel_mm), 1),
         "area_px": int(mask.sum()),
-        "conspicuity": None if lesion.kind == "cyst" else round(lesion.strength, 3),
+        "look": lesion.look.kind,
+        **how_it_shows(image, mask, taken, scene.pixel_mm, scene.sd),
         "axes": [long_axis.tolist(), short_axis.tolist()],
         "lengths": lengths,
     }

@@ -170,8 +170,8 @@ def draw_vertebra(canvas: Canvas, p: Patient, z: float, y: float) -> None:
     canvas.stroke([(0, y + 40 * size), (0, y + 50 * size)], 3.5, spongy)
     disc = level < 5
     body, inner = np.array([21, 16]) * size, np.array([21, 16]) * size - 1.5
-    canvas.fill(p.blob("vertebra", (0, y), body, rough=0.025), 95 if disc else CORTEX - 30)
-    canvas.fill(p.blob("vertebra", (0, y), inner, rough=0.025), 85 if disc else spongy)
+    canvas.fill(p.blob("vertebra", (0, y), body, rough=0.025), 122 if disc else CORTEX - 30)
+    canvas.fill(p.blob("vertebra", (0, y), inner, rough=0.025), 114 if disc else spongy)
     canal = 0, y + body[1] + 7 * size
     canvas.fill(ellipse(canal, (11 * size, 9.5 * size)), -10)
     canvas.disc(*canal, 7.5 * size, p.number("canal", 15, 40))

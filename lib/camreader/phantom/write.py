@@ -22,7 +22,8 @@ from camreader.common.storage import png_is_whole, read_json, write_json
 from camreader.phantom import scanner
 from camreader.phantom.abdomen import draw_slice, draw_table
 from camreader.phantom.anatomy import BACK, Patient, new_patient
-from camreader.phantom.lesions import SHARES, Lesion, new_lesions, paint
+from camreader.phantom.lesions import SHARES, Lesion, new_lesions
+from camreader.phantom.paint import paint
 from camreader.phantom.sites import RANGES
 from camreader.phantom.tables import STEP_MM, lesion_row, record, write_tables
 
@@ -275,13 +276,14 @@ def _draw_slice(
     image = canvas.read(partial(patient.bend, z=z))
     wall = ~canvas.mask([patient.cavity(z)])
     image += scanner.strands(rng, image, scene.pixel_mm, wall)
-    before, ids, painted = image.copy(), np.zeros(image.shape, np.uint8), []
+    ids, taken, painted = np.zeros(image.shape, np.uint8), np.zeros(image.shape, bool), []
     for lesion in sorted(lesions, key=lambda one: one.kind):  # tumors over cysts
-        mask = paint(image, canvas, patient, z, lesion)
+        mask = paint(image, canvas, patient, z, lesion, taken)
         if lesion.kind == "tumor":
             ids[mask] = lesion.number
+        taken |= mask
         painted.append((lesion, mask))
-    rows = [lesion_row(plan, index, *one, ids, image, before, scene) for one in painted]
+    rows = [lesion_row(plan, index, *one, ids, image, taken, scene) for one in painted]
     name = f"{plan.series}/{index:03d}.png"
     scanner.write_png(ids, Path(plan.folder) / MASKS / name)
     hu = scanner.scan(rng, image, scene.pixel_mm, scene.sd)

@@ -41,6 +41,7 @@ PARTS = {
             "01_label_rules": "What each rule for “no tumor” slices yields, and the share of them "
             "that hides a lesion, with 95 % interval.",
             "01_realism": "The phantom in three windows, beside real slices where at hand.",
+            "01_phantom_lesions": "Lesions of the phantom, beside real ones where at hand.",
             "01_phantom_statistics": "Noise, contrast and size of the phantom beside those of CT.",
         },
         {

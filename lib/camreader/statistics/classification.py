@@ -46,6 +46,7 @@ EMPTY = {
     "NPV": "no slice was called free of tumor",
     "commoner class": "no slice to test",
 }
+CONSPICUITY = ("subtle", "moderate", "plain")  # levels of the phantom's lesions
 COLUMNS = ["metric", "value", "low", "high", "k", "n", "patients", "interval", "note"]
 
 

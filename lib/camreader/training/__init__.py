@@ -7,6 +7,7 @@ explained_layers: which layers of a network heat-maps explain
 network_files: weights and exported programs, read without running code
 outputs: what a network may answer with, and the places its layers know
 experiments: the study's runs: which slices, which labels, when each stops
+places: where boxes are, as a second target of training
 steps: batch size, learning rate, augmentation, progress
 compute: precision, processes, repeatable numbers, memory
 trainer: one network fitted to one set of slices

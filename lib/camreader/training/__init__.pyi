@@ -8,6 +8,7 @@ from . import network_plots as network_plots
 from . import networks as networks
 from . import outputs as outputs
 from . import own_networks as own_networks
+from . import places as places
 from . import plots as plots
 from . import predictions as predictions
 from . import results as results

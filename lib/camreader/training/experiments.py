@@ -43,7 +43,7 @@ class Settings:
     """How to train; the same for every run and every set of images."""
 
     architecture: str = "generic"  # or "resnet18"
-    epochs: int = 30  # passes over the training slices, per draw of a split
+    epochs: int = 45  # passes over the training slices, per draw of a split
     least_steps: int = 1000  # more passes where these are fewer steps: small cohorts
     most_steps: int = 30_000  # fewer passes where these are more steps: large cohorts
     extensions: int = 2  # times that a network which still underfits goes on, half as long again
@@ -51,6 +51,7 @@ class Settings:
     learning_rate: float = 3e-3  # peak
     weight_decay: float = 0.02
     dropout: float = 0.1
+    places: float = 1.0  # weight of the boxes as a second target, where there are any; 0: none
     clip: float = 1.0  # largest norm of a step's gradient
     flip_vertical: bool = False  # mirror training images top to bottom, too
     target_error: float = 0.05  # the paper's first and second run: training error

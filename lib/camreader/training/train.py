@@ -147,7 +147,8 @@ def fit(
     is, a started one is resumed, and anything else in the folder is trained anew.
     """
     identity = identity | {"settings": asdict(settings), "plan": asdict(plan)}
-    mark = runs.fingerprint(identity, frame[["slice_id", "label", plan.split]], images)
+    known = frame.columns.intersection(["slice_id", "label", "boxes", plan.split])
+    mark = runs.fingerprint(identity, frame[known], images)
     if record := runs.finished(where, mark):
         return record
     keep_buffers()

@@ -25,6 +25,7 @@ from camreader.training.experiments import Ended, Plan, Settings, Until
 from camreader.training.networks import build
 from camreader.training.outputs import log_odds
 from camreader.training.own_networks import ready
+from camreader.training.places import WithPlaces, inside_boxes, place_loss, places_known
 from camreader.training.steps import augment, batch_size, planned_epochs, warm_cosine
 
 WATCHED = {Until.VALIDATION: "validation", Until.EPOCHS: ""}  # the others: the test set
@@ -38,7 +39,7 @@ FACTS = ("draw", "epoch", "planned", "cycle", "extended", "history", "kept", "se
 class Fit:
     """A training under way: network, optimiser, history and the weights to keep.
 
-    frame: slice_id, label and the plan's split column, n rows; images: float32 (n, 1, S, S);
+    frame: slice_id, label, boxes and the plan's split column, n rows; images: float32 (n, 1, S, S);
     plan and settings: see plans.Plan and plans.Settings; rank of world: this process among
     those of torchrun; weights: a state dict to go on from, or None for a network drawn by seed.
     """
@@ -63,6 +64,10 @@ class Fit:
         self.seed, self.rank, self.world, self.weights = seed, rank, world, weights
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.labels = torch.tensor(frame["label"].to_numpy(), dtype=torch.float32)
+        with_boxes = bool(settings.places) and not settings.own.own
+        self.inside = inside_boxes(frame, images.shape[-1]) if with_boxes else None
+        if self.inside is not None:
+            self.known = places_known(frame)
         self.history, self.seconds = [], 0.0
         self.begin_draw(0)
 
@@ -87,11 +92,15 @@ class Fit:
         if self.weights is not None and draw == 0:
             self.network.load_state_dict(self.weights)
         self.network.to(self.device)
-        self.stepper = self.network
+        self.trained = self.network
+        if self.inside is not None:
+            first = self.images[:1].to(self.device)
+            self.trained = WithPlaces(self.network, first).to(self.device)
+        self.stepper = self.trained
         if self.world > 1:  # several processes: gradients are averaged over them
-            self.stepper = nn.parallel.DistributedDataParallel(self.network)
+            self.stepper = nn.parallel.DistributedDataParallel(self.trained)
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), weight_decay=settings.weight_decay
+            self.trained.parameters(), weight_decay=settings.weight_decay
         )
 
     def split_of(self, draw: int) -> np.ndarray:
@@ -148,22 +157,39 @@ class Fit:
     def train_step(self, rows: torch.Tensor) -> np.ndarray:
         """One step on the slices at `rows`; returns sums of loss, errors, gradient norm, count."""
         images = self.images[rows]
+        if self.inside is not None:  # moved and mirrored with the image
+            images = torch.cat([images, self.inside[rows]], 1)
         if self.plan.augment:
             images = augment(images, self.rng, self.settings.flip_vertical)
-        images = images.to(self.device).contiguous(memory_format=torch.channels_last)
-        return self.learn(images, self.labels[rows].to(self.device))
+        images = images.to(self.device)
+        places = None
+        if self.inside is not None:
+            places = images[:, 1:], self.known[rows].to(self.device)
+        pixels = images[:, :1].contiguous(memory_format=torch.channels_last)
+        return self.learn(pixels, self.labels[rows].to(self.device), places)
 
-    def learn(self, images: torch.Tensor, labels: torch.Tensor) -> np.ndarray:
-        """One step on images (n, 1, S, S) and labels (n,) that lie on the device."""
+    def learn(
+        self,
+        images: torch.Tensor,
+        labels: torch.Tensor,
+        places: tuple[torch.Tensor, torch.Tensor] | None = None,
+    ) -> np.ndarray:
+        """One step on images (n, 1, S, S) and labels (n,) that lie on the device.
+
+        places: for `place_loss`, where the network is trained with boxes.
+        """
         with mixed_precision(self.device):
-            logits = log_odds(self.stepper(images))
-        loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), labels)
+            found = self.stepper(images)
+        logits = log_odds(found if self.inside is None else found[0])
+        loss = total = nn.functional.binary_cross_entropy_with_logits(logits.float(), labels)
+        if places is not None:
+            total = loss + self.settings.places * place_loss(found[1], *places)
         self.optimizer.zero_grad()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
-        if not torch.isfinite(loss) or not torch.isfinite(norm):
+        total.backward()
+        norm = nn.utils.clip_grad_norm_(self.trained.parameters(), self.settings.clip)
+        if not torch.isfinite(total) or not torch.isfinite(norm):
             raise FloatingPointError(
-                f"Loss {loss.item()} or gradient {norm.item()} is not finite in epoch "
+                f"Loss {total.item()} or gradient {norm.item()} is not finite in epoch "
                 f"{self.epoch + 1}: lower the learning rate ({self.settings.learning_rate})"
             )
         self.optimizer.step()
@@ -244,7 +270,7 @@ class Fit:
 
     def checkpoint(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """(tensors, facts): all that `resume` needs."""
-        tensors = {f"model.{k}": v for k, v in self.network.state_dict().items()}
+        tensors = {f"model.{k}": v for k, v in self.trained.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in (self.best or {}).items()}
         for number, values in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{k}": v for k, v in values.items()}
@@ -260,7 +286,7 @@ class Fit:
         for name, value in tensors.items():
             part, rest = name.split(".", 1)
             parts[part][rest] = value
-        self.network.load_state_dict(parts["model"])
+        self.trained.load_state_dict(parts["model"])
         best = {k: v.to(self.device) for k, v in parts["best"].items()}
         self.best = best or None
         state = self.optimizer.state_dict()
