@@ -228,8 +228,12 @@ def replay(frame: pd.DataFrame, log: ReadingLog) -> None:
     """
     if not log.simulated:
         raise ValueError("Simulated answers may only go into a log opened with simulated=True")
-    for slot, reader in enumerate(frame["reader"].drop_duplicates(), start=1):
-        log.append("enrolled", reader, payload={"slot": slot})
+    profile = [name for name in frame if str(name).startswith("reader_")]
+    people = frame.drop_duplicates("reader").astype(object)
+    for slot, person in enumerate(people.to_dict("records"), start=1):
+        said = {n.removeprefix("reader_"): _plain(person[n]) for n in profile}
+        payload = {"slot": slot} | ({"profile": said} if said else {})
+        log.append("enrolled", person["reader"], payload=payload)
     names = [*(q.name for q in QUESTIONS if q.kind != "text"), "milliseconds", *EXTRA]
     for row in frame.astype(object).to_dict("records"):
         phase, payload = row["modality"], _payload(row, names)
