@@ -124,3 +124,12 @@ def test_a_new_stage_follows_the_earlier_ones_of_its_arm():
     frame = simulate_readings(2, 10, 0, paradigm=PRESETS["answer_then_map"])
     stages = frame.groupby(["reader", "case"], sort=False)["modality"].agg(list)
     assert all(order == ["unaided", "answer", "map"] for order in stages)
+
+
+def test_a_profile_is_noted_when_its_reader_enrols(tmp_path):
+    log = ReadingLog(tmp_path / "s.sqlite", "s", simulated=True)
+    frame = simulate_readings(3, 6, 0)
+    replay(frame, log)
+    noted = [e["payload"] for e in log.events() if e["kind"] == "enrolled"]
+    years = frame.drop_duplicates("reader")["reader_years"].tolist()
+    assert [payload["profile"]["years"] for payload in noted] == years

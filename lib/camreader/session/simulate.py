@@ -235,11 +235,12 @@ def replay(frame: pd.DataFrame, log: ReadingLog) -> None:
     """
     if not log.simulated:
         raise ValueError("Simulated answers may only go into a log opened with simulated=True")
-    told = [name for name in frame if name.startswith(PROFILE)]
-    for slot, (_, first) in enumerate(frame.drop_duplicates("reader").iterrows(), start=1):
-        profile = {name.removeprefix(PROFILE): str(first[name]) for name in told}
-        payload = {"slot": slot} | ({"profile": profile} if profile else {})
-        log.append("enrolled", first["reader"], payload=payload)
+    profile = [name for name in frame if str(name).startswith(PROFILE)]
+    people = frame.drop_duplicates("reader").astype(object)
+    for slot, person in enumerate(people.to_dict("records"), start=1):
+        said = {n.removeprefix(PROFILE): _plain(person[n]) for n in profile}
+        payload = {"slot": slot} | ({"profile": said} if said else {})
+        log.append("enrolled", person["reader"], payload=payload)
     names = [*(q.name for q in QUESTIONS if q.kind != "text"), "milliseconds", *EXTRA]
     seen: set[tuple] = set()
     for row in frame.astype(object).to_dict("records"):
