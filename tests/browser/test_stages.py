@@ -12,7 +12,10 @@ from reading_room import (
 from reading_study import secrets_of, stage_content
 
 from browser import chromium  # noqa: F401 (a fixture)
+from camreader.__main__ import main
+from camreader.session.questions import configured
 from camreader.session.tidy import load_tidy
+from camreader.statistics.mrmc.io import read_imrmc
 
 CASES, ORDER = 20, ("unaided", "answer", "map")
 DIAGNOSES = tuple(GRID)
@@ -54,3 +57,37 @@ def test_answer_then_map_is_read_by_keyboard_and_each_stage_keeps_its_secret(tmp
     names = ["case", "modality", "diagnosis", "confidence"]
     assert [tuple(row) for row in frame[names].to_numpy()] == said[3:]  # without the practice case
     assert frame["helpfulness"].fillna("").tolist() == ["", "", "yes"] * CASES
+
+
+SLIDER = {"name": "malignancy", "kind": "slider", "prompt": "Probability of malignancy"}
+MOVE = "(node, at) => { node.value = at; node.dispatchEvent(new Event('input')); }"
+YEARS = {"name": "years", "prompt": "Years of reading CT", "options": ["0-5", "more"]}
+
+
+def test_an_own_question_and_a_profile_go_from_the_page_to_the_tables(tmp_path, open_page):  # noqa: F811
+    """A slider from 0 to 100 at every stage, and years at the start, as in a configuration."""
+    asked = configured([SLIDER | {"stages": ["all"]}])
+    plan = {"design": "answer_then_map", "cases": 2, "training_cases": 0, "readers": 1}
+    room = Room(tmp_path, questions=asked, profile=[YEARS], **plan)
+    values = iter(range(10, 70, 10))
+    with serving(room) as address:
+        page = open_page()
+        page.goto(address)
+        page.wait_for_selector(".cr-profile select", timeout=90_000)
+        page.select_option(".cr-profile select", "more")
+        begin(page, "Ann")
+        for step in room.design.steps(1):
+            for stage in ORDER:
+                wait_for(page, stage, step.case)
+                slider = page.locator('input[type="range"][aria-label="Probability of malignancy"]')
+                slider.evaluate(MOVE, next(values))
+                if stage == "map":
+                    page.keyboard.press("j")
+                press_answer(page, "tumor", 4)
+        wait_for(page, "finished")
+        assert not page.errors
+    frame = load_tidy(room.database)
+    assert frame["malignancy"].tolist() == [10, 20, 30, 40, 50, 60]
+    assert frame["reader_years"].eq("more").all()
+    main(["readings", "export", "--folder", str(room.design.folder), str(tmp_path / "s.imrmc")])
+    assert sorted(read_imrmc(tmp_path / "s.imrmc")["modality"].unique()) == sorted(ORDER)

@@ -38,7 +38,7 @@ def pool(tumors=40, free=40, wrong=0.25, patients=40, seed=0):
     )
 
 
-def make_study(folder, size=64, questions=QUESTIONS, **plan):
+def make_study(folder, size=64, questions=QUESTIONS, profile=(), **plan):
     """Write a reading of made-up cases into `folder`; return its Design."""
     two_stages = {"cases": 20, "readers": 2, "training_cases": 2, "design": "sequential"}
     plan = Plan(**two_stages | plan)
@@ -47,7 +47,8 @@ def make_study(folder, size=64, questions=QUESTIONS, **plan):
     images = rng.normal(40, 12, (len(chosen), size, size)).astype(np.int16)
     wanted = {stage.map for stage in plan.paradigm.stages.values() if "map" in stage.shows}
     maps = {n: rng.random((len(chosen), 16, 16)).astype(np.float32) for n in sorted(wanted)}
-    return write_study(folder, chosen, images, maps, plan, CARD | {"notes": notes}, questions)
+    card = CARD | {"notes": notes, "profile": list(profile)}
+    return write_study(folder, chosen, images, maps, plan, card, questions)
 
 
 def everything(design):
