@@ -136,6 +136,26 @@ def test_no_stage_tells_what_a_later_one_shows(pages, tmp_path):
     assert frame.loc[frame["modality"] == "answer", "helpfulness"].isna().all()
 
 
+def test_no_page_tells_a_placebo_from_a_map(tmp_path):
+    """placebo_map: page, state and replies are the same words under both; the log knows better."""
+    staged = make_study(tmp_path / "p", cases=6, size=16, training_cases=0, design="placebo_map")
+    page = Page(staged.folder)
+    for step in staged.steps(1):
+        page.event("locked", LOCK)
+        told = json.dumps([page.state, page.session.settings, page.heard], default=repr)
+        assert page.state["stage"] == "map" and "placebo" not in told and step.phase
+        assert page.event("answered", REVISED | page.state["told"])["ok"]
+    rows = page.state["answers"]
+    assert [row["answered"] for row in rows] == [["unaided", "map"]] * 6
+    fixed = LOCK | {"helpfulness": "no", "target": "map", "period": 1}
+    assert page.event("corrected", fixed, rows[0]["case"])["ok"]
+    page.session.close()
+    frame = load_tidy(staged.folder / "readings.sqlite")
+    later = frame[frame["modality"] != "unaided"]
+    assert later["modality"].tolist() == [step.phase for step in staged.steps(1)]
+    assert set(later["map"]) == {"gradcam", "other_case"} and later["corrected"].sum() == 1
+
+
 def test_practice_tells_the_truth_afterwards_and_nothing_else_does(pages, design):
     page, truth = pages(), everything(design)
     practice = page.case

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from camreader.common.study import Study
 from camreader.session.database import log_address
 from camreader.session.log import LogError, ReadingLog, Refused
 from camreader.session.progress import Design, Position, Reading, Step, Unknown, clean_name
+from camreader.session.questions import Question
 from camreader.session.sealed import ITEMS, Keeper, unpack_map
 from camreader.session.stages import Stage
 from camreader.viewer.html import STATIC as VIEWER_STATIC
@@ -94,8 +96,8 @@ class ReadingSession(AnyWidget):
             "title": card["title"],
             "unit": card["unit"],
             "window": card["window"],
-            "questions": [asdict(question) for question in self.design.questions],
-            "stages": {name: _told(stage) for name, stage in self._met().items()},
+            "questions": [self._on_page(question) for question in self.design.questions],
+            "stages": self._stages_told(),
             "finding": card.get("finding", "tumor"),
             "presets": presets(card["unit"], card["window"]),
             "idle_seconds": idle_seconds,
@@ -116,6 +118,49 @@ class ReadingSession(AnyWidget):
             stage for slot in slots for step in self.design.steps(slot) for stage in step.stages
         }
         return {name: stage for name, stage in paradigm.stages.items() if name in names}
+
+    @cached_property
+    def aliases(self) -> dict[str, str]:
+        """{stage: its name on the page}: stages that look alike bear one, the first of them, so
+        that no page tells a placebo from a map."""
+        first: dict[tuple, str] = {}
+        for name, stage in self.design.paradigm.stages.items():
+            first.setdefault((stage.shows, stage.text), name)
+        return {
+            name: first[stage.shows, stage.text]
+            for name, stage in self.design.paradigm.stages.items()
+        }
+
+    def _stages_told(self) -> dict[str, dict]:
+        return {self.aliases[name]: _told(stage) for name, stage in self._met().items()}
+
+    def _on_page(self, question: Question) -> dict:
+        names = [self.aliases[name] for name in question.stages]
+        return asdict(question) | {"stages": list(dict.fromkeys(names))}
+
+    def _row_on_page(self, row: dict) -> dict:
+        """A row of the reader's own list, under the names that the page knows."""
+        found = {key: row[key] for key in ("number", "case", "period", "training")}
+        found["stages"] = [self.aliases[name] for name in row["stages"]]
+        found["answered"] = [self.aliases[name] for name in row["answered"]]
+        found["kinds"] = {self.aliases[name]: kind for name, kind in row["kinds"].items()}
+        for name in row["answered"]:
+            for end in ("", " corrected"):
+                if f"{name}{end}" in row:
+                    found[f"{self.aliases[name]}{end}"] = row[f"{name}{end}"]
+        return found
+
+    def _by_name(self, reading: Reading, case: str, payload: dict) -> dict:
+        """An answer's payload with the stage's own name in the place of the page's."""
+        steps = [step for step in reading.steps if step.case == case]
+        own = {self.aliases[name]: name for step in steps for name in step.stages}
+        here = reading.position()
+        if here.step is not None and here.step.case == case:
+            own |= {self.aliases[name]: name for name in here.step.stages}
+        return {
+            key: own.get(value, value) if key in ("stage", "target") else value
+            for key, value in payload.items()
+        }
 
     def __repr__(self) -> str:
         return f"ReadingSession of {self.design.study}: {self.state['stage']}"
@@ -163,9 +208,7 @@ class ReadingSession(AnyWidget):
         self._take_over(name)
         log = ReadingLog(self.database, self.design.study, model=self.design.card["model"])
         self.reading = Reading(self.design, log, name, confirmed, profile)
-        self.settings = self.settings | {
-            "stages": {name: _told(stage) for name, stage in self._met().items()}
-        }
+        self.settings = self.settings | {"stages": self._stages_told()}
         self.keeper = Keeper(self.design.folder, self.database, log.session)
         self._show()
 
@@ -186,7 +229,8 @@ class ReadingSession(AnyWidget):
 
     def _store(self, reading: Reading, message: dict) -> None:
         kind, case = str(message.get("kind")), str(message.get("case"))
-        reading.submit(kind, case, message.get("payload") or {}, str(message.get("id")))
+        payload = self._by_name(reading, case, message.get("payload") or {})
+        reading.submit(kind, case, payload, str(message.get("id")))
 
     # ---- what the page shows ----
 
@@ -211,14 +255,13 @@ class ReadingSession(AnyWidget):
             self._heat, self.state = heat, state
         self._told = (here.step, here.stage)
 
-    @staticmethod
-    def _stage_of(step: Step, stage: str) -> dict:
+    def _stage_of(self, step: Step, stage: str) -> dict:
         """What the page needs to know of the stage itself, and to name its answer."""
-        kind = step.kind(stage)
-        told = {"stage": stage, "period": step.period} if kind == "answered" else {}
+        kind, alias = step.kind(stage), self.aliases[stage]
+        told = {"stage": alias, "period": step.period} if kind == "answered" else {}
         number = step.stages.index(stage) + 1
         return {
-            "stage": stage,
+            "stage": alias,
             "case": step.case,
             "shown": None,
             "kind": kind,
@@ -231,7 +274,7 @@ class ReadingSession(AnyWidget):
     def _common(self, reading: Reading, here: Position) -> dict:
         steps = reading.steps
         practice = sum(step.phase == "training" for step in steps)
-        answers = reading.answers()
+        answers = [self._row_on_page(row) for row in reading.answers()]
         return {
             "title": self.design.card["title"],
             "reader": reading.reader,
@@ -263,7 +306,7 @@ class ReadingSession(AnyWidget):
         state["shown"] = {name: shown[name] for name in names}
         earlier = step.stages[: step.stages.index(stage)]
         row: dict = next((x for x in state["answers"] if x["number"] == state["number"]), {})
-        state["said"] = row.get(earlier[-1]) if earlier else None
+        state["said"] = row.get(self.aliases[earlier[-1]]) if earlier else None
         if "map" not in parts:
             return {}
         pixels, shape = unpack_map(shown)
