@@ -157,8 +157,8 @@ def _map(study: Study) -> Iterator[str]:
         yield f"Whether the map points at the lesion was {hit}."
         return
     yield (
-        f"In slices with a lesion Grad-CAM's map for tumor has its maximum on the lesion in {hit}; "
-        f"a random map in {chance}."
+        f"In slices with a lesion Grad-CAM's map for tumor, which a reading shows, has its maximum "
+        f"on the lesion in {hit}; a random map in {chance}."
     )
 
 
