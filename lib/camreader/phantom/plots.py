@@ -97,7 +97,7 @@ def lesions(study: Study, real_folder: Path | str | None = None, count: int = 12
             _one_lesion(axis, row, kind)
     if not len(real):
         figure.suptitle(
-            "No real lesions at hand (`REAL_SLICES` is empty): phantom only", fontsize=9
+            "No real lesions at hand (REAL_SLICES is empty): phantom only", fontsize=9
         )
     return figure
 
