@@ -140,20 +140,42 @@ def test_no_page_tells_a_placebo_from_a_map(tmp_path):
     """placebo_map: page, state and replies are the same words under both; the log knows better."""
     staged = make_study(tmp_path / "p", cases=6, size=16, training_cases=0, design="placebo_map")
     page = Page(staged.folder)
-    for step in staged.steps(1):
+    for _ in staged.steps(1):
         page.event("locked", LOCK)
         told = json.dumps([page.state, page.session.settings, page.heard], default=repr)
-        assert page.state["stage"] == "map" and "placebo" not in told and step.phase
+        assert page.state["stage"] == "answer_probability_map" and "placebo" not in told
         assert page.event("answered", REVISED | page.state["told"])["ok"]
     rows = page.state["answers"]
-    assert [row["answered"] for row in rows] == [["unaided", "map"]] * 6
-    fixed = LOCK | {"helpfulness": "no", "target": "map", "period": 1}
+    name = "answer_probability_map"
+    assert [row["answered"] for row in rows] == [["unaided", name]] * 6
+    fixed = LOCK | {"helpfulness": "no", "target": name, "period": 1}
     assert page.event("corrected", fixed, rows[0]["case"])["ok"]
     page.session.close()
     frame = load_tidy(staged.folder / "readings.sqlite")
     later = frame[frame["modality"] != "unaided"]
     assert later["modality"].tolist() == [step.phase for step in staged.steps(1)]
     assert set(later["map"]) == {"gradcam", "other_case"} and later["corrected"].sum() == 1
+
+
+@pytest.mark.parametrize("order", [("map", "placebo"), ("placebo", "map")])
+def test_a_map_and_a_placebo_in_one_arm_are_both_answered(tmp_path, order):
+    """They look alike, but each has its place, and neither bears its name on the page."""
+    shown = {"shows": ["answer", "map"]}
+    maps = {"map": shown, "placebo": shown | {"map": "other_case"}}
+    looks = [{"name": "unaided"}, *({"name": name} | maps[name] for name in order)]
+    own = {"assign": "within", "contrast": ["map", "placebo"], "arms": {"all": looks}}
+    staged = make_study(tmp_path / "p", cases=2, size=16, training_cases=0, design=own)
+    page = Page(staged.folder)
+    for _ in staged.steps(1):
+        page.event("locked", LOCK)
+        for stage in ("answer_map", "answer_map_2"):
+            told = json.dumps([page.state, page.session.settings, page.heard], default=repr)
+            assert page.state["stage"] == stage and "placebo" not in told
+            assert page.event("answered", REVISED | page.state["told"])["ok"]
+    assert page.state["stage"] == "finished"
+    page.session.close()
+    frame = load_tidy(staged.folder / "readings.sqlite")
+    assert frame["modality"].tolist() == ["unaided", *order] * 2
 
 
 def test_practice_tells_the_truth_afterwards_and_nothing_else_does(pages, design):

@@ -96,9 +96,7 @@ def lesions(study: Study, real_folder: Path | str | None = None, count: int = 12
         for axis, row in zip(axes.flat[first:], rows.itertuples(), strict=False):
             _one_lesion(axis, row, kind)
     if not len(real):
-        figure.suptitle(
-            "No real lesions at hand (REAL_SLICES is empty): phantom only", fontsize=9
-        )
+        figure.suptitle("No real lesions at hand (REAL_SLICES is empty): phantom only", fontsize=9)
     return figure
 
 

@@ -27,7 +27,7 @@ from camreader.session.log import LogError, ReadingLog, Refused
 from camreader.session.progress import Design, Position, Reading, Step, Unknown, clean_name
 from camreader.session.questions import Question
 from camreader.session.sealed import ITEMS, Keeper, unpack_map
-from camreader.session.stages import Stage
+from camreader.session.stages import Paradigm, Stage
 from camreader.viewer.html import STATIC as VIEWER_STATIC
 from camreader.viewer.html import bundle
 from camreader.viewer.widget import SCRIPTS, colour_tables, pack_map, pack_slice
@@ -121,15 +121,8 @@ class ReadingSession(AnyWidget):
 
     @cached_property
     def aliases(self) -> dict[str, str]:
-        """{stage: its name on the page}: stages that look alike bear one, the first of them, so
-        that no page tells a placebo from a map."""
-        first: dict[tuple, str] = {}
-        for name, stage in self.design.paradigm.stages.items():
-            first.setdefault((stage.shows, stage.text), name)
-        return {
-            name: first[stage.shows, stage.text]
-            for name, stage in self.design.paradigm.stages.items()
-        }
+        """{stage: its name on the page}, see `page_names`."""
+        return page_names(self.design.paradigm)
 
     def _stages_told(self) -> dict[str, dict]:
         return {self.aliases[name]: _told(stage) for name, stage in self._met().items()}
@@ -378,6 +371,26 @@ def in_words(stage: Stage) -> str:
     """What a stage shows, as a reader is told."""
     shown = [SHOWN_AS[part] for part in stage.shows if part not in ("probability", "text")]
     return f"with {' and '.join(shown)}" if shown else "alone"
+
+
+def page_names(paradigm: Paradigm) -> dict[str, str]:
+    """{stage: its name on the page}: its own, unless another stage looks the same.
+
+    Such stages are named after what they show, so that no page tells a placebo from a map, and
+    numbered where an arm shows the same again, so that each of its answers has a place.
+    """
+    looks = [(stage.shows, stage.text) for stage in paradigm.stages.values()]
+    found: dict[str, str] = {}
+    for arm in sorted(paradigm.arms, key=lambda arm: -len(arm.stages)):
+        used: list[str] = []
+        for stage in arm.stages:
+            name = "_".join(stage.shows) or "alone"
+            used.append(name)
+            turn = used.count(name)
+            alike = looks.count((stage.shows, stage.text)) > 1
+            numbered = f"{name}_{turn}" if turn > 1 else name
+            found.setdefault(stage.name, numbered if alike else stage.name)
+    return found
 
 
 def _told(stage: Stage) -> dict:
