@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -163,3 +164,33 @@ def test_readers_are_randomised_in_blocks_and_may_read_a_subset_of_their_own():
 def test_a_design_that_cannot_be_drawn_is_refused(plan, words):
     with pytest.raises(DataError, match=words):
         Plan(**plan).check()
+
+
+def test_strata_get_equal_shares():
+    frame = pool(120, 120, patients=240)
+    frame["region"] = ["lung"] * 80 + ["liver"] * 30 + ["bone"] * 10 + ["lung"] * 120
+    frame["size"] = [*range(120), *[None] * 120]
+    frame["size"] = frame["size"].astype(float)
+    plan = {"cases": 24, "error_share": 0, "training_cases": 0}
+    reading, _, _ = choose(frame, **plan, strata="region")
+    found = Counter(reading.loc[reading["truth"] == 1, "region"])
+    assert found == {"lung": 4, "liver": 4, "bone": 4}
+    reading, _, _ = choose(frame, **plan, strata="size")
+    assert Counter(reading.loc[reading["truth"] == 1, "size"] // 40) == {0: 4, 1: 4, 2: 4}
+    _, _, notes = choose(pool(), **plan, strata="conspicuity")
+    assert any("not spread over conspicuity" in note for note in notes)
+    with pytest.raises(DataError, match="cannot be spread"):
+        Plan(strata="colour").check()
+
+
+def test_what_follows_what_is_balanced_over_four_arms():
+    """Williams 1949: each of the 12 ordered pairs of arms comes equally often."""
+    cases, orders = orders_of(Plan(cases=40, readers=4, design="four_conditions"))
+    pairs = Counter()
+    for steps in orders.values():
+        arms = {(case, period): arm for case, arm, period in steps if arm != "training"}
+        for case in cases.loc[~cases["training"], "case"]:
+            way = [arms[case, period] for period in range(1, 5)]
+            assert len(set(way)) == 4
+            pairs.update(pairwise(way))
+    assert len(pairs) == 12 and len(set(pairs.values())) == 1

@@ -260,3 +260,26 @@ def test_several_studies_in_one_log_are_told_apart(study, tmp_path):
     with pytest.raises(DataError, match="Not a table of tidy readings"):
         (tmp_path / "x.csv").write_text("a,b\n1,2\n")
         load_tidy(tmp_path / "x.csv")
+
+
+def test_a_slider_named_by_the_design_is_the_score(tmp_path):
+    """In the table, in .imrmc, and for the analysis."""
+    slider = questions.Question("malignancy", "slider", "Probability of malignancy")
+    asked = [*questions.QUESTIONS, slider]
+    plan = {"cases": 4, "training_cases": 0, "size": 8, "score_question": "malignancy"}
+    design = make_study(tmp_path, **plan, questions=asked)
+    reading = Reading(design, ReadingLog(tmp_path / "readings.sqlite", design.study), "Ann")
+    for turn, step in enumerate(reading.steps):
+        answer = {"diagnosis": "tumor", "confidence": 3, "malignancy": 25 * turn}
+        reading.submit("locked", step.case, answer, f"l{turn}")
+        answer |= {"helpfulness": "no", "malignancy": 25 * turn + 1}
+        reading.submit("revised", step.case, answer, f"r{turn}")
+    frame = load_tidy(tmp_path / "readings.sqlite")
+    assert frame["score"].tolist() == [0, 1, 25, 26, 50, 51, 75, 76]
+    write_imrmc(frame, tmp_path / "s.imrmc")
+    assert sorted(read_imrmc(tmp_path / "s.imrmc")["score"]) == sorted(frame["score"])
+    there = Study(str(tmp_path), "none", str(tmp_path))
+    told = study_readings.load(str(tmp_path / "readings.sqlite"), there)
+    assert sorted(told.scores["score"]) == sorted(frame["score"])
+    with pytest.raises(DataError, match="required slider or scale"):
+        questions.check_questions(asked, score_question="helpfulness")

@@ -42,6 +42,7 @@ def facts(design: Design) -> Iterator[str]:
     yield f"network:  {design.card['model']}"
     yield f"cases:    {(~cases['training']).sum()} to read, {cases['training'].sum()} for practice"
     yield f"balance:  {plan.prevalence:.0%} of the cases with the finding, if there are enough"
+    yield from [f"spread:   evenly over {plan.strata}, where it is known"] * bool(plan.strata)
     yield f"enriched: {missed[0]} false negatives, {missed[1]} false positives asked for"
     yield f"design:   {paradigm.name}: {ASSIGN[paradigm.assign]}"
     for arm in paradigm.arms:

@@ -8,6 +8,8 @@ import pandas as pd
 from camreader.common.errors import DataError
 from camreader.session.stages import DEFAULT, Paradigm, paradigm
 
+STRATA = ("region", "size", "conspicuity")  # of the pool, where its cohort knows them
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -26,6 +28,8 @@ class Plan:
     false_positives: int | None = None  # cases in which it sees what is not there; None: the same
     prevalence: float = 0.5  # share of the cases with the finding
     cases_each: int = 0  # how many of the cases each reader reads, a subset of his own; 0: all
+    strata: str = ""  # of STRATA: its values (of a number, its thirds) take turns; "": none
+    score_question: str = ""  # slider or scale that gives the score; "": diagnosis, confidence
 
     @property
     def paradigm(self) -> Paradigm:
@@ -68,6 +72,9 @@ class Plan:
             if not 0 <= number <= most:
                 words = f"Impossible number of false {name}"
                 raise DataError(words, found=number, expected=f"0 to {most}")
+        if self.strata and self.strata not in STRATA:
+            expected = ", ".join(STRATA)
+            raise DataError("Cases cannot be spread over", found=self.strata, expected=expected)
         if not 0 <= self.margin < 1:
             raise DataError("The margin must lie between 0 and 1 (of AUC)", found=self.margin)
 
@@ -87,7 +94,7 @@ def choose_cases(frame: pd.DataFrame, plan: Plan) -> tuple[pd.DataFrame, list[st
         half = pool[pool["truth"] == truth]
         used = half["patient_id"].isin(pool.loc[chosen, "patient_id"].dropna())
         half = half.loc[used.sort_values(kind="stable").index]  # patients not read yet come first
-        chosen += _take_half(half, wanted, errors)
+        chosen += _take_half(_in_turn(half, plan.strata), wanted, errors)
     reading = pool.loc[chosen]
     rest = pool.drop(index=chosen)
     training = _take_training(rest, plan.training_cases)
@@ -110,6 +117,18 @@ def _spread(frame: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     group = [mixed["patient_id"].fillna(mixed["slice_id"]), mixed["truth"]]
     turn = mixed.groupby(group).cumcount()
     return mixed.iloc[np.argsort(turn.to_numpy(), kind="stable")]
+
+
+def _in_turn(half: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Rows so that the values of `column` (of a number: its thirds) take turns, errors apart."""
+    if not column or column not in half or half[column].isna().all():
+        return half
+    values = half[column]
+    if pd.api.types.is_numeric_dtype(values):
+        values = pd.qcut(values.astype(float).rank(method="first"), 3, labels=False)
+    keys = [values.astype(object).where(values.notna(), "unknown").astype(str)]
+    turn = half.groupby([*keys, half["predicted"] != half["truth"]]).cumcount()
+    return half.iloc[np.argsort(turn.to_numpy(), kind="stable")]
 
 
 def _take_half(half: pd.DataFrame, wanted: int, errors: int) -> list[int]:
@@ -149,6 +168,8 @@ def _shortages(reading: pd.DataFrame, training: pd.DataFrame, plan: Plan) -> lis
         for what, (count, asked) in found.items()
         if count < asked
     ]
+    if plan.strata and (plan.strata not in reading or reading[plan.strata].isna().all()):
+        notes.append(f"cases are not spread over {plan.strata}: it is not known")
     if len(reading) and reading["patient_id"].dropna().duplicated().any():
         patients = reading["patient_id"].nunique()
         notes.append(
@@ -162,8 +183,9 @@ def reading_orders(cases: pd.DataFrame, plan: Plan) -> dict[str, list[list]]:
 
     cases: DataFrame[case, training, truth]. Practice comes first; the phase of the other steps is
     the arm. Crossover: the cases are dealt (balanced by truth) to as many groups as there are
-    arms; in each period each group is read under another arm, and reader n begins where reader 1
-    stands in period n (a cyclic Latin square). Cases: the same square, its first period alone.
+    arms; in each period each group is read under another arm, by a Latin square that readers begin
+    at different rows of, balanced for what came before where the arms are even in number (Williams
+    1949). Cases: the same square, its first period alone.
     Readers: randomised to arms in blocks that hold each arm once. With `cases_each` every reader
     has a random subset of the cases, as balanced by truth as all of them are.
     """
@@ -172,6 +194,7 @@ def reading_orders(cases: pd.DataFrame, plan: Plan) -> dict[str, list[list]]:
     asked = plan.paradigm
     arms = [arm.name for arm in asked.arms]
     group = _groups(reading, len(arms), np.random.default_rng([plan.seed, 0]))
+    shift = _williams(len(arms))
     dealt = _randomised(len(arms), plan.readers, np.random.default_rng([plan.seed, 0, 1]))
     orders = {}
     for slot in range(1, plan.readers + 1):
@@ -182,7 +205,7 @@ def reading_orders(cases: pd.DataFrame, plan: Plan) -> dict[str, list[list]]:
             if asked.assign == "readers":
                 turn = dict.fromkeys(own, dealt[slot - 1])
             else:
-                turn = {case: (group[case] + slot + period) % len(arms) for case in own}
+                turn = {case: (group[case] + slot + shift[period - 1]) % len(arms) for case in own}
             steps += _mixed([[case, arms[turn[case]], period] for case in own], rng)
         orders[str(slot)] = steps
     return orders
@@ -193,6 +216,11 @@ def _groups(reading: pd.DataFrame, number: int, rng: np.random.Generator) -> dic
     mixed = reading.iloc[rng.permutation(len(reading))]
     turn = mixed.groupby("truth").cumcount() % number
     return dict(zip(mixed["case"], turn, strict=True))
+
+
+def _williams(arms: int) -> list[int]:
+    """First row of a Williams square: 0, 1, n - 1, 2, n - 2, ...; its shifts are the others."""
+    return [0, *((k + 1) // 2 if k % 2 else arms - k // 2 for k in range(1, arms))]
 
 
 def _randomised(arms: int, readers: int, rng: np.random.Generator) -> list[int]:

@@ -58,7 +58,7 @@ def write_study(
     nothing else: copied alone to a reading workstation it holds no cohort and no predictions.
     """
     folder, paradigm = Path(folder), plan.paradigm
-    check_questions(questions, paradigm)
+    check_questions(questions, paradigm, plan.score_question)
     asked = for_stages(questions, paradigm.stages)
     maps = maps if isinstance(maps, Mapping) else {"gradcam": maps}
     _clear(folder)
@@ -151,7 +151,8 @@ def candidates(study: Study, run: str, seed: int = 0) -> pd.DataFrame:
     protocol, name = run.split("-", 1)
     frame = predictions.test_slices(table, cohort, protocol, name, seed)
     names = ["row", "slice_id", "patient_id", "image_path", "truth", "predicted", "probability"]
-    return frame[[*names, "region", "boxes", "width", "height"]]
+    frame = frame.assign(size=frame["diameter_mm"], conspicuity=frame["contrast_hu"].abs())
+    return frame[[*names, "region", "size", "conspicuity", "boxes", "width", "height"]]
 
 
 def find_run(study: Study, seed: int = 0) -> str:
@@ -319,7 +320,7 @@ def prepare_reading(
     plan.check()
     check_profile(profile)
     asked = configured(questions)
-    check_questions(asked, plan.paradigm)
+    check_questions(asked, plan.paradigm, plan.score_question)
     arguments = ["--data", study.data, "--cohort", study.cohort, "--reports", study.reports]
     command = [sys.executable, "-m", "camreader.session.prepare", *arguments]
     done = subprocess.run(

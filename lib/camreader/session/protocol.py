@@ -17,7 +17,7 @@ from camreader.common.errors import DataError
 from camreader.common.storage import digest, read_json, write_json
 
 FILE, CRATE = "protocol.json", "ro-crate-metadata.json"
-ENDPOINT = "area under the ROC curve of the score (diagnosis and confidence)"
+ENDPOINT = "area under the ROC curve of the score ({score})"
 ANALYSIS = (
     "Obuchowski-Rockette with Hillis's degrees of freedom, jackknife covariances, readers and "
     "cases random, patients as units where cases of one repeat; every other pair of stages is "
@@ -29,6 +29,7 @@ def content(card: Mapping[str, Any]) -> dict[str, Any]:
     """What is sealed of a design.json: all that readers meet, and how it will be analysed."""
     paradigm, plan = card["paradigm"], card["plan"]
     first, second = paradigm["contrast"]
+    score = plan.get("score_question") or "diagnosis and confidence"
     return {
         "study": card["study"],
         "title": card["title"],
@@ -38,7 +39,7 @@ def content(card: Mapping[str, Any]) -> dict[str, Any]:
         "questions": card["questions"],
         "profile": card.get("profile", []),
         "cases and orders": digest(json.dumps([card["cases"], card["orders"]], sort_keys=True)),
-        "primary endpoint": ENDPOINT,
+        "primary endpoint": ENDPOINT.format(score=score),
         "primary contrast": f"{first} minus {second}",
         "margin": plan["margin"],
         "analysis": ANALYSIS,

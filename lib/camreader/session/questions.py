@@ -254,9 +254,14 @@ def check_profile(fields: Sequence[Mapping]) -> None:
 
 
 def check_questions(
-    questions: Sequence[Question], paradigm: Paradigm = PRESETS["sequential"]
+    questions: Sequence[Question],
+    paradigm: Paradigm = PRESETS["sequential"],
+    score_question: str = "",
 ) -> None:
-    """Raise DataError for a list of questions that no page could ask or no table could hold."""
+    """Raise DataError for a list of questions that no page could ask or no table could hold.
+
+    score_question: name of the one whose answer is the score; "": diagnosis and confidence.
+    """
     names = tuple(paradigm.stages)
     for question in questions:
         _check_question(question, questions, names)
@@ -271,6 +276,12 @@ def check_questions(
     missing = {"diagnosis", "confidence"} - everywhere
     if missing:
         raise DataError("The analysis needs this question", expected=", ".join(sorted(missing)))
+    scores = {q.name for q in questions if q.kind in ("slider", "scale") and q.required}
+    if score_question and score_question not in scores & everywhere:
+        words = "The score needs a required slider or scale, asked at every stage"
+        raise DataError(
+            words, found=score_question, expected=", ".join(sorted(scores & everywhere))
+        )
 
 
 def _check_question(

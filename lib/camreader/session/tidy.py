@@ -46,8 +46,8 @@ def load_tidy(
     where a database holds several. Practice cases are left out. Raises DataError or LogError.
 
     Columns: reader, case, modality (the stage: "unaided", "answer", "map", ...), truth (1 tumor,
-    0 no tumor), score (1 certain of no tumor .. 10 certain of tumor), one per question that was
-    asked (missing where it was not), seconds, milliseconds, order (1, 2, ... among this reader's
+    0 no tumor), score (1 certain of no tumor .. 10 certain of tumor, or the design's
+    own question), one per question that was asked (missing where it was not), seconds, milliseconds, order (1, 2, ... among this reader's
     cases of this modality), cnn_prediction, simulated, corrected (the answer was corrected later;
     the corrected one is shown), comment; arm and period under which it was read; map (the method
     or placebo shown, missing where none was), map_hit (whether its maximum lay on the lesion),
@@ -128,7 +128,7 @@ def _answers(
         for name in ("milliseconds", "history"):  # of the answer, not of its correction
             answer[name] = event["payload"].get(name)
         rows.append(
-            _row(event, modality, answer, facts, questions)
+            _row(event, modality, answer | _own_score(answer, design), facts, questions)
             | {"order": counts[modality], "corrected": bool(corrected)}
             | arms.get(place, {})
             | _circumstances(event, modality, answer, facts, design)
@@ -197,6 +197,12 @@ def _corrections(events: list[dict]) -> dict[tuple[str, str, int], dict]:
         elif event["kind"] == "corrected" and (target := corrected_place(event)) in here:
             found[target] = found.get(target, {}) | event["payload"]
     return found
+
+
+def _own_score(answer: Mapping[str, Any], design: Design | None) -> dict[str, float]:
+    """The score where the design names a question of its own for it."""
+    name = design.card["plan"].get("score_question") if design else ""
+    return {"score": answer[name]} if name else {}
 
 
 def _row(
