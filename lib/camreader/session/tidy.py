@@ -47,8 +47,9 @@ def load_tidy(
 
     Columns: reader, case, modality (the stage: "unaided", "answer", "map", ...), truth (1 tumor,
     0 no tumor), score (1 certain of no tumor .. 10 certain of tumor, or the design's
-    own question), one per question that was asked (missing where it was not), seconds, milliseconds, order (1, 2, ... among this reader's
-    cases of this modality), cnn_prediction, simulated, corrected (the answer was corrected later;
+    own question), one per question that was asked (missing where it was not), seconds,
+    milliseconds, order (1, 2, ... among this reader's cases of this modality), cnn_prediction,
+    simulated, corrected (the answer was corrected later;
     the corrected one is shown), comment; arm and period under which it was read; map (the method
     or placebo shown, missing where none was), map_hit (whether its maximum lay on the lesion),
     cnn_probability, region, how opacity and threshold were used, and a column reader_<field> per
