@@ -38,8 +38,6 @@ TYPES = {
 }
 LIMITS: dict[str, tuple[float, float]] = {  # (least, most); any other number: 0 or more
     "SLICES": (1, math.inf),
-    "FALSE_NEGATIVES": (-1, math.inf),
-    "FALSE_POSITIVES": (-1, math.inf),
     "PREVALENCE": (0, 0.99),  # 0 in notebook 08: that of the study
     "IMAGE_SIZE": (32, 1024),
     "TEST_SHARE": (0.01, 0.9),
