@@ -15,6 +15,7 @@ from reading_room import (
     serving,
     wait_for,
 )
+from reading_study import everything
 from vendor_results import maps_for, write
 
 from browser import chromium  # noqa: F401 (a fixture)
@@ -22,7 +23,7 @@ from camreader.common.storage import read_table
 from camreader.common.tables import Cohort
 from camreader.session import prepare
 from camreader.session.plan import Plan
-from camreader.session.sealed import open_all, unpack_map
+from camreader.session.sealed import unpack_map
 from camreader.session.tidy import load_tidy
 from camreader.training import experiments, runs, train
 from camreader.training.description import Description
@@ -40,9 +41,9 @@ class ResultsRoom(Room):
         write(folder / "vendor", self.frame, self.maps, ".png")
         settings = Settings(own=Description(f"results:{folder}/vendor"))
         runs.collect(self.study, train.train_all(self.study, experiments.MAIN, (0,), settings))
-        plan = Plan(cases=5, readers=1, training_cases=0)
+        plan = Plan(cases=5, readers=1, training_cases=0, design="sequential")
         self.design = prepare.set_up(self.study, plan, force=True)
-        self.truth = open_all(self.design.folder)
+        self.truth = everything(self.design)
         self.database = self.study.readings / "readings.sqlite"
         self.config = folder / "config.yaml"
         config = {"source": "", "cohort": self.study.cohort, "data": str(self.study.data)}
