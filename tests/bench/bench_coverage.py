@@ -6,12 +6,11 @@ with the Monte-Carlo interval of that share. Run alone it writes the committed t
 docs/coverage.csv and the figure docs/pictures/coverage.png.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from results import finish
+from results import finish, studies_asked
 
 from camreader.common.errors import DataError
 from camreader.statistics import mrmc
@@ -313,7 +312,5 @@ def main():
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=STUDIES, help="per row (default 2,000)")
-    STUDIES = parser.parse_known_args()[0].studies
+    STUDIES = studies_asked(__doc__, STUDIES)
     finish("coverage", main())

@@ -6,12 +6,11 @@ same readings without the stage of the answer are what `sequential` would have r
 it writes docs/credit.csv and docs/pictures/credit.png.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from results import finish
+from results import finish, studies_asked
 
 from camreader.reader_study import study as readings
 from camreader.reader_study import tables
@@ -127,7 +126,5 @@ def main():
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=STUDIES, help="default 200")
-    STUDIES = parser.parse_known_args()[0].studies
+    STUDIES = studies_asked(__doc__, STUDIES)
     finish("credit", main())

@@ -6,12 +6,11 @@ how often a difference is declared. The true value is that of a large sample of 
 Run alone it writes the committed table docs/recovery.csv.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from results import finish
+from results import finish, studies_asked
 
 from camreader.common.errors import DataError
 from camreader.reader_study import study as readings
@@ -107,7 +106,5 @@ def main():
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=STUDIES, help="per row (default 200)")
-    STUDIES = parser.parse_known_args()[0].studies
+    STUDIES = studies_asked(__doc__, STUDIES)
     finish("recovery", main())

@@ -18,8 +18,7 @@ from camreader.phantom.scanner import Canvas
 SMALLEST_AREA_MM2 = 200.0  # a smaller cut is not drawn ...
 WHOLE_SHARE = 0.6  # ... nor one of which less is lesion through the slice's whole thickness,
 ROOM_SHARE = 0.65  # ... or has room
-PUSHED_MM = 10.0  # tissue makes way up to so far from the surface, at least ...
-PUSHED = 1.9  # ... and to so many radii from the middle
+PUSHED = 1.9  # tissue makes way up to so many radii from the middle
 STIFF_HU, STIFF_MM = 420, 8.0  # bone keeps its shape, and so does what is close to it
 HAZE_MM = 6.0
 ALLOWED_HU = {  # what a lesion may replace; vessels full of contrast, bone and gas stay

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from camreader.reader_study.study import ReaderStudy
-from camreader.reader_study.tables import NO_LOG, refused
+from camreader.reader_study.tables import NO_LOG, refused, unit_names
 
 ERROR_RATES = tuple(np.round(np.arange(0, 0.51, 0.05), 2))
 PREVALENCES = (0.01, 0.1, 0.5)
@@ -118,9 +118,8 @@ def _drawn_changes(
 
 def _owners(frame: pd.DataFrame, names: np.ndarray) -> np.ndarray:
     """Number of the patient that each case is of; of the case, where patients are not known."""
-    first = frame.drop_duplicates("case").set_index("case").loc[list(names)]
-    known = first["patient"].notna().all() and first["patient"].ne("").all()
-    return pd.factorize(first["patient"] if known else first.index)[0]
+    first = frame.drop_duplicates("case").set_index("case", drop=False).loc[list(names)]
+    return pd.factorize(unit_names(first))[0]
 
 
 def _share(

@@ -28,7 +28,6 @@ from camreader.reader_study.tables import (
 from camreader.statistics.intervals import clustered, clustered_difference, clustered_mean
 from camreader.statistics.mrmc.analysis import obuchowski_rockette
 
-ADVICE = ("answer", "probability")
 TOP = 10  # of the score
 LEAST_GAP = 1.0  # of the score, between first answer and advice, for a weight of advice
 FEW_READINGS = 10
@@ -200,10 +199,10 @@ def _reliance_row(
 def _between(one: dict, other: dict, words: str) -> list[dict[str, Any]]:
     """Rows of the paired difference of two stages, over readings that have both."""
     rows = []
-    for measure in one:
-        sides = [t.assign(value=v)[["reader", "case", "value"]] for t, v in (one[measure],)]
+    for measure, (own, value) in one.items():
+        side = own.assign(value=value)[["reader", "case", "value"]]
         table, values = other[measure]
-        both = table.assign(other=values).merge(sides[0], on=["reader", "case"])
+        both = table.assign(other=values).merge(side, on=["reader", "case"])
         names = unit_names(both)
         row = {"stage": words, "measure": measure, "n": len(both), "patients": len(set(names))}
         if len(both):

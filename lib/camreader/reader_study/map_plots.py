@@ -54,7 +54,7 @@ def draw_hits(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     figure, ax = plt.subplots(figsize=(8, 1.5 + 0.42 * len(table)))
     for word, sign, colour in (("benefit", 1, BENEFIT), ("harm", -1, HARM)):
         share, low, high = (100 * table[f"{word}_{n}"] for n in ("share", "low", "high"))
-        reach = np.nan_to_num([share - low, high - share])[:: sign or 1]
+        reach = np.nan_to_num([share - low, high - share])[::sign]
         style = {"height": 0.6, "color": colour, "error_kw": {"lw": 1, "ecolor": "0.3"}}
         ax.barh(rows, sign * share.fillna(0), xerr=reach, label=_said(word), **style)
         for y, row in zip(rows, table.to_dict("records"), strict=True):

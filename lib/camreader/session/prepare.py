@@ -221,26 +221,26 @@ def _draw(
     from camreader.training import results, runs  # bring torch, slow to import; only needed here
 
     model, record = runs.network_of(study, run, seed)
-    wanted = {stage.map for stage in paradigm.stages.values() if "map" in stage.shows}
-    others = _others(chosen["predicted"].to_numpy())
     if model is None:
         kept = results.maps_of(runs.folder(study, run, seed))[chosen["row"].to_numpy()]
-        own, blank = kept.astype(np.float32), torch.zeros(len(kept), 1, *kept.shape[1:])
-        drawn = {
-            name: methods.METHODS[name].function(None, blank, None)
-            if name in methods.baselines()
-            else own
-            for name in wanted
-        }
-        return drawn | ({OTHER_CASE: own[others]} if OTHER_CASE in wanted else {}), record
-    hu = pixels.load(study.pixels, read_table(study.cohort_table, Cohort))
-    rows = np.asarray(hu[chosen["row"].to_numpy()])
-    window = windows.window_for(study.card, record["plan"]["window"])
-    images = torch.from_numpy(windows.model_input(rows, *window))
-    drawn = {name: methods.compute(name, model, images, 1) for name in wanted - {OTHER_CASE}}
+        given = kept.astype(np.float32)
+        images = torch.zeros(len(given), 1, *given.shape[1:])
+    else:
+        hu = pixels.load(study.pixels, read_table(study.cohort_table, Cohort))
+        rows = np.asarray(hu[chosen["row"].to_numpy()])
+        window = windows.window_for(study.card, record["plan"]["window"])
+        images = torch.from_numpy(windows.model_input(rows, *window))
+
+    def maps_of(name: str) -> np.ndarray:
+        if model is None and name not in methods.baselines():
+            return given
+        return methods.compute(name, model, images, 1)
+
+    wanted = {stage.map for stage in paradigm.stages.values() if "map" in stage.shows}
+    drawn = {name: maps_of(name) for name in wanted - {OTHER_CASE}}
     if OTHER_CASE in wanted:
-        own = drawn.get("gradcam", methods.compute("gradcam", model, images, 1))
-        drawn[OTHER_CASE] = own[others]
+        own = drawn["gradcam"] if "gradcam" in drawn else maps_of("gradcam")
+        drawn[OTHER_CASE] = own[_others(chosen["predicted"].to_numpy())]
     return drawn, record
 
 

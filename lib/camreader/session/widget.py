@@ -335,12 +335,7 @@ class ReadingSession(AnyWidget):
         super().close()
 
 
-SHOWN_AS = {
-    "answer": "the network's answer",
-    "probability": "its probability",
-    "map": "a heat-map",
-    "text": "a note",
-}
+SHOWN_AS = {"answer": "the network's answer", "map": "a heat-map"}
 
 
 def introduction(design: Design) -> str:
@@ -369,7 +364,7 @@ def introduction(design: Design) -> str:
 
 def in_words(stage: Stage) -> str:
     """What a stage shows, as a reader is told."""
-    shown = [SHOWN_AS[part] for part in stage.shows if part not in ("probability", "text")]
+    shown = [SHOWN_AS[part] for part in stage.shows if part in SHOWN_AS]
     return f"with {' and '.join(shown)}" if shown else "alone"
 
 
