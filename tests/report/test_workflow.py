@@ -2,7 +2,9 @@
 
 import argparse
 import fcntl
+import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -32,6 +34,14 @@ def test_a_training_job_has_the_settings_that_its_notebook_would_use(notebook):
     known = {field.name.upper() for field in fields(experiments.Settings)}
     known = {f"--{name.lower().replace('_', '-')}" for name in known | set(description.PARAMETERS)}
     assert set(asked) <= known and asked["--train"] == "train"
+    code = "".join(
+        "".join(cell["source"])
+        for cell in json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text())["cells"]
+    )
+    used = re.findall(r"[(, ](\w+)=([A-Z_]+)[,)]", code)  # of the notebook's own Settings
+    of_training = {value for name, value in used if f"--{name.replace('_', '-')}" in known}
+    missing = {name for name in of_training if f"--{name.lower().replace('_', '-')}" not in asked}
+    assert not missing, f"the notebook trains with {missing}, the job does not"
 
 
 def test_a_description_of_a_network_reaches_the_training_job_whole():

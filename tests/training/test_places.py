@@ -90,7 +90,7 @@ def test_boxes_teach_where_to_look_and_the_trained_network_is_the_plain_one(tmp_
 
 def test_without_boxes_or_with_weight_0_nothing_is_added(tmp_path):
     frame, images = train.load_slices(make_cohort(tmp_path), PLAN)
-    plain = trainer.Fit(frame, images, PLAN, replace(QUICK, places=0.0), 0)
+    plain = trainer.Fit(frame, images, PLAN, replace(QUICK, boxes=0.0), 0)
     unboxed = trainer.Fit(frame.assign(boxes="[]"), images, PLAN, QUICK, 0)
     for state in (plain, unboxed):
         assert state.trained is state.network and state.inside is None

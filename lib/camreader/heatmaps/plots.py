@@ -98,8 +98,10 @@ def _weights(model: torch.nn.Module, image: torch.Tensor) -> tuple[np.ndarray, n
     """Feature maps (K, h, w), their weights α (K,) and the class explained, of one image."""
     layer = gradcam.find_layer(model)
     with gradcam.evaluating(model):
-        activations, gradient, _, wanted, _ = gradcam.gradients(model, layer, image)
-    return activations[0].numpy(), gradient.mean((2, 3))[0].numpy(), int(wanted[0])
+        batch = gradcam.channels_last(image, gradcam.device_of(model))
+        activations, gradient, _, wanted, _ = gradcam.gradients(model, layer, batch)
+    weights = gradient.mean((2, 3))[0]
+    return activations[0].cpu().numpy(), weights.cpu().numpy(), int(wanted[0])
 
 
 def _tiles(figure: Figure, activations: np.ndarray, weights: np.ndarray, shown: int) -> None:

@@ -93,12 +93,16 @@ def wait_for_turn(path: Path) -> FileLock:
     return lock
 
 
-def snakemake_command(options: Namespace, extra: list[str]) -> list[str]:
+# The longest way through the study is gone first, so that no core waits for its end alone.
+LONGEST = "notebooks/04_gradcam.ipynb"
+
+
+def snakemake_command(options: Namespace, reports: str, extra: list[str]) -> list[str]:
     """The command line of the run. Snakemake's own lock is left out: ours ends with the process."""
     # a plan is to be read as Snakemake writes it
     program = "snakemake" if DRY & set(extra) else "camreader.report.progress"
     command = [sys.executable, "-m", program, "--nolock", "--rerun-incomplete", "--keep-going"]
-    command += ["--configfile", str(CONFIGURED)]
+    command += ["--configfile", str(CONFIGURED), "--prioritize", f"{reports}/{LONGEST}"]
     if options.profile:
         command += ["--profile", options.profile]
     else:  # no more jobs at once than their memory allows
@@ -192,7 +196,7 @@ def run(options: Namespace) -> int:
         for path, why in repair.remove_damaged(config["data"], cohort_name(config)):
             print(f"{path} is damaged and is made again ({why})", flush=True)
     write_json(config, CONFIGURED)
-    command = snakemake_command(options, options.extra)
+    command = snakemake_command(options, config["reports"], options.extra)
     status, stopped = run_to_its_end(command, environment_of(options))
     lock.release()
     print("-" * min(shutil.get_terminal_size().columns, 72))

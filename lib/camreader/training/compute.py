@@ -1,4 +1,4 @@
-"""Where a training runs: precision, several processes, repeatable numbers, memory.
+"""Where networks are trained and explained: device, precision, processes, repeatable numbers.
 
 Tested in tests/training/test_train.py, on runs that need what is set here.
 """
@@ -13,21 +13,43 @@ from typing import Any
 import torch
 from torch import distributed
 
+from camreader.common.errors import DataError
 
-def precision(device: torch.device) -> str:
-    """ "bfloat16" where the hardware multiplies it natively, else "float32".
 
-    A GPU, or a processor with AVX-512 BF16 or AMX; elsewhere bfloat16 is emulated and slower. Asked
-    of the hardware rather than timed, so that a machine always answers the same.
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def device() -> torch.device:
+    """Where networks are trained, asked and explained: a GPU if there is one, else the processor.
+
+    On a GPU, float32 then means float32: TensorFloat-32 would round to 10 bits, and heat-maps
+    would not be those of a processor.
     """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.backends.fp32_precision = "ieee"
+    return torch.device("cuda")
+
+
+def precision(device: torch.device, asked: str = "auto") -> str:
+    """What training multiplies in: "float32" or "bfloat16", as `asked`.
+
+    "auto": bfloat16 where the hardware multiplies it natively, a GPU or a processor with AVX-512
+    BF16 or AMX; elsewhere it is emulated and slower. Asked of the hardware rather than timed, so
+    that a machine always answers the same.
+    """
+    if asked not in PRECISIONS:
+        raise DataError("Unknown PRECISION", found=asked, expected=", ".join(PRECISIONS))
+    if asked != "auto":
+        return asked
     known = torch.cpu.get_capabilities()
     native = known.get("avx512_bf16") or known.get("amx_bf16")
     return "bfloat16" if device.type == "cuda" or native else "float32"
 
 
-def mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """Autocast to bfloat16 where it is native (`precision`); it needs no loss scaling."""
-    if precision(device) == "float32":
+def mixed_precision(device: torch.device, asked: str = "auto") -> AbstractContextManager[Any]:
+    """Autocast to bfloat16 where `precision` says so; it needs no loss scaling."""
+    if precision(device, asked) == "float32":
         return nullcontext()
     return torch.autocast(device.type, dtype=torch.bfloat16)
 

@@ -51,13 +51,14 @@ class Settings:
     learning_rate: float = 3e-3  # peak
     weight_decay: float = 0.02
     dropout: float = 0.1
-    places: float = 1.0  # weight of the boxes as a second target, where there are any; 0: none
+    boxes: float = 1.0  # weight of the boxes as a second target, where there are any; 0: none
     clip: float = 1.0  # largest norm of a step's gradient
     flip_vertical: bool = False  # mirror training images top to bottom, too
     target_error: float = 0.05  # the paper's first and second run: training error
     target_accuracy: float = 0.95  # the paper's final run: accuracy on the test set
     resamples: int = 3  # the paper's final run: at most this many draws of the 80/20 split
     patience: float = 0.4  # the sound run: share of its epochs without a better validation loss
+    precision: str = "auto"  # bfloat16 where the hardware has it; or "float32", "bfloat16"
     own: Description = NO_OWN  # somebody's own network, instead of `architecture`
 
 

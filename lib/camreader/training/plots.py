@@ -52,8 +52,10 @@ def _column(axes: np.ndarray, mine: pd.DataFrame, record: Any, colour: str) -> N
     axes[0].plot(epochs, mine["train_loss"], color="0.45", label="training set")
     axes[1].plot(epochs, mine["train_error"], color="0.45", label="training set")
     if "watched_loss" in mine and mine["watched_loss"].notna().any():
-        axes[0].plot(epochs, mine["watched_loss"], color=colour, marker=".", label=label)
-        axes[1].plot(epochs, 1 - mine["watched_accuracy"], color=colour, marker=".", label=label)
+        seen = mine.dropna(subset=["watched_loss"])  # the test set is not asked every time
+        axes[0].plot(seen.index + 1, seen["watched_loss"], color=colour, marker=".", label=label)
+        error = 1 - seen["watched_accuracy"]
+        axes[1].plot(seen.index + 1, error, color=colour, marker=".", label=label)
     for start in mine.index[mine["draw"].diff() > 0]:
         for axis in axes:
             axis.axvline(start + 0.5, color="0.7", lw=0.8, ls=":")

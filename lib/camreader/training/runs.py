@@ -34,6 +34,7 @@ from camreader.common.study import Study
 from camreader.common.tables import Predictions
 from camreader.common.text import counted
 from camreader.statistics.intervals import wilson
+from camreader.training.compute import device
 from camreader.training.description import Description
 from camreader.training.experiments import Ended, part_of_study
 from camreader.training.networks import NO_NETWORK, build
@@ -142,8 +143,8 @@ def finish(
         leftover.unlink()
 
 
-def load_model(where: Path | str, device: str = "cpu") -> tuple[nn.Module, dict[str, Any]]:
-    """(network in evaluation mode, the contents of its model.json) of a finished run.
+def load_model(where: Path | str) -> tuple[nn.Module, dict[str, Any]]:
+    """(network in evaluation mode on `compute.device()`, its model.json) of a finished run.
 
     NotApplicable where only the results of a network were given.
     """
@@ -157,12 +158,12 @@ def load_model(where: Path | str, device: str = "cpu") -> tuple[nn.Module, dict[
         network = build(record["architecture"], record["image_size"])
     path = Path(where) / "model.safetensors"
     try:
-        with safe_open(path, framework="pt", device=device) as handle:
+        with safe_open(path, framework="pt") as handle:
             network.load_state_dict({name: handle.get_tensor(name) for name in handle.keys()})  # noqa: SIM118
     except (FileNotFoundError, SafetensorError) as error:
         words = f"Weights cannot be read: {error}; `make report` trains them again"
         raise DataError(words, file=path) from None
-    return network.to(device).eval(), record
+    return network.to(device()).eval(), record
 
 
 def network_of(study: Study, name: str, seed: int = 0) -> tuple[nn.Module | None, dict[str, Any]]:

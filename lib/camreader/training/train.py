@@ -219,7 +219,7 @@ def facts_of(state: Fit) -> dict[str, Any]:
         "train_error": kept["train_error"],
         "seconds": state.seconds,
         "device": cpu if state.device.type == "cpu" else torch.cuda.get_device_name(),
-        "precision": precision(state.device),
+        "precision": precision(state.device, state.settings.precision),
         "torch": torch.__version__,
     }
 

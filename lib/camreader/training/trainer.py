@@ -20,7 +20,7 @@ from torch import distributed, nn
 from tqdm import tqdm
 
 from camreader.cohorts.splits import by_image
-from camreader.training.compute import mixed_precision
+from camreader.training.compute import device, mixed_precision
 from camreader.training.experiments import Ended, Plan, Settings, Until
 from camreader.training.networks import build
 from camreader.training.outputs import log_odds
@@ -31,6 +31,7 @@ from camreader.training.steps import augment, batch_size, planned_epochs, warm_c
 WATCHED = {Until.VALIDATION: "validation", Until.EPOCHS: ""}  # the others: the test set
 FAR = 2  # a training error of so many times the target is far from it
 FALLING = 0.98  # a loss falls where its mean is below this share of the mean before
+SELDOM = 5  # epochs from one look at the test set to the next
 RECENT = 5  # "its mean": over the last fifth of the planned epochs
 REDRAW = 20_220_802  # so that no redrawn split is that of a cohort made with a small seed
 FACTS = ("draw", "epoch", "planned", "cycle", "extended", "history", "kept", "seconds")
@@ -62,9 +63,9 @@ class Fit:
     ) -> None:
         self.frame, self.images, self.plan, self.settings = frame, images, plan, settings
         self.seed, self.rank, self.world, self.weights = seed, rank, world, weights
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device()
         self.labels = torch.tensor(frame["label"].to_numpy(), dtype=torch.float32)
-        with_boxes = bool(settings.places) and not settings.own.own
+        with_boxes = bool(settings.boxes) and not settings.own.own
         self.inside = inside_boxes(frame, images.shape[-1]) if with_boxes else None
         if self.inside is not None:
             self.known = places_known(frame)
@@ -130,7 +131,8 @@ class Fit:
         """Train on every training slice once, look at the watched part, decide what comes next."""
         began = time.perf_counter()
         row = {"draw": self.draw, "epoch": self.epoch + 1}
-        row |= self.train_epoch(bar) | self.watch()
+        row |= self.train_epoch(bar)
+        row |= self.watch() if self.to_watch(row) else {}
         self.seconds += time.perf_counter() - began
         self.history.append(self.agree_on(row))
         self.epoch += 1
@@ -178,12 +180,12 @@ class Fit:
 
         places: for `place_loss`, where the network is trained with boxes.
         """
-        with mixed_precision(self.device):
+        with mixed_precision(self.device, self.settings.precision):
             found = self.stepper(images)
         logits = log_odds(found if self.inside is None else found[0])
         loss = total = nn.functional.binary_cross_entropy_with_logits(logits.float(), labels)
         if places is not None:
-            total = loss + self.settings.places * place_loss(found[1], *places)
+            total = loss + self.settings.boxes * place_loss(found[1], *places)
         self.optimizer.zero_grad()
         total.backward()
         norm = nn.utils.clip_grad_norm_(self.trained.parameters(), self.settings.clip)
@@ -196,6 +198,18 @@ class Fit:
         wrong = ((logits.detach() > 0) != (labels > 0)).sum()
         n = len(labels)
         return np.array([loss.item() * n, wrong.item(), norm.item() * n, n])
+
+    def to_watch(self, row: dict) -> bool:
+        """Whether the watched part is asked after this epoch: validation always; the test set, which
+        stops nothing before the end, in every fifth epoch and where a draw may end."""
+        may_end = self.plan.stop is Until.TRAIN_ERROR and self.on_target(row)
+        last = self.epoch + 1 >= self.cycle[1]
+        seldom = self.plan.stop is not Until.VALIDATION and (self.epoch + 1) % SELDOM
+        return may_end or last or not seldom
+
+    def on_target(self, row: dict) -> bool:
+        """Whether the training error is as low as the paper's first and second run ask."""
+        return bool(row["train_error"] <= self.settings.target_error)
 
     def watch(self) -> dict:
         """Loss and accuracy on the watched part; none where the test set is to stay unseen."""
@@ -222,7 +236,7 @@ class Fit:
     def reason_to_stop(self, row: dict) -> Ended | None:
         """Why this draw ends after this epoch; None while it goes on."""
         settings, stop = self.settings, self.plan.stop
-        if stop is Until.TRAIN_ERROR and row["train_error"] <= settings.target_error:
+        if stop is Until.TRAIN_ERROR and self.on_target(row):
             return Ended.TARGET
         if stop is Until.VALIDATION:
             waited = self.epoch - max(self.kept["epoch"], self.cycle[0])
@@ -322,11 +336,11 @@ def predict(
     Of a network with two logits their difference: log-odds of the finding.
     """
     network.eval()
-    device = next(network.parameters()).device
+    like = next(network.parameters())
     rows = torch.arange(len(images)) if rows is None else torch.as_tensor(rows)
     parts = [
         log_odds(
-            network(images[part].to(device).contiguous(memory_format=torch.channels_last))
+            network(images[part].to(like.device).contiguous(memory_format=torch.channels_last))
         ).cpu()
         for part in rows.split(batch)
     ]

@@ -20,6 +20,7 @@ from camreader.common.storage import read_table, write_table
 from camreader.common.study import Study
 from camreader.common.tables import Cohort
 from camreader.training import results, runs
+from camreader.training.compute import device
 from camreader.training.description import Description
 from camreader.training.experiments import YOURS, Ended, Plan, Settings, part_of_study
 from camreader.training.own_networks import OwnNetwork, ready
@@ -102,10 +103,10 @@ def _answers(
     network: OwnNetwork, images: torch.Tensor, frame: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """(predictions of every slice, probabilities of each of several classes or None)."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.eval().to(device)
+    place = device()
+    network.eval().to(place)
     parts = [
-        network.raw(images[i : i + BATCH].to(device)).cpu() for i in range(0, len(images), BATCH)
+        network.raw(images[i : i + BATCH].to(place)).cpu() for i in range(0, len(images), BATCH)
     ]
     outputs = torch.cat(parts).double()
     network.cpu()
