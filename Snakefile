@@ -94,6 +94,8 @@ def values(notebook, here=from_notebooks):
         "SEEDS": config["seeds"],
         "TRAIN": "use" if OWN.used else "train",
     }
+    if not catalogue.PARTS[notebook].trains:  # TRAIN is of the study's network, not of 09's
+        del common["TRAIN"]
     chosen = {name: value for name, value in common.items() if name in known}
     own = description.moved(config["parameters"].get(notebook) or {}, here)
     files = {name: sqlite_file(own[name]) for name in ("DATABASE", "READINGS") if own.get(name)}

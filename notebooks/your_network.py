@@ -7,27 +7,27 @@ per image or one per class out. Copy this file, and write your own.
 import torch
 from torch import nn
 
-WIDTH, SIDE = 48, 8  # numbers per token; tokens along one side
+WIDTH, SIDE = 64, 8  # numbers per token; tokens along one side
 
 
 class SmallTransformer(nn.Module):
     """A small vision transformer: a stem of convolutions, then two blocks of attention.
 
-    Two logits: "no tumor" and "tumor". A class token in front gathers the answer.
+    Two logits: "no tumor" and "tumor". A class token in front gathers the answer. The stem has the
+    names and shapes of the workbook's own convolutions, so that it can begin with their weights.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(1, 16, 5, stride=2, padding=2),
-            nn.BatchNorm2d(16),
-            nn.ReLU(),
+        self.features = nn.Sequential(
+            *convolution(1, 16),
+            nn.AvgPool2d(2),
+            *convolution(16, 32),
             nn.MaxPool2d(2),
-            nn.Conv2d(16, WIDTH, 3, padding=1),
-            nn.BatchNorm2d(WIDTH),
-            nn.ReLU(),
-            nn.AdaptiveMaxPool2d(SIDE),
+            *convolution(32, 48),
+            *convolution(48, WIDTH),
         )
+        self.tokens = nn.AdaptiveMaxPool2d(SIDE)
         self.answer = nn.Parameter(torch.zeros(1, 1, WIDTH))
         self.place = nn.Parameter(0.02 * torch.randn(1, 1 + SIDE * SIDE, WIDTH))
         block = {"dim_feedforward": 2 * WIDTH, "dropout": 0.0, "batch_first": True}
@@ -37,11 +37,17 @@ class SmallTransformer(nn.Module):
         self.head = nn.Sequential(nn.LayerNorm(WIDTH), nn.Linear(WIDTH, 2))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        tokens = self.stem(images).flatten(2).transpose(1, 2)
+        tokens = self.tokens(self.features(images)).flatten(2).transpose(1, 2)
         tokens = torch.cat([self.answer.expand(len(images), -1, -1), tokens], 1) + self.place
         for block in self.blocks:
             tokens = block(tokens)
         return self.head(tokens[:, 0])
+
+
+def convolution(channels_in: int, channels_out: int) -> list[nn.Module]:
+    """A 3 x 3 convolution, batch normalisation and ReLU."""
+    kernel = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
+    return [kernel, nn.BatchNorm2d(channels_out), nn.ReLU()]
 
 
 def build() -> nn.Module:

@@ -69,6 +69,17 @@ def test_weights_that_do_not_fit_are_named(change, words):
         network_files.put_weights(small(), state, "w.pt")
 
 
+def test_what_fits_is_taken_and_the_rest_stays_random():
+    state = {k: v + 1 for k, v in small().state_dict().items() if k != "3.weight"}
+    state |= {"3.bias": torch.ones(5), "extra": torch.ones(1)}
+    network, before = small(), small().state_dict()
+    network_files.put_fitting(network, state, "w.pt")
+    for name, value in network.state_dict().items():
+        assert value.equal(before[name] if name.startswith("3.") else state[name])
+    with pytest.raises(DataError, match="Not one of these weights fits"):
+        network_files.put_fitting(small(), {"other": torch.ones(2)}, "w.pt")
+
+
 def test_what_is_no_state_dict_is_said(tmp_path):
     (tmp_path / "w.pt").write_bytes(b"no weights")
     (tmp_path / "w.safetensors").write_bytes(b"no weights")

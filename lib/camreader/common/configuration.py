@@ -63,7 +63,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
         "placebo_map",
         "four_conditions",
     ),
-    "TRAIN": ("train", "fine-tune", "use"),
+    "TRAIN": ("train", "transfer", "fine-tune", "use"),
     "CHANNELS": (1, 3),
 }
 

@@ -15,7 +15,6 @@ from torch import distributed
 
 from camreader.common.errors import DataError
 
-
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
@@ -27,7 +26,7 @@ def device() -> torch.device:
     """
     if not torch.cuda.is_available():
         return torch.device("cpu")
-    torch.backends.fp32_precision = "ieee"
+    torch.backends.fp32_precision = "ieee"  # type: ignore[attr-defined]  # its stubs lack it
     return torch.device("cuda")
 
 

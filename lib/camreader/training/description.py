@@ -16,7 +16,7 @@ from camreader.common import own_code
 from camreader.common.errors import DataError
 from camreader.common.storage import digest
 
-TRAIN = ("train", "fine-tune", "use")
+TRAIN = ("train", "transfer", "fine-tune", "use")
 LIBRARIES = ("torchvision", "timm")
 FORMS = (
     "file.py:function, torchvision:name, timm:name, exported:file.pt2 or results:folder "
@@ -30,7 +30,8 @@ class Description:
 
     network: str = ""  # my_net.py:build, torchvision:resnet18, timm:..., exported:..., results:...
     weights: str = ""  # .safetensors, or a state dict that needs no pickled code
-    train: str = "train"  # from random weights; "fine-tune": from these; "use": as they are
+    train: str = "train"  # from random weights; "transfer": from those of these that fit;
+    #                       "fine-tune": from these, gently; "use": as they are
     channels: int = 1  # 3: the slice three times
     outputs: tuple[str, ...] = ()  # their names, where these are several
     class_: str = ""  # which of them is the finding: a name or a number from 0
@@ -151,7 +152,7 @@ class Description:
         if self.train == "train" and self.weights:
             raise DataError(
                 "WEIGHTS are given, but TRAIN: train begins with random ones",
-                expected="TRAIN: fine-tune, or TRAIN: use",
+                expected="TRAIN: transfer, fine-tune or use",
             )
         if self.train == "use" and kind in LIBRARIES and not self.weights:
             words = f"{self.network} without WEIGHTS is a network of random weights"
@@ -159,7 +160,9 @@ class Description:
         self._check_values()
 
     def _check_values(self) -> None:
-        """DataError for channels, window or normalisation that do not fit one another."""
+        """DataError for values that do not fit one another."""
+        if self.train == "transfer" and not self.weights:
+            raise DataError("TRAIN: transfer takes what fits from WEIGHTS", expected="WEIGHTS")
         if self.channels not in (1, 3):
             raise DataError("CHANNELS are not understood", found=self.channels, expected="1 or 3")
         for name, values in (("MEAN", self.mean), ("STD", self.std)):

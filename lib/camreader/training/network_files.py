@@ -99,6 +99,23 @@ def put_weights(network: nn.Module, weights: Mapping[str, Tensor], file: str | P
     network.load_state_dict(dict(weights))
 
 
+def put_fitting(network: nn.Module, weights: Mapping[str, Tensor], file: str | Path) -> None:
+    """Load those of `weights` whose name and shape are one's in `network`; the others stay random.
+
+    DataError where not one fits.
+    """
+    own = network.state_dict()
+    fits = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape}
+    if not fits:
+        raise DataError(
+            "Not one of these weights fits the network by name and shape",
+            file=Path(file).name,
+            found=", ".join(list(weights)[:3]),
+            expected=f"such as {', '.join(list(own)[:3])}",
+        )
+    network.load_state_dict(fits, strict=False)
+
+
 def load_exported(path: str | Path) -> nn.Module:
     """The program that torch.export.save wrote, as a module with the submodules it was made from.
 

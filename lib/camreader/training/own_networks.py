@@ -19,7 +19,12 @@ from camreader.common import own_code
 from camreader.common.errors import DataError, NotApplicable
 from camreader.training.description import Description
 from camreader.training.explained_layers import choose_layers
-from camreader.training.network_files import load_exported, put_weights, read_weights
+from camreader.training.network_files import (
+    load_exported,
+    put_fitting,
+    put_weights,
+    read_weights,
+)
 from camreader.training.outputs import check_outputs, log_odds
 from camreader.training.results import check_folder
 
@@ -102,7 +107,8 @@ def build(description: Description, outputs: int = 0) -> OwnNetwork:
         raise NotApplicable(words, expected="NETWORK with code or weights")
     network = makers[description.kind](description, outputs)
     if description.weights and not outputs and description.kind == "code":
-        put_weights(network, read_weights(description.weights), description.weights)
+        put = put_fitting if description.train == "transfer" else put_weights
+        put(network, read_weights(description.weights), description.weights)
     return OwnNetwork(network, description)
 
 
@@ -181,11 +187,15 @@ def _of_library(
     head = _last_linear(make(7))  # its name, whatever its size
     stored = len(weights[f"{head}.weight"]) if f"{head}.weight" in weights else 0
     fine = description.train == "fine-tune"
-    network = make(asked or (1 if fine or not stored else stored))
+    transfer = description.train == "transfer"
+    network = make(asked or (1 if fine or transfer or not stored else stored))
     own = network.state_dict()
     stem = next(name for name, value in own.items() if value.ndim == 4)
     if stem in weights and weights[stem].shape[1] != own[stem].shape[1]:
         weights[stem] = adapt(description.channels, weights[stem])
+    if transfer:
+        put_fitting(network, weights, description.weights)
+        return network
     if fine and stored and stored != len(own[f"{head}.weight"]):
         weights |= {name: own[name] for name in own if name.startswith(f"{head}.")}
     put_weights(network, weights, description.weights)

@@ -175,6 +175,16 @@ def network_of(study: Study, name: str, seed: int = 0) -> tuple[nn.Module | None
         return None, _finished_record(where)
 
 
+def weights_file(study: Study) -> str:
+    """The weights of the study's final run, patients kept apart where it has both; "" where it is
+    not the workbook's generic CNN."""
+    for name in ("sound-final", "paper-final"):
+        path = folder(study, name, 0) / "model.safetensors"
+        if path.exists() and record(study, name).get("architecture") == "generic":
+            return str(path)
+    return ""
+
+
 def own_of(record: dict[str, Any]) -> Description:
     """The description of the network a run was made with; empty for the workbook's own."""
     return Description(**record.get("settings", {}).get("own", {}))

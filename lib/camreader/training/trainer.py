@@ -200,8 +200,11 @@ class Fit:
         return np.array([loss.item() * n, wrong.item(), norm.item() * n, n])
 
     def to_watch(self, row: dict) -> bool:
-        """Whether the watched part is asked after this epoch: validation always; the test set, which
-        stops nothing before the end, in every fifth epoch and where a draw may end."""
+        """Whether the watched part is asked after this epoch.
+
+        Validation always; the test set, which stops nothing before the end, in every fifth epoch
+        and where a draw may end.
+        """
         may_end = self.plan.stop is Until.TRAIN_ERROR and self.on_target(row)
         last = self.epoch + 1 >= self.cycle[1]
         seldom = self.plan.stop is not Until.VALIDATION and (self.epoch + 1) % SELDOM
