@@ -40,7 +40,7 @@ endef
 export COUNT
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
-.PHONY: help env report test lab read bench gallery deeplesion pins lint clean
+.PHONY: help env report test test-all lab read bench gallery deeplesion pins lint clean
 
 help:
 	@echo "make report [DATA=folder] [SEEDS=n] [PROFILE=slurm]  the whole study -> reports/index.html"
@@ -71,7 +71,10 @@ report: $(STAMP)
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(PROFILE),--profile profiles/$(PROFILE)) -- $(ARGS)
 
 test: $(STAMP) lint
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-m "not long")
+
+test-all: test
+	@$(BIN)/python -m pytest -m long
 
 lint: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo && \

@@ -157,7 +157,10 @@ def kill_repeatedly(design, forks, kills, longest, own_keeper=False):
 
 @pytest.mark.parametrize(
     ("name", "kinds"),
-    [("sequential", ("locked", "revised")), ("answer_then_map", ("locked", "answered"))],
+    [
+        pytest.param("sequential", ("locked", "revised"), marks=pytest.mark.long),
+        ("answer_then_map", ("locked", "answered")),
+    ],
 )
 def test_two_hundred_kills_lose_nothing_and_store_nothing_twice(tmp_path, forks, name, kinds):
     design = make_study(tmp_path, cases=40, training_cases=2, readers=30, size=8, design=name)

@@ -251,6 +251,7 @@ def test_files_from_the_future_and_from_the_past_change_no_table(finished, finis
 # Kills, and two at once
 
 
+@pytest.mark.long
 def test_killed_at_random_moments_it_ends_with_the_same_tables(finished, finished_copy):
     """The paper's three networks and 05 are gone; three runs are killed, the fourth left alone."""
     runs_of = [f"data/runs/phantom/paper-{run}-seed0" for run in ("first", "second", "final")]

@@ -162,6 +162,7 @@ def test_the_notebooks_run_cell_by_cell_from_their_own_folder(finished):
     assert done.returncode == 0, done.stdout[-4000:]
 
 
+@pytest.mark.long
 def test_the_real_sample_goes_through_the_same_notebooks(finished_copy, sample):
     """One patient: the sound protocol is refused in words, the paper's runs."""
     status, words = run(finished_copy, "--data", str(sample))

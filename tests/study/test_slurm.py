@@ -63,6 +63,7 @@ def wait_for_job(process, rule, known):
     raise AssertionError(f"the run ended without a job of {rule}")
 
 
+@pytest.mark.long
 def test_a_study_on_slurm_has_the_tables_of_a_local_one_and_killed_jobs_run_again(
     slurm, finished, tmp_path
 ):
@@ -93,6 +94,7 @@ def test_a_study_on_slurm_has_the_tables_of_a_local_one_and_killed_jobs_run_agai
     assert (logs / "02_train.log").exists() and (logs / "training/paper-final-seed0.log").exists()
 
 
+@pytest.mark.long
 def test_ctrl_c_takes_the_jobs_off_the_cluster(slurm, tmp_path):
     copy_checkout(tmp_path)
     before = set(jobs())

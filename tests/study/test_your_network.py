@@ -172,6 +172,7 @@ def configured(checkout, **values):
     return run(checkout)
 
 
+@pytest.mark.long
 def test_a_network_in_a_file_goes_to_the_report_by_one_command(finished_copy):
     code = write_code(finished_copy)
     network = own_code.function_of(f"{code}:build")()
@@ -196,6 +197,7 @@ def test_a_network_in_a_file_goes_to_the_report_by_one_command(finished_copy):
     assert (finished_copy / "reports/index.html").read_text().count("my_net.py:build") >= 1
 
 
+@pytest.mark.long
 def test_results_alone_go_to_the_report_by_one_command(finished_copy):
     frame = read_table(finished_copy / "data/cohorts/phantom/cohort.parquet", Cohort)
     write(finished_copy / "vendor", frame, maps_for(len(frame), 512), ".png")
