@@ -10,6 +10,7 @@ import sys
 
 import nbformat
 import pandas as pd
+import pytest
 import yaml
 from places import ROOT
 from study_run import QUICK, checkout_environment, run
