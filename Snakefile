@@ -28,6 +28,7 @@ ANSWERS = [f"{DATA}/readings/{COHORT}/readings.sqlite{end}" for end in ("", "-wa
 FILES = {  # what a notebook may read or write, by its name in the list
     catalogue.COHORT: [f"{STUDY}/{name}" for name in ("cohort.parquet", "cohort.json", "pixels.npy")],
     catalogue.PREDICTIONS: [f"{RUNS}/predictions.parquet"],
+    catalogue.CHALLENGE: [f"{REPORTS}/challenge.json"],
     catalogue.MAPS: expand(f"{RUNS}/heatmaps/{{method}}.made", method=methods.own_jobs()),
     catalogue.READINGS: [path for path in ANSWERS if os.path.exists(path)],
 }
@@ -286,7 +287,11 @@ rule report:
     input:
         notebooks=[executed(notebook) for notebook in catalogue.PARTS],
         claims=f"{REPORTS}/tables/claims.csv",
-        code=["lib/camreader/report/template.html", *modules_behind("report.page")],
+        challenge=FILES[catalogue.CHALLENGE],
+        code=[
+            *[f"lib/camreader/report/{name}.html" for name in ("template", "challenge")],
+            *modules_behind("report.page"),
+        ],
     output:
         f"{REPORTS}/index.html",
     log:

@@ -62,6 +62,11 @@ class Study:
         return Path(self.reports) / "figures"
 
     @property
+    def challenge(self) -> Path:
+        """Five slices for the report's page (heatmaps.challenge)."""
+        return Path(self.reports) / "challenge.json"
+
+    @property
     def tables(self) -> Path:
         return Path(self.reports) / "tables"
 

@@ -8,6 +8,7 @@ own_methods: methods of one's own, named in the configuration
 cases: the test slices of one run, which to show, and showing them
 maps: the maps of every decision, and of "tumor" by every method
 overlay: a map over a slice: the one blend
+challenge: five slices for the report, to be answered against the network
 localisation: does the map point at the lesion?
 shortcuts: does the network use what lies outside the body?
 faithfulness: does it show what the network uses?

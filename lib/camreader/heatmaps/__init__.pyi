@@ -1,6 +1,7 @@
 from . import attention as attention
 from . import attributions as attributions
 from . import cases as cases
+from . import challenge as challenge
 from . import dicom_export as dicom_export
 from . import faithfulness as faithfulness
 from . import findings as findings

@@ -21,12 +21,27 @@ def blend(
     """RGB uint8 (H, W, 3) of a slice (H, W) in 0..1 under a map (h, w) in 0..1, enlarged to it."""
     if np.ndim(grey) != 2 or np.ndim(heat) != 2:
         raise DataError("A slice and a map are 2-D", found=(np.shape(grey), np.shape(heat)))
-    height, width = grey.shape
-    large = cv2.resize(
-        np.asarray(heat, np.float32), (width, height), interpolation=cv2.INTER_LINEAR
-    )
+    large = _enlarged(heat, grey.shape)
     alpha = (opacity * large * (large >= threshold))[..., None]
     return (plain(grey) * (1 - alpha) + colours(large) * alpha).round().astype(np.uint8)
+
+
+def layer(
+    heat: np.ndarray,
+    size: tuple[int, ...],
+    opacity: float = OPACITY,
+    threshold: float = THRESHOLD,
+) -> np.ndarray:
+    """The same map alone, RGBA uint8 (H, W, 4), to be laid over a slice of `size` (H, W)."""
+    large = _enlarged(heat, size)
+    alpha = 255 * opacity * large * (large >= threshold)
+    return np.dstack([colours(large), alpha.round().astype(np.uint8)])
+
+
+def _enlarged(heat: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """A map (h, w) at the size (H, W) of its slice."""
+    height, width = size
+    return cv2.resize(np.asarray(heat, np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def plain(grey: np.ndarray) -> np.ndarray:

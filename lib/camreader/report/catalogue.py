@@ -10,7 +10,8 @@ from camreader.training import experiments
 
 # What a notebook may read, besides the executed notebooks it names.
 SOURCE, COHORT, PREDICTIONS, MAPS, READINGS = "source", "cohort", "predictions", "maps", "readings"
-KINDS = (SOURCE, COHORT, PREDICTIONS, MAPS, READINGS)
+CHALLENGE = "challenge"  # what the page needs for its five slices
+KINDS = (SOURCE, COHORT, PREDICTIONS, MAPS, READINGS, CHALLENGE)
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Part:
     figures: dict[str, str] = field(default_factory=dict)  # file name: caption
     tables: dict[str, str] = field(default_factory=dict)  # file name: caption
     reads: tuple[str, ...] = (COHORT,)  # kinds of KINDS, and notebooks that must have run
-    writes: tuple[str, ...] = ()  # COHORT or PREDICTIONS
+    writes: tuple[str, ...] = ()  # COHORT, PREDICTIONS or CHALLENGE
     trains: tuple[str, ...] = ()  # runs it asks for, where it has no parameter RUNS
     threads: int = 1
     memory_mb: int = 2000  # for the packages ...
@@ -127,6 +128,7 @@ PARTS = {
             "04_dicom": "The overlays written as DICOM Secondary Capture.",
         },
         reads=(COHORT, PREDICTIONS, MAPS),
+        writes=(CHALLENGE,),
         memory_mb=6000,
         memory_cohorts=2,
         minutes=120,

@@ -96,6 +96,11 @@ def live_viewer(path: Path) -> Markup:
     return Markup(html.widget_html(saved, "report-viewer") if saved else "")
 
 
+def challenge_view(study: Study) -> dict[str, Any]:
+    """The five slices that notebook 04 left for the page; none of a network that did not learn."""
+    return read_json(study.challenge)
+
+
 def claims_view(study: Study) -> dict[str, Any]:
     """The claims ledger; where this run measured nothing of a claim, its cell is a dash."""
     view = table_view(study, "claims", catalogue.CLAIMS)
@@ -137,6 +142,7 @@ def write_report(study: Study) -> None:
             catalogue.PARTS["04_gradcam"].figures[summary.LOCALISATION],
         ),
         viewer=live_viewer(Path(study.reports) / "notebooks" / f"{VIEWER}.ipynb"),
+        challenge=challenge_view(study),
         counterparts=summary.counterparts(study),
         policy=html.POLICY,
         versions=versions(),
