@@ -294,6 +294,7 @@ rule report:
         ],
     output:
         f"{REPORTS}/index.html",
+        f"{REPORTS}/ro-crate-metadata.json",
     log:
         f"{REPORTS}/logs/report.log",
     shell:

@@ -35,7 +35,7 @@ def test_it_says_what_will_be_compared_and_how_under_a_digest(tmp_path):
     assert found["protocol"]["margin"] == 0.05 and "Holm" in found["protocol"]["analysis"]
     text = json.dumps(found["protocol"], sort_keys=True)
     assert digest(text) == found["digest"] and found["digest"][:16] in protocol.quoted(tmp_path)
-    crate = read_json(tmp_path / protocol.CRATE)
+    crate = read_json(tmp_path / "ro-crate-metadata.json")
     files = {part["@id"]: part for part in crate["@graph"]}
     assert files["protocol.json"]["sha256"] == digest(tmp_path / "protocol.json")
     assert files["./"]["hasPart"] == [{"@id": "protocol.json"}, {"@id": "design.json"}]

@@ -4,6 +4,7 @@ The tests here share one finished copy of the checkout, in the order of this fil
 complete.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from places import ROOT
 from study_run import QUICK, checkout_environment, run
 from toy_notebook import add_toy_notebook
 
-from camreader.common.storage import read_table
+from camreader.common.storage import digest, read_table
 from camreader.common.study import Study
 from camreader.common.tables import Cohort, Predictions
 from camreader.report import catalogue
@@ -42,6 +43,26 @@ def test_its_tables_keep_their_contracts(finished):
     predictions = read_table(study.runs / "predictions.parquet", Predictions)
     assert {"paper", "sound"} <= set(predictions["protocol"])
     assert set(predictions["slice_id"]) <= set(cohort["slice_id"])
+
+
+def test_the_run_is_a_crate_of_every_figure_and_table_by_digest(finished):
+    reports = finished / "reports"
+    graph = json.loads((reports / "ro-crate-metadata.json").read_text())["@graph"]
+    entities = {entity["@id"]: entity for entity in graph}
+    for folder, ending in (("figures", "png"), ("tables", "csv")):
+        listed = {
+            f"{folder}/{name}.{ending}"
+            for part in catalogue.PARTS.values()
+            for name in getattr(part, folder)
+        }
+        assert listed <= set(entities)
+    for part in entities["./"]["hasPart"]:
+        assert entities[part["@id"]]["sha256"] == digest(reports / part["@id"])
+    made = entities["#04_gradcam"]
+    assert {"@id": "figures/04_localisation.png"} in made["result"]
+    predictions = digest(finished / "data" / "runs" / "phantom" / "predictions.parquet")
+    assert f"predictions sha256:{predictions}" in made["description"]
+    assert f"predictions {predictions[:12]}" in (reports / "index.html").read_text()
 
 
 def test_the_claims_ledger_stands_beside_the_report(finished):

@@ -7,6 +7,7 @@ repair: damaged intermediate files removed before a run
 catalogue: what every notebook shows: figures and tables with their captions
 summary: the front page's numbers and words
 page: reports/index.html
+provenance: which notebook, code and inputs made what; the run as an RO-Crate
 gallery: the README's pictures
 """
 

@@ -20,7 +20,7 @@ from camreader.common.configuration import parameter_values
 from camreader.common.storage import atomic_path, read_json, read_table
 from camreader.common.study import Study
 from camreader.published import claims
-from camreader.report import catalogue, summary
+from camreader.report import catalogue, provenance, summary
 from camreader.report.catalogue import Part
 from camreader.viewer import html
 
@@ -82,6 +82,7 @@ def part_view(study: Study, notebook: str, part: Part) -> dict[str, Any]:
         "part": part,
         "rehearsal": notebook == summary.REHEARSED and summary.is_simulated(study),
         "finding": study.findings(notebook),
+        "made": provenance.line(study, notebook, part),
         "figures": [figure_view(study, *item) for item in part.figures.items()],
         "tables": [table_view(study, *item) for item in part.tables.items()],
         **executed(source),
@@ -125,7 +126,7 @@ def versions() -> list[tuple[str, str]]:
 
 
 def write_report(study: Study) -> None:
-    """Write reports/index.html from the executed notebooks, figures and tables of `study`."""
+    """Write reports/index.html from what the notebooks of `study` left, and the crate of it all."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True
     )
@@ -153,6 +154,8 @@ def write_report(study: Study) -> None:
     )
     with atomic_path(Path(study.reports) / "index.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
+    ran = {part["notebook"]: part for part in parts}
+    provenance.write(study, ran, importlib.metadata.version("camreader"))
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from camreader.cohorts import classes, pixels, windows
+from camreader.common import crate
 from camreader.common.errors import DataError
 from camreader.common.storage import atomic_path, digest, read_table, write_json
 from camreader.common.study import Study
@@ -132,7 +133,7 @@ def _clear(folder: Path) -> None:
         raise DataError(
             f"A reader has begun, so the design cannot be changed ({where})", file=folder
         )
-    for name in ("design.json", protocol.FILE, protocol.CRATE):
+    for name in ("design.json", protocol.FILE, crate.FILE):
         (folder / name).unlink(missing_ok=True)
     for part in ("images", "sealed"):
         shutil.rmtree(folder / part, ignore_errors=True)

@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from camreader.common.crate import file_entity, write_crate
 from camreader.common.errors import DataError
 from camreader.common.storage import digest, read_json, write_json
 
-FILE, CRATE = "protocol.json", "ro-crate-metadata.json"
+FILE = "protocol.json"
 ENDPOINT = "area under the ROC curve of the score ({score})"
 ANALYSIS = (
     "Obuchowski-Rockette with Hillis's degrees of freedom, jackknife covariances, readers and "
@@ -108,29 +109,9 @@ def _now() -> str:
 
 def _write_crate(folder: Path, found: Mapping[str, Any]) -> None:
     names = {FILE: "The protocol, sealed before the first answer", "design.json": "The design"}
-    parts = [
-        {
-            "@id": name,
-            "@type": "File",
-            "name": words,
-            "encodingFormat": "application/json",
-            "sha256": digest(folder / name),
-        }
-        for name, words in names.items()
-    ]
     root = {
-        "@id": "./",
-        "@type": "Dataset",
         "name": f"Reader study: {found['protocol']['title']}",
         "description": f"{found['protocol']['primary contrast']}; digest {found['digest']}",
         "datePublished": found["written"],
-        "hasPart": [{"@id": name} for name in names],
     }
-    about = {
-        "@id": CRATE,
-        "@type": "CreativeWork",
-        "about": {"@id": "./"},
-        "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
-    }
-    crate = {"@context": "https://w3id.org/ro/crate/1.1/context", "@graph": [about, root, *parts]}
-    write_json(crate, folder / CRATE)
+    write_crate(folder, root, [file_entity(folder, *item) for item in names.items()])
