@@ -40,12 +40,13 @@ endef
 export COUNT
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
-.PHONY: help env report test test-all lab read bench gallery deeplesion pins lint clean
+.PHONY: help env report test test-all lab read paper bench gallery deeplesion pins lint clean
 
 help:
 	@echo "make report [DATA=folder] [SEEDS=n] [PROFILE=slurm]  the whole study -> reports/index.html"
 	@echo "make lab        JupyterLab on the notebooks"
 	@echo "make read       the reading session, as a page for a radiologist"
+	@echo "make paper      the last report as a paper: reports/paper.pdf and .docx"
 	@echo "make test       every test;   make lint  the style checks"
 	@echo "make bench      speed and memory against peers -> reports/benchmarks.html"
 	@echo "make deeplesion ZIPS=1-3 DEST=folder   fetch parts of DeepLesion"
@@ -88,6 +89,9 @@ read: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+paper: $(STAMP)
+	@$(BIN)/camreader paper $(ARGS)
 
 gallery: $(STAMP)
 	@$(BIN)/camreader gallery $(ARGS)

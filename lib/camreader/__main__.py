@@ -18,6 +18,7 @@ COMMANDS = {  # name: (module, what it does)
     "read": ("session.server", "serve the reading session as a page for a radiologist"),
     "readings": ("session.tidy", "export readings, show progress, replay simulated answers"),
     "download": ("cohorts.download", "fetch parts of DeepLesion"),
+    "paper": ("report.paper", "write the last report as a paper: PDF and Word"),
     "gallery": ("report.gallery", "renew the README's pictures from the last report"),
     "train": ("training.train", "train one run of the study (a step of `report`)"),
     "maps": ("heatmaps.maps", "make the maps of one method (a step of `report`)"),

@@ -139,7 +139,7 @@ WAYS = [
     (r"make report\b", run_dry),
     (r"make env\b", set_up),
     (r"make (test|lint)\b", lint_and_tests),
-    (r"make (lab|read|gallery|bench|deeplesion)\b", asked_for_help),
+    (r"make (lab|read|paper|gallery|bench|deeplesion)\b", asked_for_help),
     (r"make help$", really_run),
     (r"conda ", environment_is_described),
     (r"python(3|3\.11)? -c", python_parses),

@@ -13,6 +13,7 @@ import nbformat
 import pandas as pd
 import pytest
 import yaml
+from docx import Document
 from places import ROOT
 from study_run import QUICK, checkout_environment, run
 from toy_notebook import add_toy_notebook
@@ -63,6 +64,27 @@ def test_the_run_is_a_crate_of_every_figure_and_table_by_digest(finished):
     predictions = digest(finished / "data" / "runs" / "phantom" / "predictions.parquet")
     assert f"predictions sha256:{predictions}" in made["description"]
     assert f"predictions {predictions[:12]}" in (reports / "index.html").read_text()
+
+
+def test_the_paper_says_what_the_tables_say_and_nothing_that_was_simulated(finished):
+    subprocess.run(
+        [sys.executable, "-m", "camreader", "paper"],
+        cwd=finished,
+        env=checkout_environment(finished),
+        check=True,
+    )
+    word = Document(str(finished / "reports" / "paper.docx"))
+    text = "\n".join(paragraph.text for paragraph in word.paragraphs)
+    metrics = pd.read_csv(finished / "reports" / "tables" / "03_metrics.csv")
+    final = metrics.query("metric == 'accuracy' and run == 'final' and protocol == 'paper'").iloc[0]
+    assert f"{100 * final['value']:.1f} % (" in text
+    assert "Nobody has read these cases" in text and "simulated" not in text.lower()
+    assert len(word.inline_shapes) >= 8
+    pdf = (finished / "reports" / "paper.pdf").read_bytes()
+    assert (
+        pdf.startswith(b"%PDF")
+        and "04_localisation.svg" in (finished / "reports" / "paper.typ").read_text()
+    )
 
 
 def test_the_claims_ledger_stands_beside_the_report(finished):

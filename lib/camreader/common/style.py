@@ -61,19 +61,28 @@ def warn(figure: Figure, banner: str) -> None:
     figure.text(0.5, 0.999, words, ha="center", va="top", size=8, weight="bold", color=TUMOR)
 
 
-def save(figure: Figure, study: Study, name: str, cohort: bool = True, banner: str = "") -> Figure:
+def save(
+    figure: Figure,
+    study: Study,
+    name: str,
+    cohort: bool = True,
+    banner: str = "",
+    vector: bool = False,
+) -> Figure:
     """Save to reports/figures/<name>.png, labelled with its cohort, and return the figure.
 
     cohort=False is for figures that show no cohort data (a network diagram, published numbers);
-    banner: a warning to write over the figure, such as learned.Learned.banner.
+    banner: a warning to write over the figure, such as learned.Learned.banner; vector: save
+    <name>.svg as well, for print.
     """
     if cohort:
         label_cohort(figure, study)
     if banner:
         warn(figure, banner)
     laid_out = figure.get_layout_engine() is not None
-    with atomic_path(study.figures / f"{name}.png") as temporary:
-        figure.savefig(temporary)
+    for ending in ("png", "svg") if vector else ("png",):
+        with atomic_path(study.figures / f"{name}.{ending}") as temporary:
+            figure.savefig(temporary, format=ending)
     if not laid_out:  # saving gives such a figure the default layout, which a notebook would draw
         figure.set_layout_engine("none")
     return figure

@@ -8,6 +8,10 @@ catalogue: what every notebook shows: figures and tables with their captions
 summary: the front page's numbers and words
 page: reports/index.html
 provenance: which notebook, code and inputs made what; the run as an RO-Crate
+paper: a finished run as a manuscript
+paper_text: the pieces that it is made of
+paper_pdf: as PDF, by Typst
+paper_word: as a Word file
 gallery: the README's pictures
 """
 
