@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from camreader.common.errors import DataError
-from camreader.common.storage import read_shared_csv, read_table
+from camreader.common.storage import read_table
 from camreader.common.study import Study
+from camreader.session import invented
 from camreader.session.database import LOG, sqlite_file
 from camreader.session.plan import Plan, choose_cases, patient_codes
 from camreader.session.progress import Design
@@ -25,8 +26,9 @@ from camreader.session.questions import HELPFULNESS as HELPFULNESS  # for the ta
 from camreader.session.questions import QUESTIONS
 from camreader.session.simulate import simulate_readings
 from camreader.session.stages import DEFAULT, PRESETS, Paradigm, from_stored
-from camreader.session.tidy import decode, load_tidy
+from camreader.session.tidy import decode, is_log, load_tidy, texts_of
 from camreader.statistics.mrmc.analysis import read_scores, tidy
+from camreader.statistics.mrmc.io import INVENTED, is_imrmc
 from camreader.training import predictions
 
 NEEDED = ["reader", "case", "modality", "truth", "score", "diagnosis"]
@@ -181,7 +183,7 @@ def load(
         found = found or _simulated(study, readers, cases, seed, PRESETS[design])
         return replace(found, flags=[*flags, *found.flags])
     path = str(path)
-    if "://" in path or path.endswith((".sqlite", ".db")):
+    if is_log(path):
         file = sqlite_file(path)
         here = file is not None and (file.parent / "design.json").exists()
         folder = file.parent if file and here else study.readings  # where the sealed truth lies
@@ -191,13 +193,28 @@ def load(
         return of_design(_from_log(load_tidy(path, folder), words, path, _paradigm(folder)), folder)
     if not Path(path).exists():
         raise DataError("File of readings not found", file=path)
-    if path.endswith(".csv") and "diagnosis" in _header(path):
-        frame = read_shared_csv(path, missing=(), dtype=str)
-        frame.index = frame.index + 2  # the header is line 1
-        return _from_log(frame, Path(path).name, path)
+    if not is_imrmc(path):
+        frame = texts_of(path)
+        if "diagnosis" in frame:
+            return _told_invented(_from_log(frame, Path(path).name, path), study)
     scores = read_scores(path)
     source = f"Scores from {Path(path).name}: {_words(scores)}"
-    return ReaderStudy(scores, None, source, False, list(scores.attrs["flags"]))
+    found = ReaderStudy(scores, None, source, False, list(scores.attrs["flags"]))
+    return _called_invented(found) if scores.attrs["simulated"] else _told_invented(found, study)
+
+
+def _called_invented(found: ReaderStudy) -> ReaderStudy:
+    """The study, called what it is: its file says, or we know, that no person read anything."""
+    source = found.source.removeprefix("Recorded readings: ")
+    return replace(found, simulated=True, source=f"{INVENTED}: {source}")
+
+
+def _told_invented(found: ReaderStudy, study: Study) -> ReaderStudy:
+    """The study; called invented where its file has lost the word but we know its answers."""
+    if found.simulated or not invented.recognised(study.readings, found.scores):
+        return found
+    lost = "the file does not say that its readings are SIMULATED; known by their content"
+    return replace(_called_invented(found), flags=[*found.flags, lost])
 
 
 def check_readings(frame: pd.DataFrame, file: str | Path | None = None) -> pd.DataFrame:
@@ -285,7 +302,7 @@ def _from_log(
     kept = frame.loc[frame.index.isin(scores.index)]
     kept = kept.assign(truth=pd.to_numeric(kept["truth"]), score=pd.to_numeric(kept["score"]))
     simulated = bool(kept["simulated"].any())
-    start = "SIMULATED readings, no person read anything" if simulated else "Recorded readings"
+    start = INVENTED if simulated else "Recorded readings"
     source = f"{start}: {_words(scores, paradigm)}" + (f" ({name})" if name else "")
     flags = [*notes, *scores.attrs["flags"]]
     scores, kept = (x.reset_index(drop=True) for x in (scores, kept))
@@ -325,13 +342,6 @@ def _words(scores: pd.DataFrame, paradigm: Paradigm | None = None) -> str:
     full = whole == len(scores)
     words = f"{readers} reader{'s' * (readers != 1)} × {cases} case{'s' * (cases != 1)}"
     return words if full else f"{words}, not all read by all"
-
-
-def _header(path: str | Path) -> list[str]:
-    try:
-        return list(pd.read_csv(path, nrows=0).columns)
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(f"File of readings cannot be read: {error}", file=path) from None
 
 
 def _cohort_log(study: Study) -> tuple[ReaderStudy | None, list[str]]:

@@ -13,6 +13,7 @@ widget: the page and the kernel behind it
 server: `make read`: the session as a page of its own
 tidy: one row per answer; export as CSV, JSON and .imrmc
 reader_model: readers whose true effects are parameters
+invented: readings that no person made, told where a file lost the word
 simulate: readings drawn from a model, marked as simulated, sent through a log
 overview: tables and sentences about the design that reveal no case
 plots: the design as a figure
