@@ -99,10 +99,15 @@ def _own(
         near=source.name == "images",
         workers=cpus(),
     )
+    invented = facts.get("synthetic", 0)  # images whose own file says that they show no patient
+    start = "SYNTHETIC: " if invented == len(frame) else "PARTLY SYNTHETIC: " if invented else ""
+    if 0 < invented < len(frame):
+        words = f"{invented:,} of {len(frame):,} images are synthetic, as their files say"
+        facts["doubts"] = [*facts["doubts"], words]
     card = {
         "name": "own",
-        "title": f"{facts['kind']}, {len(frame):,} slices",
-        "synthetic": False,
+        "title": f"{start}{facts['kind']}, {len(frame):,} slices",
+        "synthetic": bool(invented),
         "label_rule": labels.describe("folder", 0),
         "negatives": "folder",
         "distance_mm": None,

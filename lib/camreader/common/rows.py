@@ -21,45 +21,10 @@ MISSING = frozenset(
     ("", "nan", "na", "n/a", "<na>", "none", "null", "nil", "nat", "?", "-", "--", ".", "unknown")
 )
 YES = frozenset(  # TRUE also as spreadsheets of other languages write it
-    [
-        "true",
-        "t",
-        "yes",
-        "y",
-        "1",
-        "1.0",
-        "ja",
-        "oui",
-        "si",
-        "sí",
-        "sim",
-        "wahr",
-        "vrai",
-        "vero",
-        "verdadero",
-        "verdadeiro",
-        "simulated",
-    ]
-)
+    ("true", "t", "yes", "y", "1", "1.0", "ja", "oui", "si", "sí", "sim", "wahr", "vrai", "vero")
+).union(("verdadero", "verdadeiro", "simulated"))
 NO = frozenset(
-    (
-        "",
-        *[
-            "false",
-            "f",
-            "no",
-            "n",
-            "0",
-            "0.0",
-            "nein",
-            "non",
-            "falsch",
-            "faux",
-            "falso",
-            "recorded",
-            "real",
-        ],
-    )
+    ("", "false", "f", "no", "n", "0", "0.0", "nein", "non", "falsch", "faux", "falso", "recorded")
 )
 BLANKS = " \t\r\n\f\v\u00a0\u2007\u202f\u200b\ufeff"  # also those that look like nothing
 _MARKS = (  # byte order marks; UTF-32 first, whose mark begins as that of UTF-16

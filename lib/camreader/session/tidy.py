@@ -48,9 +48,9 @@ def load_tidy(
 ) -> pd.DataFrame:
     """Answers of a reading as a DataFrame, one row per answer in the order of answering.
 
-    source: a tidy table (any text file), the path of a SQLite log, or the address of a PostgreSQL. folder: the
-    reading's folder with the sealed truth (default: beside the SQLite file). study: a study's id
-    where a database holds several. Practice cases are left out. Raises DataError or LogError.
+    source: a tidy table (any text file), the path of a SQLite log, or the address of a PostgreSQL.
+    folder: the reading's folder with the sealed truth (default: beside the SQLite file). study: a
+    study's id where a database holds several. Practice cases are left out. Raises DataError or LogError.
 
     Columns: reader, case, modality (the stage: "unaided", "answer", "map", ...), truth (1 tumor,
     0 no tumor), score (1 certain of no tumor .. 10 certain of tumor, or the design's
@@ -319,7 +319,8 @@ def write_imrmc(frame: pd.DataFrame, path: str | Path) -> None:
     """Tidy rows in iMRMC's format (FDA's reader-study software): truths, then scores.
 
     Readings that no person made say so in the line above the counts, which iMRMC takes for the
-    study's description. DataError where two readers' names differ only in signs that the format cannot hold.
+    study's description. DataError where two readers' names differ only in signs that the format
+    cannot hold.
     """
     truth = frame.groupby("case")["truth"].first()
     head = [INVENTED] if invented.says_so(frame) else []

@@ -243,12 +243,12 @@ def read_text(
     optional: Sequence[str] = (),
     words: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """A person's CSV as text, under the names of `columns`, `optional` and `aliases` {theirs: ours}.
+    """A person's CSV as text, under the names of `columns` and `aliases` {theirs: ours}.
 
-    words: columns that hold no numbers; without them only NUMBERS may have a decimal comma. The
-    index is the row in the file; columns that are not known follow under their own names;
-    `.attrs["notes"]` are the comments above the header. DataError where one of `columns` is absent
-    or a row is broken.
+    optional: columns that need not be there. words: columns that hold no numbers; without them
+    only NUMBERS may have a decimal comma. The index is the row in the file; columns that are not
+    known follow under their own names; `.attrs["notes"]` are the comments above the header.
+    DataError where one of `columns` is absent or a row is broken.
     """
     aliases = aliases or {}
     others = {
