@@ -1,7 +1,7 @@
 """Where one study keeps its tables, runs, readings and results."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ class Study:
     data: str = "../data"
     cohort: str = "phantom"
     reports: str = "../reports"
+    simulated_readings: bool = False  # what is saved is computed from readings nobody made
 
     @property
     def cohort_folder(self) -> Path:
@@ -66,9 +67,17 @@ class Study:
         return Path(self.reports) / "tables"
 
     def save_table(self, frame: pd.DataFrame, name: str) -> pd.DataFrame:
-        """Write a result table to reports/tables/<name>.csv and return it for display."""
-        write_shared_csv(frame, self.tables / f"{name}.csv")
+        """Write a result table to reports/tables/<name>.csv and return it for display.
+
+        Tables of simulated readings say so in a column of the file.
+        """
+        word = {"simulated_readings": True} if self.simulated_readings else {}
+        write_shared_csv(frame.assign(**word), self.tables / f"{name}.csv")
         return frame
+
+    def of_readings(self, simulated: bool) -> "Study":
+        """The same study, whose tables say whether the readings behind them are simulated."""
+        return replace(self, simulated_readings=simulated)
 
     def save_findings(self, notebook: str, sentences: Iterable[str]) -> list[str]:
         """Write a notebook's findings to reports/tables/<notebook>_findings.json; return them."""

@@ -18,7 +18,7 @@ import pandas as pd
 from camreader.common.errors import DataError
 from camreader.common.storage import read_table
 from camreader.common.study import Study
-from camreader.session import invented
+from camreader.session import belonging, invented
 from camreader.session.database import LOG, sqlite_file
 from camreader.session.plan import Plan, choose_cases, patient_codes
 from camreader.session.progress import Design
@@ -188,6 +188,8 @@ def load(
         here = file is not None and (file.parent / "design.json").exists()
         folder = file.parent if file and here else study.readings  # where the sealed truth lies
         own = folder.resolve() == study.readings.resolve()
+        if own:
+            belonging.check(study, folder)
         name = file.name if file else "database"
         words = _of_cohort(study, name) if own else name
         return of_design(_from_log(load_tidy(path, folder), words, path, _paradigm(folder)), folder)
@@ -352,11 +354,24 @@ def _cohort_log(study: Study) -> tuple[ReaderStudy | None, list[str]]:
         if not path.exists():
             continue
         frame = load_tidy(path)
-        if len(frame):
+        if name != LOG and not _of_these_slices(study, frame):
+            flags.append(f"{name} is a rehearsal of another cohort and is not used")
+        elif len(frame):
+            if name == LOG:
+                belonging.check(study, study.readings)
             words, folder = _of_cohort(study, name), study.readings
             return of_design(_from_log(frame, words, path, _paradigm(folder)), folder), flags
-        flags.append(f"{name} holds no answer yet")
+        else:
+            flags.append(f"{name} holds no answer yet")
     return None, flags
+
+
+def _of_these_slices(study: Study, frame: pd.DataFrame) -> bool:
+    """False where invented readings are of slices, but of other ones than this cohort's."""
+    made_up = frame["case"].astype(str).str.startswith(invented.MADE_UP).any()
+    if made_up or not study.cohort_table.exists():
+        return True
+    return belonging.of_rehearsal(read_table(study.cohort_table), frame)
 
 
 def of_design(found: ReaderStudy, folder: str | Path) -> ReaderStudy:

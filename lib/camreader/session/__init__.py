@@ -5,6 +5,7 @@ stages: what is shown beside a slice, in which order, to whom
 plan: which cases are read, in which order, by whom
 protocol: what the readings will be asked, sealed before the first answer
 prepare: the cases drawn, their truth sealed, the design stored
+belonging: whether a reading is one of this cohort, told by content
 sealed: truth, answer and heat-map, encrypted until the answer is locked
 database: the log's tables in SQLite or PostgreSQL
 log: append-only events, on disk before the next case shows

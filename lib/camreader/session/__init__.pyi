@@ -1,3 +1,4 @@
+from . import belonging as belonging
 from . import database as database
 from . import invented as invented
 from . import log as log

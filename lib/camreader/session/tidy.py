@@ -50,7 +50,8 @@ def load_tidy(
 
     source: a tidy table (any text file), the path of a SQLite log, or the address of a PostgreSQL.
     folder: the reading's folder with the sealed truth (default: beside the SQLite file). study: a
-    study's id where a database holds several. Practice cases are left out. Raises DataError or LogError.
+    study's id where a database holds several. Practice cases are left out. Raises DataError or
+    LogError.
 
     Columns: reader, case, modality (the stage: "unaided", "answer", "map", ...), truth (1 tumor,
     0 no tumor), score (1 certain of no tumor .. 10 certain of tumor, or the design's
