@@ -45,3 +45,14 @@ def test_a_table_of_simulated_readings_says_so_in_its_file(tmp_path):
     assert read_table(study.tables / "t.csv")["simulated_readings"].tolist() == [True]
     study.of_readings(False).save_table(frame, "t")
     assert list(read_table(study.tables / "t.csv").columns) == ["auc"]
+
+
+def test_a_notebook_started_in_the_projects_folder_is_told_where_it_belongs(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "01_ingest.ipynb").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"--cwd notebooks.*DATA = 'data'"):
+        Study()
+    assert Study("data").cohort_table.parts[0] == "data"
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert Study().data == "../data"

@@ -11,10 +11,10 @@ import pandas as pd
 from camreader.cohorts import duplicates, labels, series, splits
 from camreader.cohorts.classes import Classes, names
 from camreader.cohorts.folder import Folder, Options, check_left_out
-from camreader.cohorts.pixels import cpus
 from camreader.cohorts.sources import Source, source_of
 from camreader.common.configuration import origin_of
 from camreader.common.errors import DataError
+from camreader.common.machine import cpus
 from camreader.common.tables import Cohort, check
 from camreader.common.text import counted
 

@@ -7,6 +7,7 @@ storage: files that are whole or absent: atomic writes, tables, JSON; digests
 study: where one study keeps its tables, runs, readings and results
 configuration: what config.yaml and the notebooks' parameter cells say
 own_code: a function in a Python file that somebody names
+machine: what differs between operating systems
 source: which modules stand behind a notebook, and a digest of their code
 style: one look for every figure, and saving it
 text: numbers in sentences

@@ -162,6 +162,15 @@ def check_configuration(
         for name, default in DEFAULTS.items()
         if name in config and (wrong := problem(name, config[name], default))
     ]
+    problems += [
+        f"{name}: {wrong} stand in a name that others have to read, not {config[name]!r}"
+        for name, signs, wrong in (
+            ("cohort", r"[{}/\\]", "no braces or slashes may"),
+            ("data", r"[{}]", "no braces may"),
+            ("reports", r"[{}]", "no braces may"),
+        )
+        if re.search(signs, str(config.get(name, "")))
+    ]
     parameters = config.get("parameters") or {}
     for notebook, values in parameters.items():
         problems += _problems_of(Path(folder) / f"{notebook}.ipynb", values or {})

@@ -34,9 +34,9 @@ _MARKS = (  # byte order marks; UTF-32 first, whose mark begins as that of UTF-1
     (b"\xfe\xff", "utf-16"),
     (b"\xef\xbb\xbf", "utf-8-sig"),
 )
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]{1,2})?")
-_WITH_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+")
-_WITH_POINT = re.compile(r"[-+]?[0-9]+\.[0-9]+")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]{1,3})?")
+_WITH_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+([eE][-+]?[0-9]{1,3})?")
+_WITH_POINT = re.compile(r"[-+]?[0-9]+\.[0-9]+([eE][-+]?[0-9]{1,3})?")
 
 
 class Cell:

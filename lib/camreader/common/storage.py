@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import lazy_loader
 
@@ -75,7 +75,7 @@ def write_shared_csv(frame: pd.DataFrame, path: str | Path) -> None:
 
 
 def read_shared_csv(
-    path: str | Path, missing: Sequence[str] = ("",), **options: Any
+    path: str | Path | IO[str], missing: Sequence[str] = ("",), **options: Any
 ) -> pd.DataFrame:
     """Such a CSV, its texts as they were typed: without the quote, and NA is a name like any.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from camreader.common.errors import DataError
 from camreader.common.storage import read_json, write_json, write_shared_csv
 
 
@@ -22,6 +23,22 @@ class Study:
     cohort: str = "phantom"
     reports: str = "../reports"
     simulated_readings: bool = False  # what is saved is computed from readings nobody made
+
+    def __post_init__(self) -> None:
+        """DataError for a notebook that was started elsewhere than in its folder.
+
+        Its paths start from there, so that it would write beside the project.
+        """
+        home = Path("notebooks", "01_ingest.ipynb")
+        outside = all(Path(place).parts[:1] == ("..",) for place in (self.data, self.reports))
+        if outside and home.exists():
+            raise DataError(
+                "A notebook was started in the project's folder, but its paths start from its own",
+                file=Path.cwd(),
+                found=self.data,
+                expected=f"notebooks/ as the folder it runs in (papermill: --cwd notebooks), or"
+                f" DATA = {str(Path(*Path(self.data).parts[1:]))!r} and REPORTS alike",
+            )
 
     @property
     def cohort_folder(self) -> Path:

@@ -35,11 +35,12 @@ from camreader.session.questions import (
 )
 from camreader.session.sealed import open_all
 from camreader.session.stages import named as named_stages
-from camreader.statistics.mrmc.io import ALIASES, INVENTED, MARKS, is_marked, read_text
+from camreader.statistics.mrmc.io import ALIASES, INVENTED, MARKS, is_marked, numbers_of, read_text
 
 SQLITE = b"SQLite format 3\0"  # how such a file begins
 TIDY_NAMES = {old: new for old, new in ALIASES.items() if new != "cluster"} | MARKS
 WORDS = ("reader", "case", "modality", "patient", "arm", "map", "region", "simulated")
+NUMBERS = ("truth", "score", "seconds", "milliseconds", "order", "cnn_prediction", *SLIDERS)
 NEEDED = ("reader", "case", "modality", "truth", "score", "order")
 
 
@@ -286,7 +287,7 @@ def texts_of(path: str | Path) -> pd.DataFrame:
     asked = [question.name for question in QUESTIONS if question.dtype is str]
     needed, known = ("reader", "case", "modality"), ("truth", "score", *columns(QUESTIONS))
     words = (*WORDS, *asked)
-    frame = read_text(path, needed, TIDY_NAMES, dict.fromkeys(known), words)
+    frame = read_text(path, needed, TIDY_NAMES, tuple(dict.fromkeys(known)), words)
     marked = is_marked(frame, path)  # refuses a cell that says neither yes nor no
     if "simulated" in frame:
         said = [str(yes_or_no(text)) for text in frame["simulated"]]
@@ -301,6 +302,9 @@ def _read_csv(path: str | Path) -> pd.DataFrame:
         raise DataError(
             "Not a table of tidy readings", file=path, column=missing[0], expected=", ".join(NEEDED)
         )
+    for name in NUMBERS:
+        if name in frame:
+            numbers_of(frame[name], path)  # refuses text by row
     told = io.StringIO(frame.to_csv(index=False))  # so that pandas finds each column's type
     texts = ("reader", "case", "patient", *(q.name for q in QUESTIONS if q.dtype is str))
     frame = read_shared_csv(told, dtype=dict.fromkeys(texts, str))
