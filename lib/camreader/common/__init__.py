@@ -1,6 +1,7 @@
 """What every room stands on: errors, tables, files, the study's folders, style.
 
 errors: bad input, said in words
+advice: what to do about a refusal
 tables: the tables that notebooks hand each other, checked against their schema
 rows: a table that a person wrote: read rightly, or refused by row and column
 storage: files that are whole or absent: atomic writes, tables, JSON; digests

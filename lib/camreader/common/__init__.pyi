@@ -1,3 +1,4 @@
+from . import advice as advice
 from . import configuration as configuration
 from . import errors as errors
 from . import machine as machine

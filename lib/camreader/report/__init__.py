@@ -8,6 +8,7 @@ catalogue: what every notebook shows: figures and tables with their captions
 summary: the front page's numbers and words
 page: reports/index.html
 gallery: the README's pictures
+refusals: docs/refusals.md, every refusal read from the code
 """
 
 import lazy_loader

@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from camreader.cohorts.folder import Folder
-from camreader.common import machine
+from camreader.common import advice, machine
 from camreader.common.configuration import (
     check_configuration,
     cohort_name,
@@ -259,4 +259,6 @@ def closing_words(config: dict[str, Any], status: int, stopped: bool) -> list[st
     words = ["Not finished. What is done is kept; run it again after mending:"]
     for job, lines in failed.items():
         words += [f"  {job}: {lines[0]}", *(f"    {line}" for line in lines[1:])]
+        told = (advice.of(line.removeprefix("DataError: ")) for line in lines)
+        words += [f"    What to do: {todo}." for todo in dict.fromkeys(told) if todo]
     return [*words, f"The whole log of each: {config['reports']}/logs/"]
