@@ -66,6 +66,7 @@ ADVICE: tuple[tuple[str, str], ...] = (
     ("DL_info.csv|3-D annotation", "take the file from the official release again, unchanged"),
     # networks and maps
     ("Nothing is trained", "nothing to mend; TRAIN: train, or fine-tune, trains it here"),
+    ("The adapter takes|The output has no such part", NETWORK),
     ("WEIGHTS|TRAIN |STD |CLASS |Weights|The network|A network|The exported program|Not an"
      " exported|Several classes|the network|A map has values|Class outside|Unknown"
      " architecture", NETWORK),

@@ -132,7 +132,7 @@ def write_json(value: Any, path: str | Path) -> None:
 def read_json(path: str | Path) -> Any:
     """Read JSON; DataError where it is missing or broken."""
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"File not found; {_writer(Path(path))} writes it", file=path) from None
     except ValueError as error:

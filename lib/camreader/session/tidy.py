@@ -317,7 +317,7 @@ def write_events(source: str | Path, path: str | Path, study: str | None = None)
     """Every event of the log as JSON: answers, corrections, pauses, windows and opacities."""
     events = ReadingLog(source, study, readonly=True).events()
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(events, indent=1) + "\n")
+        temporary.write_text(json.dumps(events, indent=1) + "\n", encoding="utf-8")
 
 
 def write_imrmc(frame: pd.DataFrame, path: str | Path) -> None:
