@@ -2,7 +2,6 @@
 # one for the networks to be trained, one for the maps to be compared, the claims and the report.
 # On a cluster each is a job. `make report` runs it; `make report ARGS=-n` shows what would run.
 
-import json
 import os
 
 from camreader.common import configuration
@@ -211,7 +210,8 @@ for notebook, part in catalogue.PARTS.items():
             findings=findings(notebook),
             made=[path for kind in part.writes for path in FILES[kind]],
         params:
-            values=json.dumps(values(notebook)),  # as YAML for papermill: JSON is YAML
+            # by a function: Snakemake takes braces in a plain text for wildcards
+            values=lambda wildcards, text=study.as_yaml(values(notebook)): text,
             source=state_of_source(part),
         log:
             f"{REPORTS}/logs/{notebook}.log",

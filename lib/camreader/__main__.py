@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from camreader import __version__
+from camreader.common import advice
 from camreader.common.errors import StudyError
 
 COMMANDS = {  # name: (module, what it does)
@@ -23,6 +24,7 @@ COMMANDS = {  # name: (module, what it does)
     "train": ("training.train", "train one run of the study (a step of `report`)"),
     "maps": ("heatmaps.maps", "make the maps of one method (a step of `report`)"),
     "claims": ("published.claims", "complete the claims ledger (a step of `report`)"),
+    "refusals": ("report.refusals", "write docs/refusals.md anew from the code"),
     "page": ("report.page", "write reports/index.html (the last step of `report`)"),
 }
 
@@ -51,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return module.run(options) or 0
     except StudyError as error:
         print(error, file=sys.stderr)
+        if todo := advice.of(str(error)):
+            print(f"What to do: {todo}.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)

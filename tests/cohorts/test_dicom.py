@@ -142,6 +142,19 @@ def test_nothing_of_the_patient_is_written(tmp_path, capsys):
     )
 
 
+def test_synthetic_dicom_says_so_in_its_cohort(tmp_path):
+    """PS3.3 C.12.1: SyntheticData (0008,001C); real files lack it or say NO."""
+    folder = hospital(tmp_path)
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".csv")
+    for number, path in enumerate(paths):
+        data = pydicom.dcmread(path)
+        data.SyntheticData = "YES" if number % 2 else "NO"
+        data.save_as(path)
+    card = cohort.load(folder)[1]
+    assert card["synthetic"] and card["title"].startswith("PARTLY SYNTHETIC: Own CT")
+    assert f"{len(paths) // 2} of {len(paths)} images are synthetic" in " ".join(card["doubts"])
+
+
 REFUSED = {
     "Modality": "MR",
     "SamplesPerPixel": 3,

@@ -1,8 +1,12 @@
 """A department's own images: labels.csv or class folders, and what is refused in which words."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
+from slices_fixture import slice_hu
+from slices_fixture import write_png as write_shared_png
 
 from camreader.cohorts import cohort, pixels, windows
 from camreader.cohorts.splits import siblings_table
@@ -10,6 +14,7 @@ from camreader.common import storage
 from camreader.common.errors import DataError
 from camreader.common.study import Study
 from camreader.common.tables import Cohort, parse_boxes
+from camreader.phantom import write_phantom
 
 
 def image(path, grey=100, kind=np.uint8, shape=(40, 60)):
@@ -229,3 +234,22 @@ def test_an_empty_folder_says_what_is_expected(tmp_path):
         cohort.load(tmp_path)
     with pytest.raises(DataError, match="Folder of slices not found"):
         cohort.load(tmp_path / "nowhere")
+
+
+def test_a_slice_of_the_phantom_says_so_wherever_it_is_copied_to(tmp_path):
+    """As class folders, as a table's images, in DeepLesion's layout without phantom.json."""
+    write_phantom(tmp_path / "phantom", 12, 0, workers=1, progress=False)
+    slices = sorted((tmp_path / "phantom" / "Images_png").glob("*/*.png"))
+    for number, path in enumerate(slices):
+        place = tmp_path / "mine" / ("tumor" if number % 2 else "no_tumor") / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+    card = cohort.load(tmp_path / "mine")[1]
+    assert card["synthetic"] and card["title"].startswith("SYNTHETIC: ")
+    write_shared_png(tmp_path / "mine" / "tumor" / "real.png", slice_hu(1))
+    card = cohort.load(tmp_path / "mine")[1]
+    assert card["synthetic"] and card["title"].startswith("PARTLY SYNTHETIC: ")
+    assert "12 of 13 images are synthetic, as their files say" in card["doubts"]
+    for name in ("phantom.json", "lesion_truth.csv"):
+        (tmp_path / "phantom" / name).unlink()
+    assert cohort.load(tmp_path / "phantom", negatives="neighbour")[1]["synthetic"]

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from camreader.common.errors import DataError
+from camreader.common.storage import read_table
 from camreader.common.study import Study
 
 
@@ -35,3 +36,23 @@ def test_a_saved_table_is_returned_for_display(study):
     frame = pd.DataFrame({"a": [1]})
     assert study.save_table(frame, "t") is frame
     assert (study.tables / "t.csv").read_text() == "a\n1\n"
+
+
+def test_a_table_of_simulated_readings_says_so_in_its_file(tmp_path):
+    study = Study(reports=str(tmp_path)).of_readings(True)
+    frame = pd.DataFrame({"auc": [0.8]})
+    assert list(study.save_table(frame, "t").columns) == ["auc"]
+    assert read_table(study.tables / "t.csv")["simulated_readings"].tolist() == [True]
+    study.of_readings(False).save_table(frame, "t")
+    assert list(read_table(study.tables / "t.csv").columns) == ["auc"]
+
+
+def test_a_notebook_started_in_the_projects_folder_is_told_where_it_belongs(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "01_ingest.ipynb").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"--cwd notebooks.*DATA = 'data'"):
+        Study()
+    assert Study("data").cohort_table.parts[0] == "data"
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert Study().data == "../data"

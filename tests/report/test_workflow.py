@@ -10,8 +10,10 @@ import subprocess
 import sys
 from argparse import Namespace
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
+import yaml
 from places import ROOT
 
 from camreader.common import configuration
@@ -179,3 +181,48 @@ def test_the_closing_words_name_what_to_mend(tmp_path, monkeypatch):
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "index.html").touch()
     assert workflow.closing_words(config, 0, False)[0].startswith("The report: file://")
+
+
+def test_values_reach_the_notebook_as_they_are_in_any_locale():
+    """Papermill reads them with PyYAML; JSON's two halves of an emoji would stay halves."""
+    values = {"SOURCE": "in/tumor\U0001f600 {v2} 肺 'a\" \\ud83d", "SEEDS": [0], "X": {"ä": 1.5}}
+    text = workflow.as_yaml(values)
+    assert text.isascii() and yaml.safe_load(text) == values
+
+
+def test_a_folder_whose_path_is_no_utf8_is_refused_in_words(tmp_path):
+    folder = os.fsencode(tmp_path) + b"/M\xfcller"
+    os.mkdir(folder)
+    with pytest.raises(DataError, match=r"not UTF-8.*M.xfcller.*renamed"):
+        workflow.check_source(os.fsdecode(folder))
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / ".DS_Store").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"empty.*nothing but 1 hidden or system file"):
+        workflow.check_source(str(tmp_path / "hidden"))
+    if os.name == "posix":
+        with pytest.raises(DataError, match="/mnt/d/"):
+            workflow.check_source("D:\\study\\slices")
+
+
+def test_the_environments_own_kernel_runs_the_notebooks(tmp_path, monkeypatch):
+    """JUPYTER_PATH of a hub names a `python3` of another Python; so may the user's folder."""
+    for place in (tmp_path / "hub", tmp_path / "data"):
+        spec = place / "kernels" / "python3" / "kernel.json"
+        spec.parent.mkdir(parents=True)
+        spec.write_text('{"argv": ["/nowhere/python"], "display_name": "x", "language": "python"}')
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "hub"))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
+    environment = workflow.environment_of(Namespace(profile=None, extra=[]))
+    code = "from jupyter_client.kernelspec import get_kernel_spec as g; print(g('python3').argv[0])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout and "/nowhere" not in done.stdout
+
+
+def test_a_home_that_cannot_be_written_is_replaced_inside_the_project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert workflow.places_to_write({"HOME": str(tmp_path)}) == {}
+    found = workflow.places_to_write({"HOME": str(tmp_path / "gone"), "IPYTHONDIR": "mine"})
+    assert Path(found["XDG_CACHE_HOME"]).is_dir() and "IPYTHONDIR" not in found
+    assert all(Path(place).is_relative_to(tmp_path / ".snakemake") for place in found.values())

@@ -18,6 +18,7 @@ from camreader.session.log import ReadingLog
 from camreader.session.plan import Plan
 from camreader.session.progress import Design, Reading
 from camreader.session.sealed import open_all, release
+from camreader.session.simulate import simulate_readings, through_log
 from camreader.session.tidy import load_tidy, write_imrmc, write_tidy
 from camreader.statistics.mrmc.analysis import read_imrmc
 
@@ -257,7 +258,7 @@ def test_several_studies_in_one_log_are_told_apart(study, tmp_path):
     assert set(load_tidy(tmp_path / "readings.sqlite")["reader"]) == {NAME}
     with pytest.raises(DataError, match="several studies"):
         load_tidy(tmp_path / "readings.sqlite", folder=tmp_path / "elsewhere")
-    with pytest.raises(DataError, match="Not a table of tidy readings"):
+    with pytest.raises(DataError, match="File of readings needs column reader"):
         (tmp_path / "x.csv").write_text("a,b\n1,2\n")
         load_tidy(tmp_path / "x.csv")
 
@@ -283,3 +284,66 @@ def test_a_slider_named_by_the_design_is_the_score(tmp_path):
     assert sorted(told.scores["score"]) == sorted(frame["score"])
     with pytest.raises(DataError, match="required slider or scale"):
         questions.check_questions(asked, score_question="helpfulness")
+
+
+def export_of(study, tmp_path):
+    design, log = study
+    read_all(design, log, "Ann")
+    frame = load_tidy(tmp_path / "readings.sqlite")
+    frame["comment"] = ""
+    return frame
+
+
+DRESSED = {  # what a program between us and the analysis did to the export
+    "a separator behind every row but the header": lambda f: "\n".join(
+        line + "," * bool(k) for k, line in enumerate(f.to_csv(index=False).splitlines())
+    ),
+    "a European spreadsheet": lambda f: f.to_csv(index=False, sep=";", decimal=","),
+    "R's row names": lambda f: f.to_csv(),
+    "tabs and UTF-16": lambda f: f.to_csv(index=False, sep="\t").encode("utf-16"),
+    "blanks that nobody sees": lambda f: f.assign(
+        reader=[n + "\u00a0" * (k % 3 == 0) for k, n in enumerate(f["reader"])]
+    ).to_csv(index=False),
+    "a header in capitals": lambda f: f.rename(columns=str.upper).to_csv(index=False),
+}
+
+
+@pytest.mark.parametrize("how", DRESSED)
+@pytest.mark.parametrize("name", ["answers.csv", "ANSWERS.CSV", "answers.txt"])
+def test_an_export_comes_back_whatever_it_went_through(study, tmp_path, how, name):
+    frame, path = export_of(study, tmp_path), tmp_path / name
+    content = DRESSED[how](frame)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    there = load_tidy(path)
+    pd.testing.assert_frame_equal(there[frame.columns], frame, check_dtype=False)
+    told = study_readings.load(path, Study(str(tmp_path), "tiny", str(tmp_path)))
+    assert told.readings is not None and len(told.readings) == len(frame)
+
+
+def test_the_mark_of_invented_readings_travels_through_every_format(tmp_path):
+    """Through a log, CSV and .imrmc, and back, whatever the file is called."""
+    frame = through_log(simulate_readings(2, 8), tmp_path / "invented.sqlite")
+    here = Study(str(tmp_path / "data"), "tiny", str(tmp_path))  # knows nothing of this log
+    plain = frame.drop(columns="simulated").assign(case=[f"s{c[-3:]}" for c in frame["case"]])
+    plain.attrs["simulated"] = True
+    for name, write in (("A.CSV", write_tidy), ("a.imrmc", write_imrmc), ("A.IMRMC", write_imrmc)):
+        for table in (frame, plain):
+            write(table, tmp_path / name)
+            found = study_readings.load(tmp_path / name, here)
+            assert found.simulated and found.source.startswith("SIMULATED readings")
+    write_tidy(frame.assign(simulated=False, case=plain["case"]), tmp_path / "b.csv")
+    assert not study_readings.load(tmp_path / "b.csv", here).simulated
+    marked = "# SIMULATED\n" + (tmp_path / "b.csv").read_text()
+    (tmp_path / "b.csv").write_text(marked)
+    assert study_readings.load(tmp_path / "b.csv", here).simulated
+
+
+def test_true_in_other_languages_is_true_and_what_says_neither_is_refused(tmp_path):
+    frame = simulate_readings(2, 6).assign(case=lambda f: "s" + f["case"].str[-3:])
+    here, path = Study(str(tmp_path / "data"), "tiny", str(tmp_path)), tmp_path / "a.csv"
+    for word, expected in (("WAHR", True), ("Vrai", True), ("1.0", True), ("FALSCH", False)):
+        frame.assign(simulated=word).to_csv(path, index=False, sep=";")
+        assert study_readings.load(path, here).simulated is expected
+    frame.assign(simulated=["perhaps" if k == 3 else "no" for k in frame.index]).to_csv(path)
+    with pytest.raises(DataError, match=r"Neither yes nor no.*row: 5; column: simulated"):
+        study_readings.load(path, here)

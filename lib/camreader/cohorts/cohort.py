@@ -11,10 +11,10 @@ import pandas as pd
 from camreader.cohorts import duplicates, labels, series, splits
 from camreader.cohorts.classes import Classes, names
 from camreader.cohorts.folder import Folder, Options, check_left_out
-from camreader.cohorts.pixels import cpus
 from camreader.cohorts.sources import Source, source_of
 from camreader.common.configuration import origin_of
 from camreader.common.errors import DataError
+from camreader.common.machine import cpus
 from camreader.common.tables import Cohort, check
 from camreader.common.text import counted
 
@@ -99,10 +99,15 @@ def _own(
         near=source.name == "images",
         workers=cpus(),
     )
+    invented = facts.get("synthetic", 0)  # images whose own file says that they show no patient
+    start = "SYNTHETIC: " if invented == len(frame) else "PARTLY SYNTHETIC: " if invented else ""
+    if 0 < invented < len(frame):
+        words = f"{invented:,} of {len(frame):,} images are synthetic, as their files say"
+        facts["doubts"] = [*facts["doubts"], words]
     card = {
         "name": "own",
-        "title": f"{facts['kind']}, {len(frame):,} slices",
-        "synthetic": False,
+        "title": f"{start}{facts['kind']}, {len(frame):,} slices",
+        "synthetic": bool(invented),
         "label_rule": labels.describe("folder", 0),
         "negatives": "folder",
         "distance_mm": None,

@@ -31,6 +31,7 @@ _READ = [  # elements that are read with the header, in this order; each by itse
     *("BurnedInAnnotation", "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing"),
     *("PixelAspectRatio", "InstanceNumber", "PatientID", "StudyInstanceUID", "SeriesInstanceUID"),
     *("SOPInstanceUID", "PixelPaddingValue", "PixelPaddingRangeLimit"),
+    "SyntheticData",
 ]
 _SAFE = {
     "SOPClassUID",
@@ -114,10 +115,11 @@ def read(folder: Folder, options: Options) -> tuple[pd.DataFrame, dict]:
         raise DataError("No labelled CT slice found", file=folder.path, expected=EXPECTED)
     frame, headers = pd.DataFrame(kept), pd.DataFrame(heads)
     found.doubts += _patients(frame, headers)
-    frame = _number(frame.assign(**headers.drop(columns=["patient", "study"])))
+    frame = _number(frame.assign(**headers.drop(columns=["patient", "study", "synthetic"])))
     images.add_masks(frame, folder, found)
     images.check_boxes(frame, folder.path / (found.table or ""))
     facts = {"kind": "Own CT (DICOM)", "hu": True, "window": [50, 400]}
+    facts["synthetic"] = int(headers["synthetic"].sum())
     frame = images.complete(frame.assign(hu_offset=np.nan))
     return frame, facts | images.facts_of(found, folder, frame)
 
@@ -192,6 +194,7 @@ def _header(data: pydicom.Dataset, path: str | Path) -> dict:
         "study_id": str(found["StudyInstanceUID"] or ""),
         "series_id": str(found["SeriesInstanceUID"] or ""),
         "instance": str(found["SOPInstanceUID"] or ""),
+        "synthetic": str(found["SyntheticData"] or "").strip() == "YES",
         "z": place[2] if place else _counted(data),
         "spacing_mm": spacing,
         "width": int(found["Columns"]),

@@ -40,7 +40,7 @@ TARGET = "Images_png"
 def read_list(path: str | Path) -> tuple[list[str], str | None]:
     """(list of zip URLs in their official order, URL of the MD5 file or None)."""
     try:
-        lines = Path(path).read_text().split()
+        lines = Path(path).read_text(encoding="utf-8").split()
     except OSError as error:
         raise DataError(f"List of zips cannot be read: {error}", file=path) from None
     for row, line in enumerate(lines, start=1):
@@ -108,7 +108,7 @@ def _attempt(url: str, target: Path, part: Path, progress: bool) -> bool:
     if have:
         headers |= {"Range": f"bytes={have}-"}
     if have and tag.exists():
-        headers |= {"If-Range": tag.read_text()}
+        headers |= {"If-Range": tag.read_text(encoding="utf-8")}
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as reply:
         if reply.status_code == 416:  # nothing comes after our last byte
             whole = reply.headers.get("Content-Range") == f"bytes */{have}"
@@ -270,7 +270,7 @@ def mark_done(mark: str | Path, facts: Mapping) -> None:
 def is_done(mark: str | Path, folder: str | Path) -> bool:
     """True where a finished zip's slices are all still there, in their full size."""
     try:
-        files = json.loads(Path(mark).read_text())["files"].items()
+        files = json.loads(Path(mark).read_text(encoding="utf-8"))["files"].items()
     except (FileNotFoundError, ValueError, KeyError, AttributeError):
         return False
     return all(_there(Path(folder) / TARGET / name, size) for name, size in files)

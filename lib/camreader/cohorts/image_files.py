@@ -28,9 +28,15 @@ _MODES = {  # Pillow's modes: bits of a grey value
 _GREY, _COLOUR, _PALETTE, _GREY_ALPHA, _COLOUR_ALPHA = 0, 2, 3, 4, 6  # colour types of PNG
 
 
+SYNTHETIC = "SYNTHETIC: drawn by camreader, no patient"  # a comment in every slice of the phantom
+
+
 @dataclass(frozen=True)
 class Header:
-    """Size, bits of a grey value (8 or 16) and what is special: colour, alpha, orientation."""
+    """Size, bits of a grey value (8 or 16) and what is special: colour, alpha, orientation.
+
+    synthetic: whether the file says that it shows no patient.
+    """
 
     width: int
     height: int
@@ -38,6 +44,7 @@ class Header:
     colour: bool
     alpha: bool
     turned: bool
+    synthetic: bool = False
 
 
 def is_image(head: bytes, name: str) -> bool:
@@ -53,6 +60,7 @@ def header(path: str | Path) -> Header:
             frames = getattr(image, "n_frames", 1)
             turned = _orientation(image) not in (0, 1)
             bits = _bits(path, kind, mode, image)
+            synthetic = image.info.get("Comment") == SYNTHETIC
     except FileNotFoundError:
         raise DataError("Image not found", file=path) from None
     except Image.DecompressionBombError as error:
@@ -72,7 +80,7 @@ def header(path: str | Path) -> Header:
         colour_type = _png_kind(path)[1]
         alpha = alpha or colour_type in (_GREY_ALPHA, _COLOUR_ALPHA)
         grey = colour_type in (_GREY, _GREY_ALPHA)
-    return Header(width, height, bits, not grey, alpha, turned)
+    return Header(width, height, bits, not grey, alpha, turned, synthetic)
 
 
 def _orientation(image: Image.Image) -> int:

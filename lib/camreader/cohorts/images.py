@@ -51,6 +51,7 @@ def read(folder: Folder, options: Options) -> tuple[pd.DataFrame, dict]:
     }
     found.doubts += [f"{count:,} {words}" for words, count in special.items() if count]
     frame["hu_offset"] = frame["hu_offset"].astype(float)  # NaN: greys, not HU
+    facts["synthetic"] = sum(head.synthetic for head in heads)
     return complete(frame), facts | facts_of(found, folder, frame)
 
 

@@ -19,12 +19,12 @@ from tqdm.auto import tqdm
 from camreader.cohorts import images, masks, sources
 from camreader.cohorts.images import BACKGROUND
 from camreader.cohorts.series import SHIFT
+from camreader.common import machine
 from camreader.common.errors import DataError
 from camreader.common.source import code_digest
 from camreader.common.storage import atomic_path, png_is_whole, read_json, write_json
 
 BATCH = 32  # slices per task: large enough to cost nothing, small enough to lose nothing
-FLUSH = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 
 
 def load(path: str | Path, cohort: pd.DataFrame) -> np.ndarray:
@@ -127,7 +127,7 @@ def ingest(
     todo = state.open()
     batches = [todo[i : i + BATCH] for i in range(0, len(todo), BATCH)]
     bar = tqdm(total=len(rows), initial=len(rows) - len(todo), unit="slice", disable=not progress)
-    with ThreadPoolExecutor(workers or cpus()) as pool, bar:
+    with ThreadPoolExecutor(workers or machine.cpus()) as pool, bar:
         tasks = [pool.submit(_batch, rows, batch, image_size, state) for batch in batches]
         try:
             for task in as_completed(tasks):
@@ -140,13 +140,6 @@ def ingest(
             raise
     state.finish()
     return Path(target)
-
-
-def cpus() -> int:
-    """Processor cores this process may use."""
-    return (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    )
 
 
 def _rows(cohort: pd.DataFrame, source: str | Path) -> list[tuple]:
@@ -196,7 +189,7 @@ def bring_in(
     names = [f"own_{mark}/{images.slice_name(n)}.png" for n in range(1, len(rows) + 1)]
     jobs = zip(rows, parts, names, strict=True)
     todo = [job for job in jobs if not _is_copied(target, job[2], bool(job[1]))]
-    with ThreadPoolExecutor(workers or cpus()) as pool:
+    with ThreadPoolExecutor(workers or machine.cpus()) as pool:
         done = pool.map(lambda job: _copy(job, target, fill), todo)
         list(tqdm(done, total=len(todo), unit="slice"))
     for old in [*target.glob("*_png/own_*"), *target.glob("own_*")]:
@@ -344,7 +337,7 @@ class Progress:
 
     def mark_done(self, batch: Sequence[int]) -> None:
         """Mark a batch of rows as finished."""
-        FLUSH(self.handle)
+        machine.flush(self.handle)
         with open(self.done, "r+b") as marks:
             for index in batch:
                 marks.seek(index)

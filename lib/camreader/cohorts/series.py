@@ -128,7 +128,7 @@ def read(folder: Folder, options: Options) -> tuple[pd.DataFrame, dict]:
             found="no slice_truth.csv and no 3-D annotation release",
             expected=f"one of them, or NEGATIVES = {labels.RULES[1]!r}",
         )
-    synthetic = _synthetic(path)
+    synthetic = _synthetic(path, listed)
     chosen = _choose(listed, rule, options, synthetic)
     card = {
         "synthetic": synthetic,
@@ -160,13 +160,17 @@ def read(folder: Folder, options: Options) -> tuple[pd.DataFrame, dict]:
     return chosen, card | {"name": path.name, "title": _title(synthetic, listed, chosen)}
 
 
-def _synthetic(folder: Path) -> bool:
-    """True for a finished phantom, False for real data; DataError for an unfinished phantom."""
+def _synthetic(folder: Path, listed: pd.DataFrame) -> bool:
+    """True for a finished phantom, False for real data; DataError for an unfinished phantom.
+
+    A phantom is also told by its slices, one of each series: they say what they are.
+    """
     if (folder / "phantom.json").exists():
         return bool(read_json(folder / "phantom.json").get("synthetic", True))
     if (folder / "lesion_truth.csv").exists():
         raise DataError("The phantom is not finished; run it again", file=folder / "phantom.json")
-    return False
+    firsts = listed.drop_duplicates("series_id")["image_path"]
+    return any(image_files.header(folder / name).synthetic for name in firsts)
 
 
 def _counts(listed: pd.DataFrame) -> dict[str, int]:

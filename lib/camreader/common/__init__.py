@@ -1,6 +1,7 @@
 """What every room stands on: errors, tables, files, the study's folders, style.
 
 errors: bad input, said in words
+advice: what to do about a refusal
 tables: the tables that notebooks hand each other, checked against their schema
 rows: a table that a person wrote: read rightly, or refused by row and column
 storage: files that are whole or absent: atomic writes, tables, JSON; digests
@@ -8,6 +9,7 @@ study: where one study keeps its tables, runs, readings and results
 configuration: what config.yaml and the notebooks' parameter cells say
 own_code: a function in a Python file that somebody names
 crate: what a folder holds, by digest, for a deposit
+machine: what differs between operating systems
 source: which modules stand behind a notebook, and a digest of their code
 style: one look for every figure, and saving it
 text: numbers in sentences

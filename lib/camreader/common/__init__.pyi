@@ -1,5 +1,7 @@
+from . import advice as advice
 from . import configuration as configuration
 from . import errors as errors
+from . import machine as machine
 from . import own_code as own_code
 from . import rows as rows
 from . import source as source

@@ -70,7 +70,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 
 def _parameters(notebook: str | Path) -> list[ast.Assign]:
     """The assignments of a notebook's cell tagged `parameters`."""
-    cells = json.loads(Path(notebook).read_text())["cells"]
+    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
     source = next(
         "".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", [])
     )
@@ -122,7 +122,7 @@ def _other_owner(config: Mapping[str, Any], name: str, origin: str) -> bool:
     """True where a study of that name was made from another folder."""
     card = Path(config.get("data", "data")) / "cohorts" / name / "cohort.json"
     try:
-        return json.loads(card.read_text()).get("origin", origin) != origin
+        return json.loads(card.read_text(encoding="utf-8")).get("origin", origin) != origin
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -130,7 +130,7 @@ def _other_owner(config: Mapping[str, Any], name: str, origin: str) -> bool:
 def read_configuration(path: str | Path) -> Values:
     """A configuration file with its defaults; DataError names the line where it is no YAML."""
     try:
-        found = yaml.safe_load(Path(path).read_text())
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise DataError("No such configuration file", file=path) from None
     except yaml.MarkedYAMLError as error:
@@ -161,6 +161,15 @@ def check_configuration(
         f"{name}: {wrong}"
         for name, default in DEFAULTS.items()
         if name in config and (wrong := problem(name, config[name], default))
+    ]
+    problems += [
+        f"{name}: {wrong} stand in a name that others have to read, not {config[name]!r}"
+        for name, signs, wrong in (
+            ("cohort", r"[{}/\\]", "no braces or slashes may"),
+            ("data", r"[{}]", "no braces may"),
+            ("reports", r"[{}]", "no braces may"),
+        )
+        if re.search(signs, str(config.get(name, "")))
     ]
     parameters = config.get("parameters") or {}
     for notebook, values in parameters.items():

@@ -20,6 +20,12 @@ SEPARATORS = (",", ";", "\t", "|", " ")
 MISSING = frozenset(
     ("", "nan", "na", "n/a", "<na>", "none", "null", "nil", "nat", "?", "-", "--", ".", "unknown")
 )
+YES = frozenset(  # TRUE also as spreadsheets of other languages write it
+    ("true", "t", "yes", "y", "1", "1.0", "ja", "oui", "si", "sí", "sim", "wahr", "vrai", "vero")
+).union(("verdadero", "verdadeiro", "simulated"))
+NO = frozenset(
+    ("", "false", "f", "no", "n", "0", "0.0", "nein", "non", "falsch", "faux", "falso", "recorded")
+)
 BLANKS = " \t\r\n\f\v\u00a0\u2007\u202f\u200b\ufeff"  # also those that look like nothing
 _MARKS = (  # byte order marks; UTF-32 first, whose mark begins as that of UTF-16
     (b"\xff\xfe\0\0", "utf-32"),
@@ -28,9 +34,9 @@ _MARKS = (  # byte order marks; UTF-32 first, whose mark begins as that of UTF-1
     (b"\xfe\xff", "utf-16"),
     (b"\xef\xbb\xbf", "utf-8-sig"),
 )
-_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]{1,2})?")
-_WITH_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+")
-_WITH_POINT = re.compile(r"[-+]?[0-9]+\.[0-9]+")
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]{1,3})?")
+_WITH_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+([eE][-+]?[0-9]{1,3})?")
+_WITH_POINT = re.compile(r"[-+]?[0-9]+\.[0-9]+([eE][-+]?[0-9]{1,3})?")
 
 
 class Cell:
@@ -93,13 +99,15 @@ class Table:
     """Rows of a person's table: (row as a spreadsheet counts, {column: text}).
 
     Columns bear the names that were asked for; `unread` are the file's other columns. `comma` is
-    true where a comma in a number can only be a decimal comma.
+    true where a comma in a number can only be a decimal comma. `notes` are the comment lines that
+    stand above the header.
     """
 
     path: Path
     rows: list[tuple[int, dict[str, str]]]
     unread: tuple[str, ...]
     comma: bool
+    notes: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, str]]]:
         return iter(self.rows)
@@ -129,7 +137,7 @@ def read_rows(
     """
     path = Path(path)
     text = read_text(path, what)
-    separator, records = _records(text, path, what, columns, synonyms or {})
+    separator, records, notes = _records(text, path, what, columns, synonyms or {})
     while records and not any(cell.strip(BLANKS) for cell in records[-1][1]):
         del records[-1]
     if not records:
@@ -152,7 +160,7 @@ def read_rows(
         (number, {name: _cell(cells[place], path, number, name) for name, place in places.items()})
         for number, cells in body
     ]
-    table = Table(path, rows, unread, separator != ",")
+    table = Table(path, rows, unread, separator != ",", notes)
     _one_decimal_sign(table)
     return table
 
@@ -192,13 +200,14 @@ def _records(
     what: str,
     columns: Sequence[str],
     synonyms: Mapping[str, Sequence[str]],
-) -> tuple[str, list[tuple[int, list[str]]]]:
-    """(separator, numbered records from the header on) of a table's text."""
+) -> tuple[str, list[tuple[int, list[str]]], tuple[str, ...]]:
+    """(separator, numbered records from the header on, comments above it) of a table's text."""
     lines = text.splitlines(keepends=True)
     skip = 0
     names = {_key(name) for name in columns}
     while skip < len(lines) and _no_header(lines[skip], names):
         skip += 1
+    notes = tuple(line.strip() for line in lines[:skip] if line.strip(BLANKS + ",;\t|"))
     said = re.fullmatch(r'"?sep=(.)"?\s*', lines[skip], re.I) if skip < len(lines) else None
     if said:
         tries, skip = [said[1]], skip + 1
@@ -217,7 +226,7 @@ def _records(
         if best is None or hits > best[0]:
             best = (hits, separator)
     separator = best[1] if best else ","
-    return separator, _parse(body, separator, skip, path, what)
+    return separator, _parse(body, separator, skip, path, what), notes
 
 
 def _no_header(line: str, names: set[str]) -> bool:
@@ -341,6 +350,12 @@ def _one_decimal_sign(table: Table) -> None:
                     found=text,
                     expected=f"a decimal '{seen[column]}', as in the rows before",
                 )
+
+
+def yes_or_no(text: str) -> bool | None:
+    """What a cell for true and false says, in the words of several languages; None: neither."""
+    word = text.strip(BLANKS).casefold()
+    return True if word in YES else False if word in NO else None
 
 
 def point_for_comma(text: str, comma: bool) -> str:

@@ -32,7 +32,7 @@ def _path(module: str) -> Path:
 def _public(room: str) -> dict[str, str]:
     """{name: module} of a room's public interface, from its stub `__init__.pyi`."""
     stub = _path(room).with_suffix(".pyi")
-    nodes = ast.parse(stub.read_text()).body if stub.exists() else []
+    nodes = ast.parse(stub.read_text(encoding="utf-8")).body if stub.exists() else []
     return {
         alias.asname or alias.name: f"{room}.{node.module}"
         if node.module
@@ -81,7 +81,11 @@ def modules_behind(what: str | Path) -> list[str]:
     """
     path = Path(what)
     if path.suffix == ".ipynb":
-        cells = [c for c in json.loads(path.read_text())["cells"] if c["cell_type"] == "code"]
+        cells = [
+            c
+            for c in json.loads(path.read_text(encoding="utf-8"))["cells"]
+            if c["cell_type"] == "code"
+        ]
         source = "\n".join("".join(c["source"]) for c in cells)
         start = _imported(re.sub(r"^\s*[%!].*$", "", source, flags=re.M))
     else:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import lazy_loader
 
@@ -45,7 +45,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
-        with open(temporary, "rb") as handle:
+        with open(temporary, "rb+") as handle:  # Windows flushes only what may be written
             os.fsync(handle.fileno())
         os.replace(temporary, path)
     finally:
@@ -58,7 +58,7 @@ def write_table(
     """Write a table as .parquet or .csv (by suffix), checked and atomic."""
     frame = _checked(frame, schema, path)
     with atomic_path(path) as temporary:
-        if Path(path).suffix == ".csv":
+        if Path(path).suffix.lower() == ".csv":
             frame.to_csv(temporary, index=False)
         else:
             frame.to_parquet(temporary, index=False)
@@ -75,14 +75,19 @@ def write_shared_csv(frame: pd.DataFrame, path: str | Path) -> None:
 
 
 def read_shared_csv(
-    path: str | Path, missing: Sequence[str] = ("",), **options: Any
+    path: str | Path | IO[str], missing: Sequence[str] = ("",), **options: Any
 ) -> pd.DataFrame:
     """Such a CSV, its texts as they were typed: without the quote, and NA is a name like any.
 
     missing: the texts of a cell without a value. options: pandas.read_csv's.
     """
     frame = pd.read_csv(path, keep_default_na=False, na_values=list(missing), **options)
-    return _in_texts(frame, lambda text: text[1:] if _GUARDED.match(text) else text)
+    return _in_texts(frame, unguarded)
+
+
+def unguarded(text: str) -> str:
+    """A text as it was typed, without the quote that `write_shared_csv` put before a formula."""
+    return text[1:] if _GUARDED.match(text) else text
 
 
 def _in_texts(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
@@ -95,7 +100,8 @@ def read_table(path: str | Path, schema: type[DataFrameModel] | None = None) -> 
     if not path.exists():
         raise DataError(f"Table not found; {_writer(path)} writes it", file=path)
     try:
-        frame = read_shared_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        csv = path.suffix.lower() == ".csv"
+        frame = read_shared_csv(path) if csv else pd.read_parquet(path)
     except Exception as error:
         raise DataError(f"Table cannot be read: {error}", file=path) from error
     return _checked(frame, schema, path)
@@ -126,7 +132,7 @@ def write_json(value: Any, path: str | Path) -> None:
 def read_json(path: str | Path) -> Any:
     """Read JSON; DataError where it is missing or broken."""
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"File not found; {_writer(Path(path))} writes it", file=path) from None
     except ValueError as error:

@@ -1,12 +1,13 @@
 """Where one study keeps its tables, runs, readings and results."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from camreader.common.errors import DataError
 from camreader.common.storage import read_json, write_json, write_shared_csv
 
 
@@ -21,6 +22,23 @@ class Study:
     data: str = "../data"
     cohort: str = "phantom"
     reports: str = "../reports"
+    simulated_readings: bool = False  # what is saved is computed from readings nobody made
+
+    def __post_init__(self) -> None:
+        """DataError for a notebook that was started elsewhere than in its folder.
+
+        Its paths start from there, so that it would write beside the project.
+        """
+        home = Path("notebooks", "01_ingest.ipynb")
+        outside = all(Path(place).parts[:1] == ("..",) for place in (self.data, self.reports))
+        if outside and home.exists():
+            raise DataError(
+                "A notebook was started in the project's folder, but its paths start from its own",
+                file=Path.cwd(),
+                found=self.data,
+                expected=f"notebooks/ as the folder it runs in (papermill: --cwd notebooks), or"
+                f" DATA = {str(Path(*Path(self.data).parts[1:]))!r} and REPORTS alike",
+            )
 
     @property
     def cohort_folder(self) -> Path:
@@ -71,9 +89,17 @@ class Study:
         return Path(self.reports) / "tables"
 
     def save_table(self, frame: pd.DataFrame, name: str) -> pd.DataFrame:
-        """Write a result table to reports/tables/<name>.csv and return it for display."""
-        write_shared_csv(frame, self.tables / f"{name}.csv")
+        """Write a result table to reports/tables/<name>.csv and return it for display.
+
+        Tables of simulated readings say so in a column of the file.
+        """
+        word = {"simulated_readings": True} if self.simulated_readings else {}
+        write_shared_csv(frame.assign(**word), self.tables / f"{name}.csv")
         return frame
+
+    def of_readings(self, simulated: bool) -> "Study":
+        """The same study, whose tables say whether the readings behind them are simulated."""
+        return replace(self, simulated_readings=simulated)
 
     def save_findings(self, notebook: str, sentences: Iterable[str]) -> list[str]:
         """Write a notebook's findings to reports/tables/<notebook>_findings.json; return them."""

@@ -1,15 +1,21 @@
 """One look for every figure, the words that say what a figure was made from, and saving."""
 
 import textwrap
+from functools import cache, partial
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.ft2font import FT2Font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, Formatter, FuncFormatter
 
 from camreader.common.errors import Refusal
 from camreader.common.storage import atomic_path
@@ -21,6 +27,12 @@ MISSED, FALSE_ALARM = TUMOR, NO_TUMOR  # errors, in the colour of their truth
 PAPER, SOUND = "#CC79A7", "#009E73"  # the two protocols
 LESION_BOX = "#56B4E9"  # seen on grey and on every colour of HEAT
 HEAT = "inferno"
+# Names of people: Chinese, Japanese, Korean, Arabic, Devanagari on Linux, Windows and macOS.
+WIDE_FONTS = (
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei"),
+    *("Malgun Gothic", "PingFang SC", "Hiragino Sans", "Arial Unicode MS"),
+    *("Noto Sans Arabic", "Noto Sans Devanagari"),
+)
 
 
 def use_style() -> None:
@@ -61,6 +73,53 @@ def warn(figure: Figure, banner: str) -> None:
     figure.text(0.5, 0.999, words, ha="center", va="top", size=8, weight="bold", color=TUMOR)
 
 
+def spell_out(figure: Figure) -> None:
+    """Show every text as it was typed: $ begins no formula, and no sign turns into a box.
+
+    A name may hold both. matplotlib's own formulas (the powers of ten on an axis) stay; a sign
+    that no font here has is written as its code, so that two names never look alike.
+    """
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            ticks = axis.get_major_formatter()
+            if isinstance(ticks, FixedFormatter | FuncFormatter):  # somebody's names
+                axis.set_major_formatter(FuncFormatter(partial(_spelt, ticks)))
+                for label in axis.get_ticklabels():
+                    label.set_parse_math(False)
+    for text in figure.findobj(Text):
+        words = text.get_text()
+        if "\\mathdefault" in words:
+            continue
+        if "$" in words:  # an empty label may yet become a power of ten
+            text.set_parse_math(False)
+        if not words.isascii():
+            text.set_fontfamily([*text.get_fontfamily(), *_installed()])
+            text.set_text(_legible(words))
+
+
+def _spelt(ticks: Formatter, value: float, place: int | None = None) -> str:
+    return _legible(ticks(value, place))
+
+
+def _legible(words: str) -> str:
+    return "".join(c if _drawn(ord(c)) else f"\\u{ord(c):04x}" for c in words)
+
+
+@cache
+def _installed() -> tuple[str, ...]:
+    """Fonts on this machine, in this order, that have signs DejaVu Sans lacks."""
+    here = set(font_manager.get_font_names())
+    return tuple(name for name in WIDE_FONTS if name in here)
+
+
+@cache
+def _drawn(sign: int) -> bool:
+    """Whether one of the fonts has a sign; line ends and the like need none."""
+    families = [FontProperties(family=[name]) for name in ("sans-serif", *_installed())]
+    paths = map(font_manager.findfont, families)
+    return sign < 32 or any(FT2Font(path).get_char_index(sign) for path in paths)
+
+
 def save(
     figure: Figure,
     study: Study,
@@ -79,6 +138,7 @@ def save(
         label_cohort(figure, study)
     if banner:
         warn(figure, banner)
+    spell_out(figure)
     laid_out = figure.get_layout_engine() is not None
     for ending in ("png", "svg") if vector else ("png",):
         with atomic_path(study.figures / f"{name}.{ending}") as temporary:

@@ -118,7 +118,7 @@ def _row(index: Any, file: str | Path | None) -> str | None:
     """Where a person finds the row of `index` (None: the whole column is meant)."""
     if pd.isna(index):
         return None
-    if str(file).endswith(".csv"):
+    if str(file).lower().endswith(".csv"):
         return f"line {index + 2}"
     return f"{index + 1} of the table, counted from 1"
 

@@ -30,8 +30,8 @@ CROP_MM, COLUMNS = 80, 6  # of the pictures of single lesions
 
 def source(study: Study) -> Path | None:
     """The phantom's folder, or None where the cohort is no phantom."""
-    card = study.card
-    return Path(card["source"]) if card.get("synthetic") else None
+    folder = Path(study.card["source"])
+    return folder if (folder / "phantom.json").exists() else None
 
 
 def phantom_slices(folder: Path | str) -> list[Path]:

@@ -15,6 +15,9 @@ import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
+
+from camreader.cohorts.image_files import SYNTHETIC
 
 AIR, OUTSIDE = -1000.0, -1024.0  # HU of room air, and of pixels the scanner did not see
 RUN_LENGTHS = 3  # zlib's Z_RLE: for noisy pixels smaller and faster than its default
@@ -182,13 +185,16 @@ def scan(rng: np.random.Generator, image: np.ndarray, pixel_mm: float, sd: float
 def write_png(array: np.ndarray, path: Path) -> int:
     """Write a slice whole or not at all: int16 HU as DeepLesion's uint16 (HU + 32768), or uint8.
 
-    It is not flushed to disk (35 ms each): the caller does that once for many. Returns the size in
-    bytes.
+    The file says itself that it is synthetic, wherever it is copied to. It is not flushed to disk
+    (35 ms each): the caller does that once for many. Returns the size in bytes.
     """
     if array.dtype == np.int16:
         array = (array.astype(np.int32) + 32768).astype(np.uint16)
     temporary = path.with_name(f".{path.name}")
-    Image.fromarray(array).save(temporary, "png", compress_level=1, compress_type=RUN_LENGTHS)
+    about = PngInfo()
+    about.add_text("Comment", SYNTHETIC)
+    options = {"compress_level": 1, "compress_type": RUN_LENGTHS, "pnginfo": about}
+    Image.fromarray(array).save(temporary, "png", **options)
     size = temporary.stat().st_size
     temporary.replace(path)
     return size

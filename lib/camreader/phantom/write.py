@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from camreader.common import machine
 from camreader.common.errors import DataError
 from camreader.common.source import code_digest
 from camreader.common.storage import png_is_whole, read_json, write_json
@@ -154,7 +155,7 @@ def _quota(
 
 
 def _draw_all(plans: list[Plan], workers: int | None, progress: bool) -> None:
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or machine.cpus()
     report = _progress_bar(len(plans)) if progress and plans else lambda done: None
     if workers == 1 or len(plans) < 2:
         for done, plan in enumerate(plans, 1):

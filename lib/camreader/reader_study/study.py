@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 
 from camreader.common.errors import DataError
-from camreader.common.storage import read_shared_csv, read_table
+from camreader.common.storage import read_table
 from camreader.common.study import Study
+from camreader.session import belonging, invented
 from camreader.session.database import LOG, sqlite_file
 from camreader.session.plan import Plan, choose_cases, patient_codes
 from camreader.session.progress import Design
@@ -25,8 +26,9 @@ from camreader.session.questions import HELPFULNESS as HELPFULNESS  # for the ta
 from camreader.session.questions import QUESTIONS
 from camreader.session.simulate import simulate_readings
 from camreader.session.stages import DEFAULT, PRESETS, Paradigm, from_stored
-from camreader.session.tidy import decode, load_tidy
+from camreader.session.tidy import decode, is_log, load_tidy, texts_of
 from camreader.statistics.mrmc.analysis import read_scores, tidy
+from camreader.statistics.mrmc.io import INVENTED, is_imrmc
 from camreader.training import predictions
 
 NEEDED = ["reader", "case", "modality", "truth", "score", "diagnosis"]
@@ -181,23 +183,40 @@ def load(
         found = found or _simulated(study, readers, cases, seed, PRESETS[design])
         return replace(found, flags=[*flags, *found.flags])
     path = str(path)
-    if "://" in path or path.endswith((".sqlite", ".db")):
+    if is_log(path):
         file = sqlite_file(path)
         here = file is not None and (file.parent / "design.json").exists()
         folder = file.parent if file and here else study.readings  # where the sealed truth lies
         own = folder.resolve() == study.readings.resolve()
+        if own:
+            belonging.check(study, folder)
         name = file.name if file else "database"
         words = _of_cohort(study, name) if own else name
         return of_design(_from_log(load_tidy(path, folder), words, path, _paradigm(folder)), folder)
     if not Path(path).exists():
         raise DataError("File of readings not found", file=path)
-    if path.endswith(".csv") and "diagnosis" in _header(path):
-        frame = read_shared_csv(path, missing=(), dtype=str)
-        frame.index = frame.index + 2  # the header is line 1
-        return _from_log(frame, Path(path).name, path)
+    if not is_imrmc(path):
+        frame = texts_of(path)
+        if "diagnosis" in frame:
+            return _told_invented(_from_log(frame, Path(path).name, path), study)
     scores = read_scores(path)
     source = f"Scores from {Path(path).name}: {_words(scores)}"
-    return ReaderStudy(scores, None, source, False, list(scores.attrs["flags"]))
+    found = ReaderStudy(scores, None, source, False, list(scores.attrs["flags"]))
+    return _called_invented(found) if scores.attrs["simulated"] else _told_invented(found, study)
+
+
+def _called_invented(found: ReaderStudy) -> ReaderStudy:
+    """The study, called what it is: its file says, or we know, that no person read anything."""
+    source = found.source.removeprefix("Recorded readings: ")
+    return replace(found, simulated=True, source=f"{INVENTED}: {source}")
+
+
+def _told_invented(found: ReaderStudy, study: Study) -> ReaderStudy:
+    """The study; called invented where its file has lost the word but we know its answers."""
+    if found.simulated or not invented.recognised(study.readings, found.scores):
+        return found
+    lost = "the file does not say that its readings are SIMULATED; known by their content"
+    return replace(_called_invented(found), flags=[*found.flags, lost])
 
 
 def check_readings(frame: pd.DataFrame, file: str | Path | None = None) -> pd.DataFrame:
@@ -285,7 +304,7 @@ def _from_log(
     kept = frame.loc[frame.index.isin(scores.index)]
     kept = kept.assign(truth=pd.to_numeric(kept["truth"]), score=pd.to_numeric(kept["score"]))
     simulated = bool(kept["simulated"].any())
-    start = "SIMULATED readings, no person read anything" if simulated else "Recorded readings"
+    start = INVENTED if simulated else "Recorded readings"
     source = f"{start}: {_words(scores, paradigm)}" + (f" ({name})" if name else "")
     flags = [*notes, *scores.attrs["flags"]]
     scores, kept = (x.reset_index(drop=True) for x in (scores, kept))
@@ -327,13 +346,6 @@ def _words(scores: pd.DataFrame, paradigm: Paradigm | None = None) -> str:
     return words if full else f"{words}, not all read by all"
 
 
-def _header(path: str | Path) -> list[str]:
-    try:
-        return list(pd.read_csv(path, nrows=0).columns)
-    except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise DataError(f"File of readings cannot be read: {error}", file=path) from None
-
-
 def _cohort_log(study: Study) -> tuple[ReaderStudy | None, list[str]]:
     """(readings of this cohort's own session or None, flags for logs without an answer)."""
     flags: list[str] = []
@@ -342,11 +354,24 @@ def _cohort_log(study: Study) -> tuple[ReaderStudy | None, list[str]]:
         if not path.exists():
             continue
         frame = load_tidy(path)
-        if len(frame):
+        if name != LOG and not _of_these_slices(study, frame):
+            flags.append(f"{name} is a rehearsal of another cohort and is not used")
+        elif len(frame):
+            if name == LOG:
+                belonging.check(study, study.readings)
             words, folder = _of_cohort(study, name), study.readings
             return of_design(_from_log(frame, words, path, _paradigm(folder)), folder), flags
-        flags.append(f"{name} holds no answer yet")
+        else:
+            flags.append(f"{name} holds no answer yet")
     return None, flags
+
+
+def _of_these_slices(study: Study, frame: pd.DataFrame) -> bool:
+    """False where invented readings are of slices, but of other ones than this cohort's."""
+    made_up = frame["case"].astype(str).str.startswith(invented.MADE_UP).any()
+    if made_up or not study.cohort_table.exists():
+        return True
+    return belonging.of_rehearsal(read_table(study.cohort_table), frame)
 
 
 def of_design(found: ReaderStudy, folder: str | Path) -> ReaderStudy:

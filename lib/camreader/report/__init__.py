@@ -13,6 +13,7 @@ paper_text: the pieces that it is made of
 paper_pdf: as PDF, by Typst
 paper_word: as a Word file
 gallery: the README's pictures
+refusals: docs/refusals.md, every refusal read from the code
 """
 
 import lazy_loader

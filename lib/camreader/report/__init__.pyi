@@ -3,6 +3,7 @@ from . import failures as failures
 from . import gallery as gallery
 from . import page as page
 from . import progress as progress
+from . import refusals as refusals
 from . import repair as repair
 from . import summary as summary
 from . import workflow as workflow

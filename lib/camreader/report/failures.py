@@ -53,7 +53,7 @@ def explain(log: str | Path, notebook: str | Path | None = None) -> list[str]:
 
 def _cells(notebook: str | Path | None) -> list[dict[str, Any]]:
     try:
-        return json.loads(Path(notebook).read_text())["cells"] if notebook else []
+        return json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"] if notebook else []
     except (OSError, ValueError, KeyError):  # none was left, or half of one
         return []
 

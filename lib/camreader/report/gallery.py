@@ -25,7 +25,7 @@ WIDTH = 1200  # pixels; enough for a README, small enough for git
 
 def write_gallery(study: Study, folder: str | Path) -> None:
     """Write each picture, at most WIDTH pixels wide, to `folder`; refuse real images."""
-    if not study.card["synthetic"]:
+    if not study.card["synthetic"] or study.card.get("negatives") == "folder":  # of real ones too
         raise DataError(
             "Pictures for the README come from the phantom only; run `make report` without DATA",
             found=study.card["title"],

@@ -39,7 +39,7 @@ def _weights(path: Path) -> None:
 
 OPENERS: dict[str, Callable[[Path], Any]] = {
     ".parquet": pq.read_table,
-    ".json": lambda path: json.loads(path.read_text()),
+    ".json": lambda path: json.loads(path.read_text(encoding="utf-8")),
     ".npy": lambda path: np.load(path, mmap_mode="r"),
     ".safetensors": _weights,
 }

@@ -5,10 +5,12 @@ One run at a time works on a checkout: a second one waits and says so.
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from argparse import ArgumentParser, Namespace
 from dataclasses import fields
 from pathlib import Path
@@ -16,6 +18,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from camreader.cohorts.folder import Folder
+from camreader.common import advice, machine
 from camreader.common.configuration import (
     check_configuration,
     cohort_name,
@@ -60,22 +64,17 @@ def comparison_options(values: dict[str, Any]) -> str:
 
 
 def state_of(source: str) -> str:
-    """Digest of a source folder: name, size and time of every file, links followed; "" for none.
+    """Digest of a source folder: name, size and time of every file that 01 sees; "" for none.
 
     A label edited, a slice replaced, added or taken away: each repeats the study.
     """
-    facts: list[str] = []
-    seen: set[str] = set()
-    for folder, parts, names in os.walk(source, followlinks=True):
-        real = os.path.realpath(folder)
-        parts[:] = [] if real in seen else sorted(p for p in parts if not p.startswith("."))
-        seen.add(real)
-        for name in sorted(n for n in names if not n.startswith(".")):
-            path = os.path.join(folder, name)
-            about = os.stat(path) if os.path.exists(path) else os.lstat(path)
-            what = (os.path.relpath(path, source), about.st_size, about.st_mtime_ns)
-            facts.append(repr(what))
-    return digest("".join(facts)) if seen else ""
+    if not os.path.isdir(source):
+        return ""
+    folder, facts = Folder(source), []
+    for name in folder.files:
+        about = os.stat(os.path.join(source, name))
+        facts.append(repr((name, about.st_size, about.st_mtime_ns)))
+    return digest("".join(facts), repr(sorted(folder.passed_over.items())))
 
 
 def wait_for_turn(path: Path) -> FileLock:
@@ -106,8 +105,7 @@ def snakemake_command(options: Namespace, reports: str, extra: list[str]) -> lis
     if options.profile:
         command += ["--profile", options.profile]
     else:  # no more jobs at once than their memory allows
-        pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-        command += ["--resources", f"mem_mb={pages * size // 2**20}"]
+        command += ["--resources", f"mem_mb={machine.memory() // 2**20}"]
     if not (options.profile and options.cores == "all"):  # a cluster has more than this machine
         command += ["--cores", options.cores]
     return [*command, *extra]
@@ -145,12 +143,39 @@ def check_own(config: dict[str, Any], folder: str = "notebooks") -> None:
 
 
 def check_source(folder: str) -> None:
-    """DataError where there is no such folder, or nothing in it."""
+    """DataError where there is no such folder, nothing in it, or a name that cannot travel."""
     if not Path(folder).is_dir():
-        raise DataError("No such folder", file=folder, expected="a folder with images")
-    files = (name for _, _, names in os.walk(folder, followlinks=True) for name in names)
-    if not any(not name.startswith(".") for name in files):
-        raise DataError("The folder is empty", file=folder, expected="a folder with images")
+        drive = re.match(r"([A-Za-z]):[\\/]", folder) if os.name == "posix" else None
+        there = f"a folder with images; under WSL /mnt/{drive[1].lower()}/..." if drive else ""
+        expected = there or "a folder with images"
+        raise DataError("No such folder", file=folder, expected=expected)
+    try:
+        str(Path(folder).resolve()).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(folder).decode("utf-8", "backslashreplace")
+        raise DataError(
+            "The folder's path is not UTF-8, as an old archive's names are",
+            file=shown,
+            expected="a folder, and folders above it, renamed",
+        ) from None
+    listed = Folder(folder)
+    if not listed.files:
+        passed = ", ".join(f"{n} {why}" for why, n in listed.passed_over.items())
+        raise DataError(
+            "The folder is empty",
+            file=folder,
+            found=(passed and f"nothing but {passed}") or None,
+            expected="a folder with images",
+        )
+
+
+def as_yaml(values: dict[str, Any]) -> str:
+    """Values as YAML in ASCII, for a command line in any locale.
+
+    JSON writes what lies beyond 16 bit as two halves, which YAML does not join.
+    """
+    text = json.dumps(values, ensure_ascii=False)
+    return "".join(c if c.isascii() else f"\\U{ord(c):08x}" for c in text)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -176,10 +201,31 @@ def run_to_its_end(command: list[str], environment: dict[str, str]) -> tuple[int
             stopped = True
 
 
+def places_to_write(environment: dict[str, str]) -> dict[str, str]:
+    """Where Snakemake, Jupyter and matplotlib may write where the home folder is read-only."""
+    home = Path(environment.get("HOME") or Path.home())
+    try:
+        with tempfile.TemporaryFile(dir=home):
+            return {}
+    except OSError:
+        own = Path(".snakemake", "home").resolve()
+    wanted = {"XDG_CACHE_HOME": "cache", "XDG_CONFIG_HOME": "config", "XDG_DATA_HOME": "data"}
+    wanted |= {"JUPYTER_CONFIG_DIR": "jupyter", "JUPYTER_DATA_DIR": "jupyter"}
+    wanted |= {"JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython", "MPLCONFIGDIR": "mpl"}
+    found = {name: str(own / part) for name, part in wanted.items() if name not in environment}
+    for folder in found.values():
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    return found
+
+
 def environment_of(options: Namespace) -> dict[str, str]:
     """The environment of the run's processes."""
     environment = {**os.environ, **ALLOCATOR, "PYTHONHASHSEED": "0"}
     environment.pop("MPLBACKEND", None)  # a kernel must draw into its notebook
+    # the kernel of this very environment: a hub or a module may name a `python3` of another Python
+    environment.pop("JUPYTER_PATH", None)
+    environment["JUPYTER_PREFER_ENV_PATH"] = "1"
+    environment |= places_to_write(environment)
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     if not (options.profile or "--executor" in options.extra):
         # Snakemake's Slurm plugin asks for a cluster when it loads, for up to ten seconds
@@ -217,4 +263,6 @@ def closing_words(config: dict[str, Any], status: int, stopped: bool) -> list[st
     words = ["Not finished. What is done is kept; run it again after mending:"]
     for job, lines in failed.items():
         words += [f"  {job}: {lines[0]}", *(f"    {line}" for line in lines[1:])]
+        told = (advice.of(line.removeprefix("DataError: ")) for line in lines)
+        words += [f"    What to do: {todo}." for todo in dict.fromkeys(told) if todo]
     return [*words, f"The whole log of each: {config['reports']}/logs/"]

@@ -5,6 +5,7 @@ stages: what is shown beside a slice, in which order, to whom
 plan: which cases are read, in which order, by whom
 protocol: what the readings will be asked, sealed before the first answer
 prepare: the cases drawn, their truth sealed, the design stored
+belonging: whether a reading is one of this cohort, told by content
 sealed: truth, answer and heat-map, encrypted until the answer is locked
 database: the log's tables in SQLite or PostgreSQL
 log: append-only events, on disk before the next case shows
@@ -13,6 +14,7 @@ widget: the page and the kernel behind it
 server: `make read`: the session as a page of its own
 tidy: one row per answer; export as CSV, JSON and .imrmc
 reader_model: readers whose true effects are parameters
+invented: readings that no person made, told where a file lost the word
 simulate: readings drawn from a model, marked as simulated, sent through a log
 overview: tables and sentences about the design that reveal no case
 plots: the design as a figure

@@ -1,4 +1,6 @@
+from . import belonging as belonging
 from . import database as database
+from . import invented as invented
 from . import log as log
 from . import overview as overview
 from . import plan as plan

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from camreader import __version__
+from camreader.common import machine
 from camreader.common.errors import StudyError
 from camreader.session.database import (
     LogError,
@@ -245,13 +246,7 @@ def _is_gone(lease: sa.Row) -> bool:
     """True if the lease's process ran on this machine and is no more."""
     if lease.host != socket.gethostname():
         return False
-    try:
-        os.kill(lease.pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        pass
-    return False
+    return not machine.is_running(lease.pid)
 
 
 def _occupied(lease: sa.Row | None, now: float) -> str:

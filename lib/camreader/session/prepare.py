@@ -22,7 +22,7 @@ from camreader.common.errors import DataError
 from camreader.common.storage import atomic_path, digest, read_table, write_json
 from camreader.common.study import Study
 from camreader.common.tables import Cohort
-from camreader.session import protocol, sealed
+from camreader.session import belonging, protocol, sealed
 from camreader.session.database import log_address, place, sqlite_file
 from camreader.session.log import LogError, ReadingLog
 from camreader.session.plan import Plan, choose_cases, patient_codes, reading_orders
@@ -187,6 +187,7 @@ def set_up(
     images, shown = _full_resolution(study, chosen, record["plan"]["window"])
     facts = study.card
     card = {name: facts[name] for name in ("name", "title", "synthetic", "label_rule")} | shown
+    card["identity"] = facts.get("identity", "")
     card |= {"notes": notes, "model": f"{run}-seed{seed_of_run} {record['fingerprint'][:12]}"}
     card |= {"banner": judged.banner, "finding": classes.names(facts)[1]}
     card |= {"profile": [dict(field) for field in profile]}
@@ -375,6 +376,7 @@ def keep_or_set_up(
     A plan that names no design keeps that of the reading under way.
     """
     if where := _begun(study.readings, database):
+        belonging.check(study, study.readings)
         design = Design.load(study.readings)
         stored = Plan(**design.card["plan"])
         plan = plan if plan.design else replace(plan, design=stored.design)

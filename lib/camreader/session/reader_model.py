@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
+from camreader.session.invented import MADE_UP
 from camreader.session.questions import score
 from camreader.session.stages import PLACEBOS, Arm, Paradigm, Stage
 
@@ -60,7 +61,7 @@ def made_up_cases(
         wrong[own[: round(error_share * len(own))]] = True
     evidence = np.abs(rng.normal(*EVIDENCE, cases)) * np.where(wrong, 0.5, 1)
     signed = np.where((truth == 1) != wrong, evidence, -evidence)
-    names = [f"simulated case {k + 1:03d}" for k in range(cases)]
+    names = [f"{MADE_UP}{k + 1:03d}" for k in range(cases)]
     table = {"slice_id": names, "truth": truth, "probability": special.expit(5 * signed)}
     return pd.DataFrame(table).assign(predicted=(signed > 0).astype(int))
 

@@ -167,7 +167,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Serve the reading until it is stopped."""
-    config = yaml.safe_load(Path(options.config).read_text())
+    config = yaml.safe_load(Path(options.config).read_text(encoding="utf-8"))
     parameters = dict(config["parameters"].get(NOTEBOOK.stem) or {})
     parameters |= {"DATABASE": options.database} if options.database else {}
     study = find_study(config, options.cohort)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from camreader.common.errors import DataError
 from camreader.common.storage import atomic_path
+from camreader.session import invented
 from camreader.session.log import ReadingLog
 from camreader.session.questions import (
     ANSWERS,
@@ -211,7 +212,8 @@ def _at_random(question: Question, rng: np.random.Generator) -> Any:
 def through_log(frame: pd.DataFrame, path: str | Path, study: str = "simulated") -> pd.DataFrame:
     """Send simulated tidy answers through a log of their own, built anew at `path`; load them.
 
-    What comes back is what the log says, and every row says `simulated`. DataError where `path`
+    What comes back is what the log says, and every row says `simulated`; digests of the answers
+    stay beside it, for files that lose the word. DataError where `path`
     is a log of real readings: it is not replaced.
     """
     path = Path(path)
@@ -224,7 +226,9 @@ def through_log(frame: pd.DataFrame, path: str | Path, study: str = "simulated")
         log.close()
         for leftover in ("-wal", "-shm"):  # of the log that is replaced
             path.with_name(path.name + leftover).unlink(missing_ok=True)
-    return load_tidy(path)
+    found = load_tidy(path)
+    invented.register(path.parent, found)
+    return found
 
 
 def replay(frame: pd.DataFrame, log: ReadingLog) -> None:

@@ -6,6 +6,7 @@ the readers are.
 """
 
 import argparse
+import io
 import json
 import re
 from collections import Counter
@@ -16,7 +17,9 @@ from typing import Any
 import pandas as pd
 
 from camreader.common.errors import DataError
+from camreader.common.rows import yes_or_no
 from camreader.common.storage import atomic_path, read_shared_csv, write_shared_csv
+from camreader.session import invented
 from camreader.session.database import log_address, sqlite_file
 from camreader.session.log import ReadingLog
 from camreader.session.progress import Design, corrected_place, enrolled, place_of, position
@@ -32,7 +35,12 @@ from camreader.session.questions import (
 )
 from camreader.session.sealed import open_all
 from camreader.session.stages import named as named_stages
+from camreader.statistics.mrmc.io import ALIASES, INVENTED, MARKS, is_marked, numbers_of, read_text
 
+SQLITE = b"SQLite format 3\0"  # how such a file begins
+TIDY_NAMES = {old: new for old, new in ALIASES.items() if new != "cluster"} | MARKS
+WORDS = ("reader", "case", "modality", "patient", "arm", "map", "region", "simulated")
+NUMBERS = ("truth", "score", "seconds", "milliseconds", "order", "cnn_prediction", *SLIDERS)
 NEEDED = ("reader", "case", "modality", "truth", "score", "order")
 
 
@@ -41,9 +49,10 @@ def load_tidy(
 ) -> pd.DataFrame:
     """Answers of a reading as a DataFrame, one row per answer in the order of answering.
 
-    source: a tidy CSV, the path of a SQLite log, or the address of a PostgreSQL. folder: the
-    reading's folder with the sealed truth (default: beside the SQLite file). study: a study's id
-    where a database holds several. Practice cases are left out. Raises DataError or LogError.
+    source: a tidy table (any text file), the path of a SQLite log, or the address of a PostgreSQL.
+    folder: the reading's folder with the sealed truth (default: beside the SQLite file). study: a
+    study's id where a database holds several. Practice cases are left out. Raises DataError or
+    LogError.
 
     Columns: reader, case, modality (the stage: "unaided", "answer", "map", ...), truth (1 tumor,
     0 no tumor), score (1 certain of no tumor .. 10 certain of tumor, or the design's
@@ -55,7 +64,7 @@ def load_tidy(
     cnn_probability, region, how opacity and threshold were used, and a column reader_<field> per
     field of the readers' profile.
     """
-    if str(source).endswith(".csv"):
+    if not is_log(source):
         return _read_csv(source)
     folder = Path(folder or (sqlite_file(source) or Path()).parent)
     events = _events(source, folder, study)
@@ -63,6 +72,17 @@ def load_tidy(
     answers = [row for own in _by_reader(events) for row in _answers(own, facts, questions, design)]
     told = dict.fromkeys(name for row in answers for name in row if name.startswith(PROFILE))
     return pd.DataFrame(answers, columns=[*columns(questions), *told])
+
+
+def is_log(source: str | Path) -> bool:
+    """Whether this is a log of readings, an address or an SQLite file, and not a table."""
+    if "://" in str(source):
+        return True
+    path = Path(source)
+    if path.is_file() and path.stat().st_size:
+        with open(path, "rb") as handle:
+            return handle.read(len(SQLITE)) == SQLITE
+    return path.suffix.lower() in (".sqlite", ".sqlite3", ".db")
 
 
 def _events(source: str | Path, folder: Path, study: str | None) -> list[dict]:
@@ -253,20 +273,41 @@ def decode(frame: pd.DataFrame) -> pd.DataFrame:
 
 def write_tidy(frame: pd.DataFrame, path: str | Path) -> None:
     """Write tidy rows as a CSV that people may share; a diagnosis as its code ("1", "0")."""
+    if invented.says_so(frame) and "simulated" not in frame:
+        frame = frame.assign(simulated=True)
     codes = {q.name: q.codes for q in QUESTIONS if q.codes and q.name in frame}
     write_shared_csv(frame.replace(codes), path)
 
 
+def texts_of(path: str | Path) -> pd.DataFrame:
+    """A table of readings as text under the tidy names; the index is the row in the file.
+
+    `simulated` is "True" in every row where a comment above the header says so.
+    """
+    asked = [question.name for question in QUESTIONS if question.dtype is str]
+    needed, known = ("reader", "case", "modality"), ("truth", "score", *columns(QUESTIONS))
+    words = (*WORDS, *asked)
+    frame = read_text(path, needed, TIDY_NAMES, tuple(dict.fromkeys(known)), words)
+    marked = is_marked(frame, path)  # refuses a cell that says neither yes nor no
+    if "simulated" in frame:
+        said = [str(yes_or_no(text)) for text in frame["simulated"]]
+        return frame.assign(simulated=said if marked and "True" in said else str(marked))
+    return frame.assign(simulated="True") if marked else frame
+
+
 def _read_csv(path: str | Path) -> pd.DataFrame:
-    texts = {"reader", "case", "patient"}
-    texts |= {question.name for question in QUESTIONS if question.dtype is str}
-    try:
-        frame = read_shared_csv(path, dtype=dict.fromkeys(texts, str))
-    except (OSError, ValueError) as error:
-        raise DataError(f"Tidy readings cannot be read: {error}", file=path) from None
+    frame = texts_of(path)
     missing = [name for name in NEEDED if name not in frame]
     if missing:
-        raise DataError("Not a table of tidy readings", file=path, column=missing[0])
+        raise DataError(
+            "Not a table of tidy readings", file=path, column=missing[0], expected=", ".join(NEEDED)
+        )
+    for name in NUMBERS:
+        if name in frame:
+            numbers_of(frame[name], path)  # refuses text by row
+    told = io.StringIO(frame.to_csv(index=False))  # so that pandas finds each column's type
+    texts = ("reader", "case", "patient", *(q.name for q in QUESTIONS if q.dtype is str))
+    frame = read_shared_csv(told, dtype=dict.fromkeys(texts, str))
     if "comment" in frame:
         frame["comment"] = frame["comment"].fillna("")
     return decode(frame)
@@ -276,16 +317,19 @@ def write_events(source: str | Path, path: str | Path, study: str | None = None)
     """Every event of the log as JSON: answers, corrections, pauses, windows and opacities."""
     events = ReadingLog(source, study, readonly=True).events()
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(events, indent=1) + "\n")
+        temporary.write_text(json.dumps(events, indent=1) + "\n", encoding="utf-8")
 
 
 def write_imrmc(frame: pd.DataFrame, path: str | Path) -> None:
     """Tidy rows in iMRMC's format (FDA's reader-study software): truths, then scores.
 
-    DataError where two readers' names differ only in signs that the format cannot hold.
+    Readings that no person made say so in the line above the counts, which iMRMC takes for the
+    study's description. DataError where two readers' names differ only in signs that the format
+    cannot hold.
     """
     truth = frame.groupby("case")["truth"].first()
-    head = [
+    head = [INVENTED] if invented.says_so(frame) else []
+    head += [
         f"N0:{(truth == 0).sum()}",
         f"N1:{(truth == 1).sum()}",
         f"NR:{frame['reader'].nunique()}",
@@ -370,7 +414,7 @@ def _done(options: argparse.Namespace) -> str:
         frame = through_log(load_tidy(options.table), path)
         return f"{len(frame)} simulated answers: {path}"
     writers = {".csv": write_tidy, ".imrmc": write_imrmc}
-    kind = Path(options.target).suffix
+    kind = Path(options.target).suffix.lower()
     if kind == ".json":
         write_events(database, options.target, Design.load(folder).study)
     elif kind in writers:

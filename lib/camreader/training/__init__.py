@@ -5,6 +5,7 @@ description: a network of one's own, as the configuration describes it
 own_networks: such a network behind the workbook's door, tried on one batch
 explained_layers: which layers of a network heat-maps explain
 network_files: weights and exported programs, read without running code
+adapters: outputs that are no logits, read as their owner says
 outputs: what a network may answer with, and the places its layers know
 experiments: the study's runs: which slices, which labels, when each stops
 places: where boxes are, as a second target of training

@@ -1,3 +1,4 @@
+from . import adapters as adapters
 from . import compute as compute
 from . import description as description
 from . import experiments as experiments

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 EXPECTED = "one logit per image or one per class: (N,) or (N, C)"
+ADAPTED = "; or adapters.Adapted(network, {!r}), if that is what it means"
 # What may stand between the last operation of a network and its output without changing values.
 SHAPING = (
     *("View", "Squeeze", "Unsqueeze", "Select", "Slice", "Reshape", "UnsafeView", "T", "Permute"),
@@ -29,18 +30,20 @@ def check_outputs(output: Any, count: int) -> Tensor:
         kind = f"a {type(output).__name__}"
         if isinstance(output, dict | tuple | list):
             kind += f" of {len(output)}"
-        raise DataError("The network's output is no tensor", found=kind, expected=EXPECTED)
+        adapter = ADAPTED.format("part:0" if not isinstance(output, dict) else "part:logits")
+        expected = f"{EXPECTED}{adapter}"
+        raise DataError("The network's output is no tensor", found=kind, expected=expected)
     if len(shape) not in (1, 2) or shape[0] != count or not shape[-1]:
         raise DataError(
             f"The network's output for {count} image(s) is not one answer each",
             found=tuple(shape),
-            expected=EXPECTED,
+            expected=EXPECTED + ADAPTED.format("mean") * (len(shape) > 2),
         )
     if gives_probabilities(output):
         raise DataError(
             "The network's output is probabilities",
             found="a sigmoid or softmax at its end",
-            expected=f"{EXPECTED}, before the sigmoid or softmax",
+            expected=f"{EXPECTED}, before the sigmoid or softmax{ADAPTED.format('log_odds')}",
         )
     return output.reshape(count, -1)
 

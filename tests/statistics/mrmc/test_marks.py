@@ -1,5 +1,7 @@
 """Marks against sums written out case by case, the workbook's round trip, and broken tables."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -238,3 +240,17 @@ def test_what_a_reader_did_not_read_does_not_count():
         for reads in (every, fewer)
     )
     assert whole[0, 1] != part[0, 1] and whole[1, 1] == part[1, 1]
+
+
+def test_the_mark_of_invented_marks_survives_workbook_and_tables(read, tmp_path):
+    pytest.importorskip("openpyxl")
+    for word in (True, False):
+        marks = replace(read, simulated=word)
+        analysis.write_jafroc(marks, tmp_path / "study.xlsx")
+        assert analysis.read_jafroc(tmp_path / "study.xlsx").simulated is word
+        paths = tmp_path / "marks.csv", tmp_path / "truth.csv"
+        analysis.write_marks(marks, *paths)
+        assert analysis.read_marks(*paths).simulated is word
+    marked = pd.read_csv(paths[0]).assign(Simulated="yes")
+    marked.to_csv(paths[0], index=False)
+    assert analysis.read_marks(*paths).simulated

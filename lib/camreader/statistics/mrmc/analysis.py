@@ -27,7 +27,7 @@ from camreader.statistics.mrmc.checks import (
 )
 from camreader.statistics.mrmc.covariance import ESTIMATORS
 from camreader.statistics.mrmc.figures_of_merit import METRICS, check_metric
-from camreader.statistics.mrmc.io import Arms, read_csv, read_imrmc, tidy
+from camreader.statistics.mrmc.io import Arms, is_imrmc, read_csv, read_imrmc, tidy
 from camreader.statistics.mrmc.margins import equivalence, non_inferiority
 from camreader.statistics.mrmc.marks import (
     MARK_METRICS,
@@ -137,11 +137,12 @@ class MRMC:
 
 
 def read_scores(path: Path | str) -> pd.DataFrame:
-    """Tidy table from an .imrmc file or a tidy CSV, by the file's suffix.
+    """Tidy table from an .imrmc file, by its ending or its line BEGIN DATA, or from a tidy CSV.
 
     Columns reader, modality, case, truth (0 or 1), score, and cluster (patient) where known.
+    `.attrs["simulated"]` is true where the file says that no person made the readings.
     """
-    return read_imrmc(path) if str(path).lower().endswith(".imrmc") else read_csv(path)
+    return read_imrmc(path) if is_imrmc(path) else read_csv(path)
 
 
 def obuchowski_rockette(

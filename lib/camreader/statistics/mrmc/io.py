@@ -15,6 +15,7 @@ import pandas as pd
 
 from camreader.common import rows as tables
 from camreader.common.errors import DataError
+from camreader.common.storage import unguarded
 
 COLUMNS = ["reader", "modality", "case", "truth", "score"]
 ALIASES = {
@@ -27,6 +28,8 @@ ALIASES |= {f"{name}ID": name for name in ("reader", "modality", "case")}  # as 
 NUMBERS = ("truth", "score", "rating", "lesions", "lesion")  # columns that may hold a decimal comma
 WHAT = "File of readings"
 MARK = "SIMULATED"  # stands in every file of readings that no person made
+INVENTED = f"{MARK} readings, no person read anything"  # as files and figures say it
+MARKS = {"is_simulated": "simulated", "synthetic": "simulated", "invented": "simulated"}
 LARGEST_WHOLE = 2**53  # from it on neighbouring whole numbers are one and the same float
 
 
@@ -134,15 +137,42 @@ def read_csv(path: Path | str) -> pd.DataFrame:
     `common.rows`. Further columns are named in `.attrs["flags"]`. A CSV in iMRMC's own form
     (readerID, caseID, modalityID, score, with rows of the modality "truth") is read as well.
     """
-    frame = read_text(path, [name for name in COLUMNS if name != "truth"], ALIASES)
+    needed = [name for name in COLUMNS if name != "truth"]
+    frame = read_text(path, needed, ALIASES | MARKS, ("truth",))
+    simulated = is_marked(frame, path)
     unread = [name for name in frame if name not in (*COLUMNS, "cluster", "simulated")]
     if "truth" not in frame:
         frame, _ = _with_truth(frame, path)
     table = tidy(frame, file=path).reset_index(drop=True)
     table.attrs["flags"] += [f"columns not read: {', '.join(unread)}"] * bool(unread)
-    marked = frame["simulated"].str.lower() if "simulated" in frame else pd.Series(dtype=object)
-    table.attrs["simulated"] = bool(marked.isin(("true", "1", "yes")).any())
+    table.attrs["simulated"] = simulated
     return table
+
+
+def is_marked(frame: pd.DataFrame, file: Path | str | None = None) -> bool:
+    """Whether a table of texts says that no person made these readings.
+
+    It says so in a column `simulated`, any row of it, or in a comment above its header. DataError
+    for a cell of the column that says neither yes nor no.
+    """
+    told = any(MARK in note.upper() for note in frame.attrs.get("notes", ()))
+    if "simulated" not in frame:
+        return told
+    column = frame["simulated"].fillna("").astype(str)
+    said = column.map({text: tables.yes_or_no(text) for text in column.unique()})
+    _refuse(said.isna(), column, "Neither yes nor no", file, "true or false", show=repr)
+    return told or bool(said.eq(True).any())
+
+
+def is_imrmc(path: Path | str) -> bool:
+    """Whether a file is in iMRMC's format: by its ending, else by its line BEGIN DATA."""
+    if str(path).lower().endswith(".imrmc"):
+        return True
+    return any(map(_begins, tables.read_text(path, WHAT).splitlines()))
+
+
+def _begins(line: str) -> bool:
+    return line.strip().upper().startswith("BEGIN DATA")
 
 
 def read_imrmc(path: Path | str) -> pd.DataFrame:
@@ -152,7 +182,7 @@ def read_imrmc(path: Path | str) -> pd.DataFrame:
     "truth" give each case's truth. Counts in the header that differ from the data are flagged.
     """
     lines = tables.read_text(path, WHAT).splitlines()
-    starts = [i for i, line in enumerate(lines) if line.strip().upper().startswith("BEGIN DATA")]
+    starts = [i for i, line in enumerate(lines) if _begins(line)]
     if not starts:
         raise DataError("No line BEGIN DATA: found", file=path, expected="an .imrmc file")
     rows = _imrmc_rows(lines, starts[0] + 1, path)
@@ -207,28 +237,38 @@ def arms_of(frame: pd.DataFrame | Arms) -> tuple[Arms, list[str]]:
 
 
 def read_text(
-    path: Path | str, columns: Sequence[str], aliases: Mapping[str, str] | None = None
+    path: Path | str,
+    columns: Sequence[str],
+    aliases: Mapping[str, str] | None = None,
+    optional: Sequence[str] = (),
+    words: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """A person's CSV as text, under the names of `columns` and `aliases` {theirs: ours}.
 
-    The index is the line in the file; columns that are neither follow under their own names.
-    DataError where a column is absent or a row is broken.
+    optional: columns that need not be there. words: columns that hold no numbers; without them
+    only NUMBERS may have a decimal comma. The index is the row in the file; columns that are not
+    known follow under their own names; `.attrs["notes"]` are the comments above the header.
+    DataError where one of `columns` is absent or a row is broken.
     """
     aliases = aliases or {}
     others = {
         name: [old for old, new in aliases.items() if new == name] for name in aliases.values()
     }
-    known = [name for name in others if name not in columns]
+    known = [name for name in dict.fromkeys((*optional, *others)) if name not in columns]
     table = tables.read_rows(path, columns, WHAT, known, others, keep=True)
     cells = [
         {
-            name: tables.point_for_comma(text, table.comma) if name in NUMBERS else text
+            name: tables.point_for_comma(text, table.comma)
+            if (name in NUMBERS if words is None else name not in words)
+            else unguarded(text)
             for name, text in row.items()
         }
         for _, row in table.rows
     ]
     names = list(cells[0]) if cells else list(columns)
-    return pd.DataFrame(cells, index=[k for k, _ in table.rows], columns=names, dtype=object)
+    frame = pd.DataFrame(cells, index=[k for k, _ in table.rows], columns=names, dtype=object)
+    frame.attrs["notes"] = table.notes
+    return frame
 
 
 def repeats(clusters: tuple | None) -> bool:

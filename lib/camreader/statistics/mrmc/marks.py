@@ -7,7 +7,7 @@ every mark (Chakraborty 2017, Observer Performance Methods, chapters 13-14).
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -17,7 +17,15 @@ import pandas as pd
 
 from camreader.common.errors import DataError
 from camreader.statistics.mrmc import options
-from camreader.statistics.mrmc.io import numbers_of, read_text, stripped_names
+from camreader.statistics.mrmc.io import (
+    INVENTED,
+    MARK,
+    MARKS,
+    is_marked,
+    numbers_of,
+    read_text,
+    stripped_names,
+)
 from camreader.statistics.mrmc.merits import codes
 
 KERNELS = ("wafroc", "wafroc1", "afroc", "afroc1", "hr_auc", "lroc")
@@ -33,12 +41,14 @@ UNREAD = np.nan
 class Marks:
     """marks: reader, modality, case, mark (NL or LL), lesion (number of an LL's lesion), rating.
     truth: case, lesions (0 = free), weights (tuple, sums to 1), and cluster where known. reads:
-    reader, modality, case of what was read, or None where every reader read every case."""
+    reader, modality, case of what was read, or None where every reader read every case.
+    simulated: whether the files say that no person made these marks."""
 
     marks: pd.DataFrame
     truth: pd.DataFrame
     reads: pd.DataFrame | None = None
     flags: list = field(default_factory=list)
+    simulated: bool = False
 
     @property
     def modalities(self) -> tuple:
@@ -84,6 +94,7 @@ def read_marks(
     """
     marks, marks_file = _table(marks, COLUMNS)
     truth, truth_file = _table(truth, ("case", "lesions"))
+    invented = is_marked(marks, marks_file) or is_marked(truth, truth_file)
     known = _checked_truth(truth, truth_file)
     table = _checked_marks(marks, known, marks_file)
     if reads is not None:
@@ -91,15 +102,16 @@ def read_marks(
         reads = pd.DataFrame(
             {name: stripped_names(listed[name], file) for name in ("reader", "modality", "case")}
         )
-    return Marks(table, known, reads)
+    return Marks(table, known, reads, simulated=invented)
 
 
 def write_marks(marks: Marks, marks_path: str | Path, truth_path: str | Path) -> None:
     """Write `Marks` as the two tidy CSV files that `read_marks` takes."""
     weights = [";".join(map(repr, own)) for own in marks.truth["weights"]]
+    word = {"simulated": True} if marks.simulated else {}
     for table, path in (
-        (marks.marks, marks_path),
-        (marks.truth.assign(weights=weights), truth_path),
+        (marks.marks.assign(**word), marks_path),
+        (marks.truth.assign(weights=weights, **word), truth_path),
     ):
         temporary = Path(path).with_suffix(".part")
         table.to_csv(temporary, index=False)
@@ -110,7 +122,7 @@ def _table(source: Any, columns: Sequence[str]) -> tuple[pd.DataFrame, Any]:
     """(table, file or None): text columns, rows by their line where a file was read."""
     if isinstance(source, pd.DataFrame):
         return source, None
-    return read_text(source, columns, ALIASES | PATIENT), source
+    return read_text(source, columns, ALIASES | PATIENT | MARKS), source
 
 
 def _checked_truth(frame: pd.DataFrame, file: Path | str | None) -> pd.DataFrame:
@@ -354,7 +366,9 @@ def read_jafroc(path: Path | str) -> Marks:
         weights = lesions["weight"].tolist()
         text = ";".join(map(repr, weights)) if sum(weights) > 0 else ""
         rows.append({"case": case, "lesions": len(lesions), "weights": text})
-    return read_marks(marks, pd.DataFrame(rows), _jafroc_reads(truth))
+    found = read_marks(marks, pd.DataFrame(rows), _jafroc_reads(truth))
+    invented = any(MARK in name.upper() for name in sheets) or is_marked(truth, path)
+    return replace(found, simulated=found.simulated or invented)
 
 
 def _sheets(path: Path | str) -> dict[str, pd.DataFrame]:
@@ -406,7 +420,10 @@ def _jafroc_reads(truth: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def write_jafroc(marks: Marks, path: Path | str) -> None:
-    """Write `Marks` as a JAFROC workbook; needs openpyxl. The same marks are read back."""
+    """Write `Marks` as a JAFROC workbook; needs openpyxl. The same marks are read back.
+
+    Marks that no person made say so in a sheet of their own, which JAFROC and RJafroc pass over.
+    """
     readers, modalities = (", ".join(map(str, x)) for x in (marks.readers, marks.modalities))
     truth = []
     for row in marks.truth.itertuples():
@@ -424,6 +441,8 @@ def write_jafroc(marks: Marks, path: Path | str) -> None:
         .astype({"lesion": int})
         .set_axis([*names, "LesionID", "LL_Rating"], axis=1),
     }
+    if marks.simulated:
+        sheets[MARK] = pd.DataFrame({INVENTED: []})
     temporary = Path(path).with_suffix(".part.xlsx")
     try:
         with pd.ExcelWriter(temporary, engine="openpyxl") as book:
