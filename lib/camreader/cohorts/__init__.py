@@ -7,7 +7,10 @@ deeplesion: DL_info.csv, checked row by row
 series: the slices of a DeepLesion folder, with everything known about each
 annotations: slice-level and 3-D truth of DeepLesion, read without executing anything
 images: PNG, JPEG, TIFF, BMP or PGM, with labels
-dicom: CT in DICOM files, with labels
+dicom: DICOM files of any planar modality, with labels
+dicom_image: one DICOM image: its values in their own unit, its windows
+parts: a frame or a slice of a file, as a path
+orientation: which way a picture lies, and how it hangs
 sources: the formats slices come in: recognise a folder, read it, decode one file
 folder: one walk over a folder; what a person says about it
 labelled: a folder with labels.csv or one folder per class: labels, patients, boxes, splits

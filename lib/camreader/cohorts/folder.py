@@ -52,6 +52,7 @@ class Options:
     labels_file: str = "labels.csv"
     label_column: str = "label"
     allow_missing: float = 0.1
+    skip_unreadable: bool = False
 
 
 class Folder:
@@ -133,6 +134,13 @@ class Folder:
         """How many files of which kind: "3 .nii, 1 .csv, 2 DICOM files without ending"."""
         kinds = Counter(ending(name) for name in (self.files if names is None else names))
         return ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items())) or "no file"
+
+
+def cpus() -> int:
+    """Processor cores this process may use."""
+    return (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    )
 
 
 NOT_UTF8 = "name that is not UTF-8"

@@ -36,9 +36,8 @@ def read(folder: Folder, options: Options) -> tuple[pd.DataFrame, dict]:
     replaces it.
     """
     found = labelled.read(folder, options)
-    frame = pd.DataFrame(found.rows)
+    frame, heads = _headers(folder, found, options)
     frame["slice_id"] = [slice_name(number) for number in range(1, len(frame) + 1)]
-    heads = [image_files.header(folder.path / path) for path in frame["image_path"]]
     frame["width"], frame["height"] = [h.width for h in heads], [h.height for h in heads]
     frame["depth"] = [head.bits for head in heads]
     add_masks(frame, folder, found)
@@ -52,6 +51,24 @@ def read(folder: Folder, options: Options) -> tuple[pd.DataFrame, dict]:
     found.doubts += [f"{count:,} {words}" for words, count in special.items() if count]
     frame["hu_offset"] = frame["hu_offset"].astype(float)  # NaN: greys, not HU
     return complete(frame), facts | facts_of(found, folder, frame)
+
+
+def _headers(
+    folder: Folder, found: labelled.Labelled, options: Options
+) -> tuple[pd.DataFrame, list[image_files.Header]]:
+    """(rows, headers) of the images; one that cannot be read is skipped where that is allowed."""
+    rows, heads = [], []
+    for row in found.rows:
+        path = folder.path / row["image_path"]
+        with labelled.skipping(found, options):
+            head = image_files.header(path)
+            if options.skip_unreadable:
+                image_files.decode(path.read_bytes(), path)
+            heads.append(head)
+            rows.append(row)
+    if not rows:
+        raise DataError("No image can be read", file=folder.path, found=dict(found.left_out))
+    return pd.DataFrame(rows), heads
 
 
 def decode(data: bytes, path: str | Path, offset: float | None) -> np.ndarray:

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from camreader.cohorts import images, masks, sources
+from camreader.cohorts import images, masks, orientation, parts, sources
+from camreader.cohorts.folder import cpus
 from camreader.cohorts.images import BACKGROUND
 from camreader.cohorts.series import SHIFT
 from camreader.common.errors import DataError
@@ -62,7 +63,8 @@ def read_hu(path: str | Path, offset: float | None = None) -> np.ndarray:
     offset None: DeepLesion's 16-bit PNG (value - 32768) or DICOM (its own rescale). A number: HU =
     value + offset. NaN: the values are greys, not HU; 8 bit as they are, 16 bit halved to fit.
     """
-    return sources.decode(_bytes(path), path, offset)
+    part = parts.split(path)[1]
+    return sources.decode(None if part else _bytes(path), path, offset)
 
 
 def _bytes(path: str | Path) -> bytes:
@@ -142,13 +144,6 @@ def ingest(
     return Path(target)
 
 
-def cpus() -> int:
-    """Processor cores this process may use."""
-    return (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    )
-
-
 def _rows(cohort: pd.DataFrame, source: str | Path) -> list[tuple]:
     """[(path, expected (H, W), hu offset or None)] of a cohort's rows."""
     offsets = cohort["hu_offset"] if "hu_offset" in cohort else [None] * len(cohort)
@@ -191,10 +186,11 @@ def bring_in(
     rows, target = _rows(cohort, card["source"]), Path(target)
     fill = BACKGROUND if card.get("hu", True) else 0
     marks = [json.loads(text) for text in cohort.get("masks", ["[]"] * len(cohort))]
-    parts = [[Path(card["source"]) / name for name in group] for group in marks]
-    mark = fingerprint([*rows, *((path, (0, 0), fill) for group in parts for path in group)])[:16]
+    marked = [[Path(card["source"]) / name for name in group] for group in marks]
+    mark = fingerprint([*rows, *((path, (0, 0), fill) for group in marked for path in group)])[:16]
     names = [f"own_{mark}/{images.slice_name(n)}.png" for n in range(1, len(rows) + 1)]
-    jobs = zip(rows, parts, names, strict=True)
+    turns = cohort["turn"] if "turn" in cohort else [""] * len(rows)
+    jobs = zip(rows, marked, names, turns, strict=True)
     todo = [job for job in jobs if not _is_copied(target, job[2], bool(job[1]))]
     with ThreadPoolExecutor(workers or cpus()) as pool:
         done = pool.map(lambda job: _copy(job, target, fill), todo)
@@ -202,7 +198,7 @@ def bring_in(
     for old in [*target.glob("*_png/own_*"), *target.glob("own_*")]:
         if old.name != f"own_{mark}" or old.parent == target:
             shutil.rmtree(old)
-    copied = cohort.drop(columns=["hu_offset", "masks"], errors="ignore")
+    copied = cohort.drop(columns=["hu_offset", "masks", "turn"], errors="ignore")
     sides = [max(shape) for _, shape, _ in rows]
     boxes = [
         _moved(text, *shape) for text, (_, shape, _) in zip(cohort["boxes"], rows, strict=True)
@@ -228,13 +224,14 @@ def _moved(text: str, height: int, width: int) -> str:
 
 def _copy(job: tuple, target: Path, fill: int) -> None:
     """Write the padded copy of one slice, and of its masks joined into one."""
-    (path, shape, offset), parts, name = job
+    (path, shape, offset), marked, name, turn = job
     hu = read_hu(path, offset)
     if hu.shape != tuple(shape):
         raise DataError("Image has another size than its header says", file=path)
-    if parts:
-        size = (hu.shape[1], hu.shape[0])
-        mask = np.any([masks.read(part, size) for part in parts], axis=0)
+    if marked:
+        size = hu.shape if "t" in turn else hu.shape[::-1]  # (w, h) of the picture as it is stored
+        mask = np.any([masks.read(part, size) for part in marked], axis=0)
+        mask = orientation.turned(mask, turn)
         _write_png(squared(mask.astype(np.uint8), 0)[0], target / "Masks_png" / name)
     stored = (squared(hu, fill)[0].astype(np.int32) + SHIFT).astype(np.uint16)
     _write_png(stored, target / "Images_png" / name)
@@ -254,7 +251,7 @@ def fingerprint(rows: Sequence[tuple]) -> str:
     digest = hashlib.sha256(code_digest("cohorts.pixels", ("cohorts",)).encode())
     for path, shape, offset in rows:
         try:
-            state = os.stat(path)
+            state = os.stat(parts.file_of(path))
         except FileNotFoundError:
             raise DataError("Slice not found", file=path) from None
         digest.update(repr((str(path), tuple(map(int, shape)), offset)).encode())

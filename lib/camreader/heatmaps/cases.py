@@ -188,5 +188,6 @@ def viewer(
         cohort_title=card["title"],
         window=tuple(card["window"]),
         unit=windows.unit_of(card),
+        presets=windows.presets(windows.unit_of(card), card["window"], card.get("windows")),
         **traits,
     )

@@ -19,7 +19,6 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from camreader.cohorts import windows
 from camreader.common.storage import atomic_path, digest
 from camreader.common.style import LESION_BOX
 from camreader.heatmaps import overlay
@@ -107,7 +106,7 @@ def export(
         )
         rgb = picture(grey, heat, lines, case["boxes"])
         place = (patient, study_uid, series_uid, number)
-        spacing = case["spacing_mm"] if windows.unit_of(card) == "HU" else None
+        spacing = case["spacing_mm"]
         path = folder / f"overlay_{number:04d}.dcm"
         data = dataset(rgb, card["title"], place, card["synthetic"], spacing, " ".join(lines))
         write(data, path)
