@@ -244,20 +244,3 @@ def test_unreadable_images_are_skipped_when_asked_and_counted_by_reason(tmp_path
     }
     with pytest.raises(DataError, match="ALLOW_MISSING"):
         cohort.load(folder, skip_unreadable=True, allow_missing=0.01)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "whole", "step"),
-    [
-        (0, 4095, True, 1),
-        (0, 65535, True, 2.5),
-        (0, 3.2, False, 0.0001),
-        (-4096, 4095, True, 5),
-        (0, 76000.5, False, 2.5),
-        (0, 0, False, 1),
-        (0, 3276.7, False, 0.1),
-    ],
-)
-def test_steps_fit_16_bit(low, high, whole, step):
-    assert door.step_of(low, high, whole) == pytest.approx(step)
-    assert high / step <= 32767 and low / step >= -1024

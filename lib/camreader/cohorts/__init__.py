@@ -9,6 +9,9 @@ annotations: slice-level and 3-D truth of DeepLesion, read without executing any
 images: PNG, JPEG, TIFF, BMP or PGM, with labels
 dicom: DICOM files of any planar modality, with labels
 dicom_image: one DICOM image: its values in their own unit, its windows
+volumes: slices of NIfTI volumes, with labels
+nifti: one volume: its slices, hung rightly
+steps: values in their own unit as whole steps of 16 bit
 parts: a frame or a slice of a file, as a path
 orientation: which way a picture lies, and how it hangs
 sources: the formats slices come in: recognise a folder, read it, decode one file
@@ -17,6 +20,7 @@ labelled: a folder with labels.csv or one folder per class: labels, patients, bo
 classes: which words mean the finding
 image_files: what an image file is, and its grey values
 masks: masks beside images, and their boxes
+segmentations: NIfTI, DICOM SEG and RTSTRUCT on the pixels of one picture
 duplicates: copies and near copies, kept on one side of every split
 windows: HU or grey values as brightness
 pixels: files to HU, and all slices into one memory-mapped array

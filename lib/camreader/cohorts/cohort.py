@@ -1,7 +1,7 @@
 """One cohort table and its card from the phantom, DeepLesion, a labelled folder or DICOM."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -36,6 +36,7 @@ def load(
     label_column: str = "label",
     allow_missing: float = 0.1,
     skip_unreadable: bool = False,
+    structures: Sequence[str | int] = (),
 ) -> tuple[pd.DataFrame, dict]:
     """Read a folder of slices as (DataFrame[Cohort], card).
 
@@ -47,7 +48,8 @@ def load(
     `patient_pattern`, a regular expression whose one group finds the patient in a file's path;
     `labels_file` and `label_column`, the table's name and its column of labels; `allow_missing`,
     the share of images that may be left out; `skip_unreadable`, whether images that cannot be read
-    are left out, counted by reason, or the first one stops everything.
+    are left out, counted by reason, or the first one stops everything; `structures`, which labels
+    or names of a mask mean the finding; none: all.
 
     `image_path` is relative to card["source"]. DataError where the folder is none of these, its
     tables are broken, or more is left out than allowed.
@@ -58,9 +60,8 @@ def load(
     if not folder.is_dir():
         raise DataError("Folder of slices not found", file=folder)
     told = (negatives, distance_mm, seed, limit, test_share, finding, classes or {})
-    options = Options(
-        *told, patient_pattern, labels_file, label_column, allow_missing, skip_unreadable
-    )
+    table = (labels_file, label_column, allow_missing, skip_unreadable)
+    options = Options(*told, patient_pattern, *table, tuple(structures))
     Classes(finding, classes)  # refuses what cannot be meant, whatever the folder holds
     source, listed = source_of(folder, options)
     frame, facts = source.read(listed, options)
@@ -188,7 +189,7 @@ def _table(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     for column in (*texts, "duplicate_group"):
         frame[column] = frame[column].astype(object).where(frame[column].notna(), None)
     columns = list(Cohort.to_schema().columns)
-    extra = [name for name in ("hu_offset", "class_name", "turn") if name in frame]
+    extra = [name for name in ("hu_offset", "step", "class_name", "turn") if name in frame]
     if "masks" in frame and frame["masks"].map(len).any():
         frame["masks"] = frame["masks"].map(json.dumps)
         extra.append("masks")

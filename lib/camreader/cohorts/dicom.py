@@ -5,7 +5,6 @@ no name, number or date of a patient leaves this module: messages name elements,
 where it could name a person. What one image's values are, `dicom_image` decides.
 """
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +15,10 @@ import pandas as pd
 import pydicom
 from pydicom.uid import UID
 
-from camreader.cohorts import dicom_image, images, labelled, orientation, parts
-from camreader.cohorts.dicom_image import BACKGROUND, dataset, element, wrong
+from camreader.cohorts import dicom_image, images, labelled, orientation, parts, segmentations
+from camreader.cohorts.dicom_image import BACKGROUND, dataset, element
 from camreader.cohorts.folder import Folder, Options, cpus
+from camreader.cohorts.steps import named, step_of
 from camreader.common.errors import DataError
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
@@ -93,7 +93,8 @@ def read(folder: Folder, options: Options) -> tuple[pd.DataFrame, dict]:
     frame["image_path"] = headers.pop("image_path")
     found.doubts += _patients(frame, headers)
     frame = _number(frame.assign(**headers.drop(columns=["patient", "study"])))
-    images.add_masks(frame, folder, found)
+    _referred_masks(frame, folder, found)
+    images.add_masks(frame, folder, found, options.structures)
     images.check_boxes(frame, folder.path / (found.table or ""))
     _hang(frame)
     facts = _facts(frame, folder, found)
@@ -123,6 +124,20 @@ def _headers(
             heads.append(head | {"image_path": name})
             kept.append(row)
     return kept, heads
+
+
+def _referred_masks(frame: pd.DataFrame, folder: Folder, found: labelled.Labelled) -> None:
+    """Give each image without a mask the SEG and RTSTRUCT of the folder that were drawn on it."""
+    if frame["masks"].map(len).any():
+        return
+    drawn: dict[str, list[str]] = {}
+    for name, kind in folder.kinds.items():
+        if kind == "DICOM" and segmentations.kind_of(folder.path / name):
+            for uid in segmentations.referred(folder.path / name):
+                drawn.setdefault(uid, []).append(name)
+    if drawn:
+        instances = frame["instance"].str.split(" ").str[0]
+        frame["masks"] = pd.Series([drawn.get(uid, []) for uid in instances], frame.index)
 
 
 def _hang(frame: pd.DataFrame) -> None:
@@ -157,16 +172,14 @@ def _facts(frame: pd.DataFrame, folder: Folder, found: labelled.Labelled) -> dic
         found.doubts.append(
             "slices of several planes: " + ", ".join(f"{n:,} {p}" for p, n in planes.items())
         )
-    frame["hu_offset"] = np.nan
+    frame["hu_offset"], frame["step"] = np.nan, 1.0
     kind = f"Own {' and '.join(kinds.index)} (DICOM)"
     if units[0] == "HU":
         return {"kind": kind, "hu": True, "window": [50, 400]}
     low, high, whole = _range(frame, folder)
-    step = step_of(low, high, whole)
-    frame["hu_offset"] = step if step != 1 else np.nan
-    unit = units[0] if step == 1 else f"\u00d7 {step:g} {units[0]}"
+    step = frame["step"] = step_of(low, high, whole)
     shown = _windows(frame, found, (low, high), step)
-    return {"kind": kind, "hu": False, "unit": unit, "windows": shown} | {
+    return {"kind": kind, "hu": False, "unit": named(units[0], step), "windows": shown} | {
         "window": next(iter(shown.values()))
     }
 
@@ -187,21 +200,6 @@ def _range(frame: pd.DataFrame, folder: Folder) -> tuple[float, float, bool]:
 def _ends_of(path: Path) -> tuple[float, float]:
     values = dicom_image.values(path)
     return float(values.min()), float(values.max())
-
-
-def step_of(low: float, high: float, whole: bool) -> float:
-    """What one stored step is worth, so that values from low to high fit into -1024..32767.
-
-    1 for whole values that fit; else the smallest of 1, 2, 2.5 and 5 times a power of ten that
-    does.
-    """
-    needed = max(high / 32767, low / BACKGROUND)
-    if whole and needed <= 1:
-        return 1.0
-    if needed <= 0:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(needed))
-    return next(power * k for k in (1, 2, 2.5, 5, 10, 20) if power * k >= needed)
 
 
 def _windows(
@@ -235,6 +233,8 @@ def _no_image(data: pydicom.Dataset, path: str | Path) -> str | None:
     meta = getattr(data, "file_meta", None) or {}
     kind = element(data, "SOPClassUID", path) or meta.get("MediaStorageSOPClassUID")
     modality = element(data, "Modality", path)
+    if str(kind) in (segmentations.SEG, segmentations.LABELMAP, segmentations.RTSTRUCT):
+        return str(modality)
     if any(element(data, name, path) is not None for name in ("Rows", "Columns")):
         return None
     if kind == CT_IMAGE or modality == "CT" or kind is modality is None:
@@ -351,27 +351,9 @@ def _number(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.drop(columns=["z", "frame"])
 
 
-def decode(data: bytes | None, path: str | Path, step: float | None = None) -> np.ndarray:
-    """One DICOM image's bytes as int16 (H, W), hung rightly: HU, or own values in whole steps.
+def decode(data: bytes | None, path: str | Path, offset: float | None = None) -> np.ndarray:
+    """Values (H, W) of one DICOM image's bytes in their own unit, hung rightly: HU for CT.
 
-    CT: HU, pixels of the padding value are air, -1024. Others: values / `step` (None, NaN: 1),
-    rounded. data None: `path` names a frame of a file. DataError where a file is broken, or its
-    values fit no int16.
+    data None: `path` names a frame of a file. offset: not used, the image has its own rescale.
     """
-    own = dicom_image.values(path, data)
-    if step is not None and np.isfinite(step) and step != 1:
-        own = own / step
-    whole = np.rint(own)
-    if whole.min() < -32768 or whole.max() > 32767:
-        raise wrong(
-            path,
-            "RescaleSlope",
-            f"values from {whole.min():.0f} to {whole.max():.0f}",
-            "HU; is the background marked, by PixelPaddingValue?",
-        )
-    return np.maximum(whole, BACKGROUND).astype(np.int16)
-
-
-def read_hu(path: str | Path) -> np.ndarray:
-    """One DICOM file as int16 HU (H, W); see `decode`."""
-    return decode(Path(path).read_bytes(), path)
+    return dicom_image.values(path, data)

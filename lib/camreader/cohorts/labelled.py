@@ -19,7 +19,7 @@ from camreader.common.errors import DataError
 from camreader.common.rows import Cell, Table, read_rows
 from camreader.common.tables import REGIONS, UNKNOWN_REGION
 
-OPTIONAL = ("patient", "region", "box", "hu_offset", "mask", "split", "frame")
+OPTIONAL = ("patient", "region", "box", "hu_offset", "mask", "split", "frame", "slice", "plane")
 SYNONYMS = {
     "image": ("file", "filename", "file_name", "path", "image_path", "image_name", "img"),
     "label": ("class", "diagnosis", "target"),
@@ -30,17 +30,20 @@ SYNONYMS = {
     "mask": ("masks", "mask_path", "segmentation"),
     "split": ("splits", "subset", "partition"),
     "frame": ("frames", "frame_number"),
+    "slice": ("slices", "slice_index", "slice_number"),
+    "plane": ("view",),
 }
 EXPECTED = (
     "Images_png/ with DL_info.csv (DeepLesion), or labels.csv (image,label), or one folder "
     "per class (tumor, no_tumor)"
 )
-MASKED = "images"  # the format whose masks are files of the same format
+MASKED = ("images", "NIfTI")  # formats whose masks are files of the same format
 NOT_NAMED = "image that the table does not name"
 BESIDE = "image beside the class folders"
 NO_IMAGE = "mask without an image"
 OTHER = "image of a format that is not read"
 UNREADABLE = "unreadable"
+FROM_MASK = -1  # in place of a label: a slice has the finding where its mask marks something
 
 
 @dataclass
@@ -148,7 +151,7 @@ def _from_table(folder: Folder, name: str, classes: Classes, options: Options) -
     files = {str(parts.file_of(path)) for path in seen}
     kinds = {folder.kinds.get(path) for path in files}  # another kind beside is no slice left out
     pictures = [f for f, kind in folder.kinds.items() if f not in named_masks and kind in kinds]
-    _, pairs, alone = masks.told([f for f in pictures if folder.kinds[f] == MASKED])
+    _, pairs, alone = masks.told([f for f in pictures if folder.kinds[f] in MASKED])
     if not named_masks:
         for row in found.rows:
             row["masks"] = row["masks"] or pairs.get(row["image_path"], [])
@@ -212,6 +215,8 @@ def _row(cell: Cell, where: Callable, classes: Classes, column: str) -> dict:
     """One row of the table as a dict."""
     cell.cells = {name: "" for name in OPTIONAL} | dict(cell.cells)
     label = classes.label(cell.cells[column])
+    if label is None and cell.text(column).casefold() in ("mask", "from mask"):
+        label = FROM_MASK
     if label is None:
         raise cell.wrong(column, classes.expected())
     path = where(cell, "image", cell.cells["image"])
@@ -241,13 +246,18 @@ def _row(cell: Cell, where: Callable, classes: Classes, column: str) -> dict:
 
 
 def _rows(cell: Cell, where: Callable, classes: Classes, column: str) -> list[dict]:
-    """The rows that one row of the table stands for: one for each frame that it names."""
+    """The rows that one row of the table stands for: one for each frame or slice it names."""
     row = _row(cell, where, classes, column)
-    frames = parts.numbers(cell, "frame")
-    if not frames:
-        return [row]
+    frames, slices = parts.numbers(cell, "frame"), parts.numbers(cell, "slice")
+    plane = cell.text("plane").casefold()
+    if plane and plane not in parts.PLANES:
+        raise cell.wrong("plane", " or ".join(parts.PLANES))
+    row["plane"] = plane or None
     name = row["image_path"]
-    return [row | {"image_path": parts.named(name, "frame", number)} for number in frames]
+    named = [("frame", number) for number in frames] or [(plane or "slice", n) for n in slices]
+    if not named:
+        return [row]
+    return [row | {"image_path": parts.named(name, *one)} for one in named]
 
 
 def _boxes(cell: Cell) -> list[list[float]]:
@@ -279,7 +289,7 @@ def _all_or_none(rows: list[dict], table: Table) -> None:
 def _from_folders(folder: Folder, classes: Classes) -> Labelled:
     """Rows from the names of the folders a slice lies in: class, train or test, at any depth."""
     found = Labelled([])
-    pictures = [name for name, kind in folder.kinds.items() if kind == MASKED]
+    pictures = [name for name, kind in folder.kinds.items() if kind in MASKED]
     _, pairs, alone = masks.told(pictures)
     taken = {*(m for group in pairs.values() for m in group), *alone}
     if alone:

@@ -1,7 +1,7 @@
 """One picture of a file that holds many: a frame of a loop, a slice of a volume, as a path.
 
 `loop.dcm#frame=12` is frame 12, counted from 1 as DICOM counts; `head.nii.gz#axial=40` the slice
-with voxel index 40, counted from 0 along that axis of the volume in RAS+ order, as nibabel counts.
+with voxel index 40, counted from 0 along the stored axis across that plane, as nibabel counts.
 """
 
 import re
@@ -10,7 +10,9 @@ from pathlib import Path
 from camreader.common.rows import Cell
 
 PLANES = ("sagittal", "coronal", "axial")  # the axis (x, y, z) that a slice stands across
-_PART = re.compile(r"(?P<file>.+)#(?P<what>frame|sagittal|coronal|axial)=(?P<number>[0-9]{1,9})")
+_PART = re.compile(
+    r"(?P<file>.+)#(?P<what>frame|slice|sagittal|coronal|axial)=(?P<number>[0-9]{1,9})"
+)
 MOST = 100_000  # frames or slices one row of a table may name
 
 

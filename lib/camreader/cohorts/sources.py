@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from camreader.cohorts import dicom, images, parts, series
+from camreader.cohorts import dicom, images, parts, series, steps, volumes
 from camreader.cohorts.folder import HEAD, Folder, Options, Owns, first_bytes
 from camreader.common.errors import DataError
 
@@ -24,8 +24,8 @@ class Source:
     recognise  whether a folder is of this format
     read       (frame with the cohort's columns before the splits, facts for the card) of it
     owns       whether a file is of this format, by its first bytes and name; None: by folder only
-    decode     int16 values (H, W) of one file's bytes, its path and the row's hu_offset: HU, or
-               greys where that is NaN; None for the bytes where the path names a part of a file
+    decode     values (H, W) of one file's bytes, its path and the row's hu_offset, in their own
+               unit: HU, or greys; None for the bytes where the path names a part of a file
     own        True for a department's own files, which are copied under running numbers
     """
 
@@ -40,6 +40,7 @@ class Source:
 SOURCES = (
     Source("DeepLesion", series.recognise, series.read, series.decode, own=False),
     Source("DICOM", dicom.recognise, dicom.read, dicom.decode, dicom.owns),
+    Source("NIfTI", volumes.recognise, volumes.read, volumes.decode, volumes.owns),
     Source("images", images.recognise, images.read, images.decode, images.owns),
 )
 
@@ -50,13 +51,15 @@ def source_of(path: str | Path, options: Options) -> tuple[Source, Folder]:
     return next(source for source in SOURCES if source.recognise(folder, options)), folder
 
 
-def decode(data: bytes | None, path: str | Path, offset: float | None) -> np.ndarray:
+def decode(
+    data: bytes | None, path: str | Path, offset: float | None, step: float = 1.0
+) -> np.ndarray:
     """int16 values (H, W) of one slice's bytes, whatever its format.
 
     data None: `path` names a part of a file (see `parts`), which its format opens itself. offset
     None: DeepLesion's 16-bit PNG or a format with a rescale of its own, such as DICOM. A number: HU
-    = value + offset, or the step of a format with units of its own. NaN: greys. DataError for what
-    is no slice.
+    = value + offset. NaN: greys. step: what one stored step is worth. DataError for what is no
+    slice.
     """
     file = parts.file_of(path)
     head = first_bytes(file) if data is None else data[:HEAD]
@@ -65,4 +68,4 @@ def decode(data: bytes | None, path: str | Path, offset: float | None) -> np.nda
         raise DataError("Not a slice", file=path, found=head[:8], expected="a 16-bit PNG or DICOM")
     if kind.name == "images" and offset is None and data is not None:
         return series.decode(data, path, offset)
-    return kind.decode(data, path, offset)
+    return steps.stored(kind.decode(data, path, offset), path, step)
