@@ -61,36 +61,6 @@ def test_slices_are_named_by_the_table_or_chosen(tmp_path):
     marked[4:6, 10:, :] = 0
     most = (marked >= 1000).sum((1, 2)).argmax()  # the mask is stored the other way round
     assert frame["image_path"][4] == f"v2.nii.gz#sagittal={most}"
-    (folder / "labels.csv").write_text("image,label,slice\n" + rows)
-    frame, card = cohort.load(folder)
-    assert len(frame) == 6 * 14 and card["unit"] == "grey" and frame["patient_id"].nunique() == 6
-    bright = (np.roll(known(), 2, axis=2) >= 1000) & (known(np.int16) * 0 == 0)
-    part = frame[frame["image_path"].str.startswith("v2.")]
-    wanted = np.array([volumes.decode(None, folder / p).max() >= 1000 for p in part["image_path"]])
-    assert (part["label"] == wanted).all() and bright.any()
-    copied, card = pixels.bring_in(frame, card, tmp_path / "out")
-    pixels.ingest(copied, card["source"], tmp_path / "p.npy", 12, progress=False)
-    masks = localisation.exact_masks(copied, card["source"], 12)
-    hu = pixels.load(tmp_path / "p.npy", copied)
-    assert np.array_equal(masks.any((1, 2)), copied["label"] == 1)
-    assert (hu[masks] >= 1000).mean() > 0.5  # the mask lies on what is bright
-
-
-def test_slices_are_named_by_the_table_or_chosen(tmp_path):
-    folder = folder_of(tmp_path)
-    (folder / "labels.csv").write_text(
-        "image,label,slice,plane,hu_offset\n"
-        "v0.nii.gz,0,0;2-3,axial,0\nv1.nii.gz,1,6,coronal,0\nv2.nii.gz,1,,sagittal,0\n"
-    )
-    frame, card = cohort.load(folder, allow_missing=0.5)
-    assert frame["image_path"].tolist()[:4] == [
-        *(f"v0.nii.gz#axial={k}" for k in (0, 2, 3)),
-        "v1.nii.gz#coronal=6",
-    ]
-    assert card["hu"] and "one is read of each" in " ".join(card["doubts"])
-    last = nifti.open_volume(folder / "v2.nii.gz").slice("sagittal", 9)[0]
-    assert frame["image_path"][4] in ("v2.nii.gz#sagittal=8", "v2.nii.gz#sagittal=9")
-    assert (last >= 1000).sum() >= 4  # where the mask marks most
     (folder / "labels.csv").write_text("image,label,slice\nv0.nii.gz,1,14\nv1.nii.gz,0,1\n")
     with pytest.raises(DataError, match="0 to 13"):
         cohort.load(folder)
