@@ -7,13 +7,20 @@ deeplesion: DL_info.csv, checked row by row
 series: the slices of a DeepLesion folder, with everything known about each
 annotations: slice-level and 3-D truth of DeepLesion, read without executing anything
 images: PNG, JPEG, TIFF, BMP or PGM, with labels
-dicom: CT in DICOM files, with labels
+dicom: DICOM files of any planar modality, with labels
+dicom_image: one DICOM image: its values in their own unit, its windows
+volumes: slices of NIfTI volumes, with labels
+nifti: one volume: its slices, hung rightly
+steps: values in their own unit as whole steps of 16 bit
+parts: a frame or a slice of a file, as a path
+orientation: which way a picture lies, and how it hangs
 sources: the formats slices come in: recognise a folder, read it, decode one file
 folder: one walk over a folder; what a person says about it
 labelled: a folder with labels.csv or one folder per class: labels, patients, boxes, splits
 classes: which words mean the finding
 image_files: what an image file is, and its grey values
 masks: masks beside images, and their boxes
+segmentations: NIfTI, DICOM SEG and RTSTRUCT on the pixels of one picture
 duplicates: copies and near copies, kept on one side of every split
 windows: HU or grey values as brightness
 pixels: files to HU, and all slices into one memory-mapped array

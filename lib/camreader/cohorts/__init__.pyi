@@ -3,6 +3,7 @@ from . import classes as classes
 from . import cohort as cohort
 from . import deeplesion as deeplesion
 from . import dicom as dicom
+from . import dicom_image as dicom_image
 from . import download as download
 from . import duplicates as duplicates
 from . import folder as folder
@@ -11,11 +12,17 @@ from . import images as images
 from . import labelled as labelled
 from . import labels as labels
 from . import masks as masks
+from . import nifti as nifti
+from . import orientation as orientation
+from . import parts as parts
 from . import pixels as pixels
 from . import plots as plots
+from . import segmentations as segmentations
 from . import series as series
 from . import sources as sources
 from . import splits as splits
+from . import steps as steps
+from . import volumes as volumes
 from . import windows as windows
 from .cohort import counts_table as counts_table
 from .cohort import duplicates_table as duplicates_table

@@ -1,7 +1,7 @@
 """One cohort table and its card from the phantom, DeepLesion, a labelled folder or DICOM."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from camreader.cohorts import duplicates, labels, series, splits
 from camreader.cohorts.classes import Classes, names
 from camreader.cohorts.folder import Folder, Options, check_left_out
 from camreader.cohorts.sources import Source, source_of
+from camreader.cohorts.windows import unit_of
 from camreader.common.configuration import origin_of
 from camreader.common.errors import DataError
 from camreader.common.machine import cpus
@@ -35,6 +36,8 @@ def load(
     labels_file: str = "labels.csv",
     label_column: str = "label",
     allow_missing: float = 0.1,
+    skip_unreadable: bool = False,
+    structures: Sequence[str | int] = (),
 ) -> tuple[pd.DataFrame, dict]:
     """Read a folder of slices as (DataFrame[Cohort], card).
 
@@ -45,7 +48,9 @@ def load(
     `finding`, what is sought; `classes` {finding: [...], "no ...": [...], "leave out": [...]};
     `patient_pattern`, a regular expression whose one group finds the patient in a file's path;
     `labels_file` and `label_column`, the table's name and its column of labels; `allow_missing`,
-    the share of images that may be left out.
+    the share of images that may be left out; `skip_unreadable`, whether images that cannot be read
+    are left out, counted by reason, or the first one stops everything; `structures`, which labels
+    or names of a mask mean the finding; none: all.
 
     `image_path` is relative to card["source"]. DataError where the folder is none of these, its
     tables are broken, or more is left out than allowed.
@@ -56,7 +61,8 @@ def load(
     if not folder.is_dir():
         raise DataError("Folder of slices not found", file=folder)
     told = (negatives, distance_mm, seed, limit, test_share, finding, classes or {})
-    options = Options(*told, patient_pattern, labels_file, label_column, allow_missing)
+    table = (labels_file, label_column, allow_missing, skip_unreadable)
+    options = Options(*told, patient_pattern, *table, tuple(structures))
     Classes(finding, classes)  # refuses what cannot be meant, whatever the folder holds
     source, listed = source_of(folder, options)
     frame, facts = source.read(listed, options)
@@ -115,6 +121,7 @@ def _own(
         "truth_source": "masks" if frame["masks"].map(len).any() else "none",
         "doubts": facts["doubts"] + duplicates.doubts(copies),
         "hu": facts["hu"],
+        **{name: facts[name] for name in ("unit", "windows") if name in facts},
         "window": facts["window"],
         "copies": copies,
         "classes": {str(key): value for key, value in options.classes.items()},
@@ -188,7 +195,7 @@ def _table(frame: pd.DataFrame, source: str) -> pd.DataFrame:
     for column in (*texts, "duplicate_group"):
         frame[column] = frame[column].astype(object).where(frame[column].notna(), None)
     columns = list(Cohort.to_schema().columns)
-    extra = [name for name in ("hu_offset", "class_name") if name in frame]
+    extra = [name for name in ("hu_offset", "step", "class_name", "turn") if name in frame]
     if "masks" in frame and frame["masks"].map(len).any():
         frame["masks"] = frame["masks"].map(json.dumps)
         extra.append("masks")
@@ -278,7 +285,9 @@ def finding(frame: pd.DataFrame, card: dict, siblings: pd.DataFrame) -> Iterator
         shown = "; ".join(card["doubts"][:8]) + ("; ..." if len(card["doubts"]) > 8 else "")
         yield f"{len(card['doubts']):,} doubt(s) about the folder: {shown}."
     if not card["hu"]:
-        yield "The values are greys, not HU; windows in HU do not apply."
+        unit = unit_of(card)
+        what = "greys" if unit == "grey" else f"in {unit}"
+        yield f"The values are {what}, not HU; windows in HU do not apply."
 
 
 def _copies_words(frame: pd.DataFrame, card: dict) -> Iterator[str]:

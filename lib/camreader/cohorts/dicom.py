@@ -1,45 +1,29 @@
-"""DICOM in: CT Image Storage with labels.csv, or one folder per class.
+"""DICOM in: CT, MR, CR, DX, MG, US and PT with labels.csv, or one folder per class.
 
-Only geometry, rescale and pixels are read. Patient, study and series become running numbers; no
-name, number or date of a patient leaves this module: messages name elements, never their text
-where it could name a person.
+Only geometry, look-up tables and pixels are read. Patient, study and series become running numbers;
+no name, number or date of a patient leaves this module: messages name elements, never their text
+where it could name a person. What one image's values are, `dicom_image` decides.
 """
 
-import io
-import warnings
 from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pydicom
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID
 
-from camreader.cohorts import images, labelled
+from camreader.cohorts import dicom_image, images, labelled, orientation, parts, segmentations
+from camreader.cohorts.dicom_image import BACKGROUND, dataset, element
 from camreader.cohorts.folder import Folder, Options
+from camreader.cohorts.steps import named, step_of
 from camreader.common.errors import DataError
+from camreader.common.machine import cpus
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
-TILT = 30.0  # degrees a gantry tilts at most; a slice that is turned further is not axial
-BACKGROUND = images.BACKGROUND
-EXPECTED = "one grey axial CT frame in HU, no localizer, no burned-in text"
-_READ = [  # elements that are read with the header, in this order; each by itself
-    *("SOPClassUID", "Modality", "ImageType", "Rows", "Columns", "SamplesPerPixel"),
-    *("PhotometricInterpretation", "NumberOfFrames", "BitsAllocated", "BitsStored"),
-    *("PixelRepresentation", "RescaleSlope", "RescaleIntercept", "RescaleType"),
-    *("BurnedInAnnotation", "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing"),
-    *("PixelAspectRatio", "InstanceNumber", "PatientID", "StudyInstanceUID", "SeriesInstanceUID"),
-    *("SOPInstanceUID", "PixelPaddingValue", "PixelPaddingRangeLimit"),
-    "SyntheticData",
-]
-_SAFE = {
-    "SOPClassUID",
-    "Modality",
-    "PhotometricInterpretation",
-    "RescaleType",
-    "BurnedInAnnotation",
-}
+LIKE_WINDOWS = 4.0  # a cohort whose windows differ more than so many times is worth a word
 
 
 def owns(head: bytes, name: str) -> bool:
@@ -50,7 +34,7 @@ def owns(head: bytes, name: str) -> bool:
 def _spare(found: labelled.Labelled, folder: Folder) -> None:
     """Take what holds no image (DICOMDIR, reports) from the files that a table leaves out."""
     for name in found.unnamed:
-        what = _no_image(_dataset(folder.path / name), folder.path / name)
+        what = _no_image(dataset(folder.path / name), folder.path / name)
         if what:
             folder.passed_over[f"DICOM object without an image ({what})"] += 1
             found.left_out[labelled.NOT_NAMED] -= 1
@@ -70,10 +54,12 @@ def recognise(folder: Folder, options: Options) -> bool:
     if "DICOM" not in folder.kinds.values():
         return False
     found = labelled.read(folder, options)
-    kinds = Counter(folder.kinds.get(row["image_path"], "other") for row in found.rows)
+    names = [str(parts.file_of(row["image_path"])) for row in found.rows]
+    kinds = Counter(folder.kinds.get(name, "other") for name in names)
     if len(kinds) > 1:
         odd = min(kinds, key=lambda kind: kinds[kind])
-        row = next(r for r in found.rows if folder.kinds.get(r["image_path"], "other") == odd)
+        place = next(k for k, name in enumerate(names) if folder.kinds.get(name, "other") == odd)
+        row = found.rows[place]
         raise DataError(
             "Files of several kinds are labelled together",
             file=folder.path / row["image_path"],
@@ -101,172 +87,228 @@ def read(folder: Folder, options: Options) -> tuple[pd.DataFrame, dict]:
             expected="no hu_offset",
         )
     _spare(found, folder)
+    kept, heads = _headers(folder, found, options)
+    if not kept:
+        raise DataError("No labelled image found", file=folder.path, expected=dicom_image.EXPECTED)
+    frame, headers = pd.DataFrame(kept), pd.DataFrame(heads)
+    frame["image_path"] = headers.pop("image_path")
+    found.doubts += _patients(frame, headers)
+    frame = _number(frame.assign(**headers.drop(columns=["patient", "study", "synthetic"])))
+    _referred_masks(frame, folder, found)
+    images.add_masks(frame, folder, found, options.structures)
+    images.check_boxes(frame, folder.path / (found.table or ""))
+    _hang(frame)
+    facts = _facts(frame, folder, found) | {"synthetic": int(headers["synthetic"].sum())}
+    own = frame.drop(columns=["modality", "unit", "windows", "ends", "whole", "doubt", "plane"])
+    return images.complete(own), facts | images.facts_of(found, folder, frame)
+
+
+def _headers(
+    folder: Folder, found: labelled.Labelled, options: Options
+) -> tuple[list[dict], list[dict]]:
+    """(rows, headers) of the labelled images; what is no image, or skipped, is counted."""
     heads, kept = [], []
     for row in found.rows:
         path = folder.path / row["image_path"]
-        data = _dataset(path)
-        what = None if found.table else _no_image(data, path)
-        if what:
-            folder.passed_over[f"DICOM object without an image ({what})"] += 1
-            continue
-        kept.append(row)
-        heads.append(_header(data, path))
-    if not kept:
-        raise DataError("No labelled CT slice found", file=folder.path, expected=EXPECTED)
-    frame, headers = pd.DataFrame(kept), pd.DataFrame(heads)
-    found.doubts += _patients(frame, headers)
-    frame = _number(frame.assign(**headers.drop(columns=["patient", "study", "synthetic"])))
-    images.add_masks(frame, folder, found)
-    images.check_boxes(frame, folder.path / (found.table or ""))
-    facts = {"kind": "Own CT (DICOM)", "hu": True, "window": [50, 400]}
-    facts["synthetic"] = int(headers["synthetic"].sum())
-    frame = images.complete(frame.assign(hu_offset=np.nan))
-    return frame, facts | images.facts_of(found, folder, frame)
+        with labelled.skipping(found, options):
+            data = dataset(parts.file_of(path))
+            what = None if found.table else _no_image(data, path)
+            if what:
+                folder.passed_over[f"DICOM object without an image ({what})"] += 1
+                continue
+            head = _header(data, path)
+            name = row["image_path"]
+            if head.pop("middle"):
+                name = parts.named(name, "frame", head["frame"])
+            if options.skip_unreadable:
+                dicom_image.values(folder.path / name)
+            heads.append(head | {"image_path": name})
+            kept.append(row)
+    return kept, heads
+
+
+def _referred_masks(frame: pd.DataFrame, folder: Folder, found: labelled.Labelled) -> None:
+    """Give each image without a mask the SEG and RTSTRUCT of the folder that were drawn on it."""
+    if frame["masks"].map(len).any():
+        return
+    drawn: dict[str, list[str]] = {}
+    for name, kind in folder.kinds.items():
+        if kind == "DICOM" and segmentations.kind_of(folder.path / name):
+            for uid in segmentations.referred(folder.path / name):
+                drawn.setdefault(uid, []).append(name)
+    if drawn:
+        instances = frame["instance"].str.split(" ").str[0]
+        frame["masks"] = pd.Series([drawn.get(uid, []) for uid in instances], frame.index)
+
+
+def _hang(frame: pd.DataFrame) -> None:
+    """Turn sizes and boxes of stored pictures to those of the pictures as they are hung."""
+    rows = zip(frame["boxes"], frame["turn"], frame["width"], frame["height"], strict=True)
+    frame["boxes"] = pd.Series(
+        [orientation.turned_boxes(boxes, turn, (w, h)) for boxes, turn, w, h in rows], frame.index
+    )
+    across = frame["turn"].str.contains("t")
+    width, height = frame["width"].copy(), frame["height"].copy()
+    frame["width"], frame["height"] = width.mask(across, height), height.mask(across, width)
+
+
+def _facts(frame: pd.DataFrame, folder: Folder, found: labelled.Labelled) -> dict:
+    """Unit, windows and step of the values, and what is worth a word about them."""
+    kinds = frame["modality"].value_counts()
+    units = frame["unit"].unique()
+    if len(kinds) > 1 and not set(kinds.index) <= {"CR", "DX"}:
+        odd = frame[frame["modality"] == kinds.index[-1]].iloc[0]
+        raise DataError(
+            "Images of several modalities are labelled together: their values differ in meaning",
+            file=folder.path / odd["image_path"],
+            found=", ".join(f"{count:,} {kind}" for kind, count in kinds.items()),
+            expected="one modality; labels.csv can name the files meant",
+        )
+    if len(units) > 1:
+        raise DataError("PET in several units", file=folder.path, found=", ".join(units))
+    doubts = Counter(words for group in frame["doubt"] for words in group)
+    found.doubts += [f"{count:,} {words}" for words, count in doubts.items()]
+    planes = frame["plane"].value_counts()
+    if len(planes) > 1:
+        found.doubts.append(
+            "slices of several planes: " + ", ".join(f"{n:,} {p}" for p, n in planes.items())
+        )
+    frame["hu_offset"], frame["step"] = np.nan, 1.0
+    kind = f"Own {' and '.join(kinds.index)} (DICOM)"
+    if units[0] == "HU":
+        return {"kind": kind, "hu": True, "window": [50, 400]}
+    low, high, whole = _range(frame, folder)
+    step = frame["step"] = step_of(low, high, whole)
+    shown = _windows(frame, found, (low, high), step)
+    return {"kind": kind, "hu": False, "unit": named(units[0], step), "windows": shown} | {
+        "window": next(iter(shown.values()))
+    }
+
+
+def _range(frame: pd.DataFrame, folder: Folder) -> tuple[float, float, bool]:
+    """(least, largest value, whether all are whole) of the images: of their pixels where bits tell
+    too little.
+    """
+    ends = np.array(frame["ends"].tolist())
+    whole = bool(frame["whole"].all())
+    if whole and ends.min() >= BACKGROUND and ends.max() <= 255:
+        return float(ends.min()), float(ends.max()), whole
+    with ThreadPoolExecutor(cpus()) as pool:
+        found = list(pool.map(_ends_of, (folder.path / name for name in frame["image_path"])))
+    return min(low for low, _ in found), max(high for _, high in found), whole
+
+
+def _ends_of(path: Path) -> tuple[float, float]:
+    values = dicom_image.values(path)
+    return float(values.min()), float(values.max())
+
+
+def _windows(
+    frame: pd.DataFrame, found: labelled.Labelled, ends: tuple[float, float], step: float
+) -> dict[str, list[float]]:
+    """{name: [centre, width]}, in steps: the header's windows (medians), then the full range."""
+    shown, given = {}, [w for w in frame["windows"] if w]
+    for place in range(min(3, min(map(len, given), default=0))):
+        centre, width = np.median([windows[place] for windows in given], axis=0) / step
+        name = "header" if place == 0 else f"header {place + 1}"
+        shown[name] = [round(float(centre), 3), max(round(float(width), 3), 1.0)]
+    if given:
+        low, high = np.percentile([windows[0][1] for windows in given], [5, 95])
+        if high > LIKE_WINDOWS * low:
+            found.doubts.append(
+                f"the headers' windows differ {high / low:.0f} times in width: the values may mean"
+                " different things in different series"
+            )
+    low, high = ends[0] / step, ends[1] / step
+    shown["full range"] = [(low + high) / 2, max(1.0, high - low)]
+    return shown
 
 
 def header(path: str | Path) -> dict:
-    """What the cohort needs of one file's header; DataError where it is not a plain CT slice."""
-    return _header(_dataset(path), path)
-
-
-def _dataset(path: str | Path, data: bytes | None = None) -> pydicom.Dataset:
-    """The elements of a file (without its pixels where `data` is None), marked as DICOM or not."""
-    try:
-        if data is None:
-            return pydicom.dcmread(path, stop_before_pixels=True, force=True)
-        return pydicom.dcmread(io.BytesIO(data), force=True)
-    except Exception as error:  # the reader raises many kinds; their words may hold a name
-        raise DataError(
-            "DICOM cannot be read", file=path, found=type(error).__name__, expected="a whole file"
-        ) from None
+    """What the cohort needs of one header; DataError where it is not an image that is read."""
+    return _header(dataset(parts.file_of(path)), path)
 
 
 def _no_image(data: pydicom.Dataset, path: str | Path) -> str | None:
     """What an object without an image is called (its modality or kind), None for an image."""
     meta = getattr(data, "file_meta", None) or {}
-    kind = _element(data, "SOPClassUID", path) or meta.get("MediaStorageSOPClassUID")
-    modality = _element(data, "Modality", path)
-    if any(_element(data, name, path) is not None for name in ("Rows", "Columns")):
+    kind = element(data, "SOPClassUID", path) or meta.get("MediaStorageSOPClassUID")
+    modality = element(data, "Modality", path)
+    if str(kind) in (segmentations.SEG, segmentations.LABELMAP, segmentations.RTSTRUCT):
+        return str(modality)
+    if any(element(data, name, path) is not None for name in ("Rows", "Columns")):
         return None
     if kind == CT_IMAGE or modality == "CT" or kind is modality is None:
         return None  # an image that lacks something: refused by name
     return str(modality or UID(str(kind)).name)
 
 
-def _element(data: pydicom.Dataset, name: str, path: str | Path) -> Any:
-    """One element's value, None where absent or empty; DataError naming the one that is broken."""
-    try:
-        value = data.get(name)
-        return None if value is None or value == "" else value
-    except Exception:  # the reader's words may hold a name
-        raise _wrong(path, name, "unreadable", "a value as DICOM defines it") from None
-
-
-def _wrong(path: str | Path, name: str, found: Any, expected: str = EXPECTED) -> DataError:
-    return DataError(
-        "DICOM file is not a plain CT slice", file=path, column=name, found=found, expected=expected
-    )
-
-
-def _numbers(path: str | Path, name: str, value: Any, count: int) -> list[float] | None:
-    """`count` finite numbers of an element, None where absent; DataError for anything else."""
-    if value is None:
-        return None
-    several = isinstance(value, list | tuple | pydicom.multival.MultiValue)
-    try:
-        numbers = [float(part) for part in (value if several else [value])]
-    except (TypeError, ValueError):
-        numbers = []
-    if len(numbers) != count or not np.isfinite(numbers).all():
-        words = f"{len(numbers)} numbers" if numbers and len(numbers) != count else "no number"
-        raise _wrong(path, name, words, f"{count} finite number{'s' * (count > 1)}")
-    return numbers
-
-
 def _header(data: pydicom.Dataset, path: str | Path) -> dict:
-    found = {name: _element(data, name, path) for name in _READ if name != "InstanceNumber"}
-    _plain_ct(found, path)
-    spacing = _spacing(found, path)
-    place = _numbers(path, "ImagePositionPatient", found["ImagePositionPatient"], 3)
+    part = parts.split(path)[1]
+    count = dicom_image.frames(data, path)
+    frame = part[1] if part else (count + 1) // 2 if count > 1 else None
+    found = dicom_image.facts(data, path, frame)
+    place = dicom_image.numbers(path, "ImagePositionPatient", found["ImagePositionPatient"], 3)
+    cosines = dicom_image.cosines_of(found, path)
+    plane = parts.PLANES[orientation.across(cosines)] if cosines else "unknown"
+    ends = dicom_image.ends_of(found, data)
     return {
         "patient": str(found["PatientID"] or "").strip(),
         "study": str(found["StudyInstanceUID"] or "").strip(),
         "study_id": str(found["StudyInstanceUID"] or ""),
         "series_id": str(found["SeriesInstanceUID"] or ""),
-        "instance": str(found["SOPInstanceUID"] or ""),
+        "instance": str(found["SOPInstanceUID"] or "") + (f" {frame}" if frame else ""),
         "synthetic": str(found["SyntheticData"] or "").strip() == "YES",
-        "z": place[2] if place else _counted(data),
-        "spacing_mm": spacing,
+        "z": _place(place, cosines) if place else _counted(data, frame),
+        "spacing_mm": dicom_image.spacing_of(found, data, path),
         "width": int(found["Columns"]),
         "height": int(found["Rows"]),
+        "turn": dicom_image.turn_of(found, path),
+        "plane": plane,
+        "frame": frame,
+        "middle": count > 1 and part is None,
+        "modality": str(found["Modality"]),
+        "unit": dicom_image.unit_of(found),
+        "windows": dicom_image.windows_of(found, data, path),
+        "ends": ends,
+        "whole": all(float(found[name] or 0).is_integer() for name in _SCALE),
+        "doubt": _doubts(found, data, path, count > 1 and part is None),
     }
 
 
-def _counted(data: pydicom.Dataset) -> float:
+_SCALE = ("RescaleSlope", "RescaleIntercept")
+
+
+def _doubts(found: dict, data: pydicom.Dataset, path: str | Path, middle: bool) -> list[str]:
+    """What is worth a word about one image."""
+    modality, said = found["Modality"], found["BurnedInAnnotation"]
+    told = {
+        "images of several frames, of which the middle one is read": middle,
+        "images stored in colour, read as grey": found["SamplesPerPixel"] == 3
+        or found["PhotometricInterpretation"] == "PALETTE COLOR",
+        "images behind a VOI LUT, which is applied": dicom_image.shaped(found, data, path),
+        "images whose sigmoid window is shown as a straight one": found["VOILUTFunction"]
+        == "SIGMOID",
+        "projections whose pixel size is that at the detector": found["PixelSpacing"] is None
+        and found["ImagerPixelSpacing"] is not None,
+        "ultrasound images that do not say whether text is burned in: look at Figure 3": modality
+        == "US"
+        and said is None,
+    }
+    return [words for words, true in told.items() if true]
+
+
+def _place(place: Sequence[float], cosines: Sequence[float] | None) -> float:
+    """Where a slice lies along the axis that it stands across, in mm."""
+    return float(place[orientation.across(cosines) if cosines else 2])
+
+
+def _counted(data: pydicom.Dataset, frame: int | None) -> float:
     """The slice's number in its series, 0 where it cannot be read: only their order is used."""
     try:
-        return float(data.InstanceNumber)
+        return float(frame or data.InstanceNumber)
     except Exception:
         return 0.0
-
-
-def _spacing(found: dict, path: str | Path) -> float:
-    """Pixel size in mm, NaN where not given; DataError where pixels are not square."""
-    spacing = _numbers(path, "PixelSpacing", found["PixelSpacing"], 2) or [np.nan, np.nan]
-    aspect = _numbers(path, "PixelAspectRatio", found["PixelAspectRatio"], 2) or [1, 1]
-    for name, pair in (("PixelSpacing", spacing), ("PixelAspectRatio", aspect)):
-        if not np.isnan(pair).any() and (min(pair) <= 0 or max(pair) > 1.01 * min(pair)):
-            words = f"{pair[0]:g} x {pair[1]:g}"
-            raise _wrong(path, name, words, "square pixels of a positive size")
-    return spacing[0]
-
-
-def _plain_ct(found: dict, path: str | Path) -> None:
-    """DataError for what would be read wrongly: no CT, colour, several frames, no HU, not axial."""
-    for name in ("Rows", "Columns", "BitsAllocated", "BitsStored", "NumberOfFrames"):
-        _numbers(path, name, found[name], 1)
-    slope = _numbers(path, "RescaleSlope", found["RescaleSlope"], 1)
-    intercept = _numbers(path, "RescaleIntercept", found["RescaleIntercept"], 1)
-    expectations = {
-        "SOPClassUID": found["SOPClassUID"] in (None, CT_IMAGE),
-        "Modality": found["Modality"] == "CT",
-        "ImageType": "LOCALIZER" not in _parts(found["ImageType"]),
-        "ImageOrientationPatient": _axial(found["ImageOrientationPatient"], path),
-        "SamplesPerPixel": found["SamplesPerPixel"] == 1,
-        "PhotometricInterpretation": found["PhotometricInterpretation"]
-        in ("MONOCHROME1", "MONOCHROME2"),  # HU are HU in both
-        "NumberOfFrames": int(found["NumberOfFrames"] or 1) == 1,
-        "Rows": (found["Rows"] or 0) > 0,
-        "Columns": (found["Columns"] or 0) > 0,
-        "BitsAllocated": found["BitsAllocated"] in (16, 32),
-        "BitsStored": found["BitsStored"] is not None
-        and 8 < found["BitsStored"] <= (found["BitsAllocated"] or 0),
-        "PixelRepresentation": found["PixelRepresentation"] in (0, 1),
-        "RescaleSlope": slope is not None and slope[0] > 0,
-        "RescaleIntercept": intercept is not None,
-        "RescaleType": found["RescaleType"] in (None, "HU"),  # PS3.3 C.8.2.1: HU unless said
-        "BurnedInAnnotation": found["BurnedInAnnotation"] != "YES",
-    }
-    for name, good in expectations.items():
-        if not good:
-            value = found[name]
-            if name == "SOPClassUID":
-                value = f"{UID(str(value)).name} (Modality {found['Modality']})"
-            known = name in _SAFE or isinstance(value, int | float)
-            raise _wrong(path, name, "nothing" if value is None else value if known else "not so")
-
-
-def _parts(value: Any) -> tuple:
-    return (value,) if isinstance(value, str) else tuple(value or ())
-
-
-def _axial(orientation: Any, path: str | Path) -> bool:
-    """True where rows and columns (6 cosines) lie across the patient, or nothing is said."""
-    cosines = _numbers(path, "ImageOrientationPatient", orientation, 6) if orientation else None
-    if cosines is None:
-        return True
-    along_z = np.cross(*np.reshape(cosines, (2, 3)))[2]
-    return bool(abs(along_z) > np.cos(np.radians(TILT + 0.5)))
 
 
 def _patients(frame: pd.DataFrame, heads: pd.DataFrame) -> list[str]:
@@ -308,79 +350,12 @@ def _number(frame: pd.DataFrame) -> pd.DataFrame:
         f"{name}_{index:04d}"
         for name, index in zip(frame["series_id"], frame["slice_index"], strict=True)
     ]
-    return frame.drop(columns="z")
+    return frame.drop(columns=["z", "frame"])
 
 
-def decode(data: bytes, path: str | Path, offset: float | None = None) -> np.ndarray:
-    """One DICOM slice's bytes as int16 HU (H, W): stored value x RescaleSlope + RescaleIntercept.
+def decode(data: bytes | None, path: str | Path, offset: float | None = None) -> np.ndarray:
+    """Values (H, W) of one DICOM image's bytes in their own unit, hung rightly: HU for CT.
 
-    Pixels of the padding value (or range) were not scanned and become air, -1024. Compressed files
-    are decoded by pydicom with GDCM. DataError where a file is broken or its HU fit no scanner.
+    data None: `path` names a frame of a file. offset: not used, the image has its own rescale.
     """
-    dataset = _dataset(path, data)
-    found = {name: _element(dataset, name, path) for name in _READ if name != "InstanceNumber"}
-    _plain_ct(found | {"RescaleType": None}, path)  # the header's own check; GDCM changes it
-    values = _stored(dataset, path)
-    padding = _padding(values, found, path)
-    hu = values.astype(np.float64) * float(found["RescaleSlope"]) + float(found["RescaleIntercept"])
-    hu[padding] = BACKGROUND
-    hu = np.rint(hu)
-    if hu.min() < -32768 or hu.max() > 32767:
-        raise _wrong(
-            path,
-            "RescaleSlope",
-            f"values from {hu.min():.0f} to {hu.max():.0f}",
-            "HU; is the background marked, by PixelPaddingValue?",
-        )
-    return np.maximum(hu, BACKGROUND).astype(np.int16)
-
-
-def _stored(data: pydicom.Dataset, path: str | Path) -> np.ndarray:
-    """Stored values (H, W); a file that names no transfer syntax is decoded as it was parsed."""
-    meta = getattr(data, "file_meta", None)
-    syntax = getattr(meta, "TransferSyntaxUID", None)
-    if syntax is None:
-        implicit, little = data.original_encoding
-        plain = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-        if meta is None:
-            data.file_meta = pydicom.dataset.FileMetaDataset()
-        syntax = data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else plain
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what they say of lengths is checked below
-            values = np.asarray(data.pixel_array)
-        size = int(data.Rows) * int(data.Columns) * values.dtype.itemsize
-        spare = 0 if UID(str(syntax)).is_encapsulated else len(data.PixelData) - size
-    except Exception as error:  # the reader raises many kinds; their words may hold a name
-        raise DataError(
-            "DICOM pixels cannot be decoded",
-            file=path,
-            column="PixelData",
-            found=f"{type(error).__name__}, transfer syntax {UID(str(syntax)).name}",
-            expected="whole pixel data in a transfer syntax that pydicom and GDCM decode",
-        ) from None
-    if values.shape != (data.Rows, data.Columns) or spare >= data.Columns * values.dtype.itemsize:
-        words = f"{len(data.PixelData):,} bytes"
-        raise _wrong(path, "PixelData", words, f"{data.Rows} x {data.Columns} values of one frame")
-    return values
-
-
-def _padding(values: np.ndarray, found: dict, path: str | Path) -> np.ndarray:
-    """Boolean (H, W): pixels of PixelPaddingValue, or between it and PixelPaddingRangeLimit.
-
-    The value may be written signed or unsigned (PS3.3 C.7.5.1.1.2): it is compared as stored bits.
-    """
-    value = _numbers(path, "PixelPaddingValue", found["PixelPaddingValue"], 1)
-    limit = _numbers(path, "PixelPaddingRangeLimit", found["PixelPaddingRangeLimit"], 1)
-    if value is None:
-        return np.zeros(values.shape, bool)
-    bits = 1 << (8 * values.dtype.itemsize)
-    ends = [int(end) % bits for end in (value[0], (limit or value)[0])]
-    if np.issubdtype(values.dtype, np.signedinteger):
-        ends = [end - bits if end >= bits // 2 else end for end in ends]
-    return (values >= min(ends)) & (values <= max(ends))
-
-
-def read_hu(path: str | Path) -> np.ndarray:
-    """One DICOM file as int16 HU (H, W); see `decode`."""
-    return decode(Path(path).read_bytes(), path)
+    return dicom_image.values(path, data)

@@ -19,6 +19,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from camreader.cohorts import parts
 from camreader.common.errors import DataError
 from camreader.common.text import counted
 from camreader.statistics.intervals import wilson
@@ -42,7 +43,7 @@ class Prints:
 
 
 def prints(
-    paths: Sequence[Path], decode: Callable[[bytes, Path], np.ndarray], workers: int = 1
+    paths: Sequence[Path], decode: Callable[[bytes | None, Path], np.ndarray], workers: int = 1
 ) -> Prints:
     """Read every file once; decode(bytes, path) gives its values (H, W)."""
     with ThreadPoolExecutor(workers) as pool:
@@ -52,7 +53,8 @@ def prints(
 
 
 def _print(path: Path, decode: Callable) -> tuple[str, str, np.ndarray, np.ndarray]:
-    data = path.read_bytes()
+    whole = parts.split(path)[1] is None
+    data = path.read_bytes() if whole else None
     values = np.ascontiguousarray(decode(data, path))
     digest = hashlib.sha256(repr((values.shape, values.dtype.str)).encode())
     digest.update(values.tobytes())
@@ -62,7 +64,8 @@ def _print(path: Path, decode: Callable) -> tuple[str, str, np.ndarray, np.ndarr
     thumb = cv2.resize(image, (THUMB, THUMB), interpolation=cv2.INTER_AREA).ravel()
     thumb = thumb - thumb.mean()
     norm = np.linalg.norm(thumb)
-    return hashlib.sha256(data).hexdigest(), digest.hexdigest(), bits, thumb / (norm or 1)
+    of_bytes = hashlib.sha256(data).hexdigest() if data is not None else ""
+    return of_bytes, digest.hexdigest(), bits, thumb / (norm or 1)
 
 
 def same(keys: Sequence[str]) -> list[tuple[int, int]]:

@@ -25,12 +25,25 @@ HEAD = 160  # bytes from which a file's kind is told; DICOM's mark ends at byte 
 MAX_FOLDERS = 100_000
 # Endings of slices in formats that are not read: leaving such files out may leave patients out.
 OTHER_IMAGES = (
-    *(".nii", ".nii.gz", ".nrrd", ".mha", ".mhd", ".npy", ".npz", ".heic", ".webp"),
+    *(".nrrd", ".mha", ".mhd", ".npy", ".npz", ".heic", ".webp"),
     *(".gif", ".jp2", ".svs", ".h5", ".mat"),
 )
 # Only common endings are named: what follows a dot may be part of a patient's name.
 NAMED = (
-    *(*OTHER_IMAGES, ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".pgm", ".dcm", ".csv"),
+    *(
+        *OTHER_IMAGES,
+        ".nii",
+        ".nii.gz",
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".pgm",
+        ".dcm",
+        ".csv",
+    ),
     *(".gz", ".json", ".md", ".pdf", ".txt", ".xlsx", ".zip", ".xml", ".py", ".ipynb"),
 )
 
@@ -52,6 +65,8 @@ class Options:
     labels_file: str = "labels.csv"
     label_column: str = "label"
     allow_missing: float = 0.1
+    skip_unreadable: bool = False
+    structures: tuple = ()
 
 
 class Folder:

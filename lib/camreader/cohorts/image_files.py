@@ -124,7 +124,7 @@ def decode(data: bytes, path: str | Path, exact: bool = False) -> np.ndarray:
     mean something (HU), so colours that differ, or half transparent pixels, are a DataError.
     """
     values = decode_png(data, path) if data[:8] == PNG_BEGINS else _with_pillow(data, path)
-    return _one_channel(values, path, exact)
+    return one_channel(values, path, exact)
 
 
 def decode_png(data: bytes, path: str | Path) -> np.ndarray:
@@ -187,7 +187,7 @@ def _with_pillow(data: bytes, path: str | Path) -> np.ndarray:
         raise DataError(f"{named} cannot be decoded: {error}", file=path) from None
 
 
-def _one_channel(values: np.ndarray, path: str | Path, exact: bool) -> np.ndarray:
+def one_channel(values: np.ndarray, path: str | Path, exact: bool = False) -> np.ndarray:
     """(H, W) of (H, W, C): transparent pixels 0, equal colours as they are, others by luminance."""
     if values.ndim == 2:
         return values

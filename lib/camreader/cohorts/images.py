@@ -5,6 +5,7 @@ stands for.
 """
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,11 @@ def read(folder: Folder, options: Options) -> tuple[pd.DataFrame, dict]:
     replaces it.
     """
     found = labelled.read(folder, options)
-    frame = pd.DataFrame(found.rows)
+    frame, heads = _headers(folder, found, options)
     frame["slice_id"] = [slice_name(number) for number in range(1, len(frame) + 1)]
-    heads = [image_files.header(folder.path / path) for path in frame["image_path"]]
     frame["width"], frame["height"] = [h.width for h in heads], [h.height for h in heads]
     frame["depth"] = [head.bits for head in heads]
-    add_masks(frame, folder, found)
+    add_masks(frame, folder, found, options.structures)
     check_boxes(frame, folder.path / (found.table or ""))
     facts = _greys(frame, folder.path, found.table)
     special = {
@@ -53,6 +53,24 @@ def read(folder: Folder, options: Options) -> tuple[pd.DataFrame, dict]:
     frame["hu_offset"] = frame["hu_offset"].astype(float)  # NaN: greys, not HU
     facts["synthetic"] = sum(head.synthetic for head in heads)
     return complete(frame), facts | facts_of(found, folder, frame)
+
+
+def _headers(
+    folder: Folder, found: labelled.Labelled, options: Options
+) -> tuple[pd.DataFrame, list[image_files.Header]]:
+    """(rows, headers) of the images; one that cannot be read is skipped where that is allowed."""
+    rows, heads = [], []
+    for row in found.rows:
+        path = folder.path / row["image_path"]
+        with labelled.skipping(found, options):
+            head = image_files.header(path)
+            if options.skip_unreadable:
+                image_files.decode(path.read_bytes(), path)
+            heads.append(head)
+            rows.append(row)
+    if not rows:
+        raise DataError("No image can be read", file=folder.path, found=dict(found.left_out))
+    return pd.DataFrame(rows), heads
 
 
 def decode(data: bytes, path: str | Path, offset: float | None) -> np.ndarray:
@@ -136,14 +154,29 @@ def _greys(frame: pd.DataFrame, folder: Path, table: str | None) -> dict:
     }
 
 
-def add_masks(frame: pd.DataFrame, folder: Folder, found: labelled.Labelled) -> None:
-    """Boxes of the masks where no box is given; DataError for a mask on an image labelled 0."""
+def add_masks(
+    frame: pd.DataFrame,
+    folder: Folder,
+    found: labelled.Labelled,
+    structures: Sequence[str | int] = (),
+) -> None:
+    """Boxes of the masks where no box is given, and labels where a mask is to tell them.
+
+    DataError for a mask on an image labelled 0, and where a label has no mask to come from.
+    """
+    told = frame["label"] == labelled.FROM_MASK
+    if told.any() and not frame.loc[told, "masks"].map(len).all():
+        raise DataError(
+            "The label is to come from a mask, and there is none",
+            file=folder.path / frame.loc[told & ~frame["masks"].map(bool), "image_path"].iloc[0],
+            expected="a mask beside it, or in the column mask",
+        )
     if not frame["masks"].map(len).any():
         return
-    boxes, empty = [], 0
+    boxes, labels, empty = [], [], 0
     for row in frame.to_dict("records"):
-        size = (row["width"], row["height"])
-        parts = [masks.read(folder.path / path, size) for path in row["masks"]]
+        size, image = (row["width"], row["height"]), folder.path / row["image_path"]
+        parts = [masks.read(folder.path / path, size, image, structures) for path in row["masks"]]
         marked = [box for part in parts for box in masks.boxes(part)]
         if marked and row["label"] == 0:
             raise DataError(
@@ -154,9 +187,11 @@ def add_masks(frame: pd.DataFrame, folder: Folder, found: labelled.Labelled) -> 
                 expected="an empty mask, or another label",
             )
         empty += bool(parts) and not marked and row["label"] == 1
+        labels.append(int(bool(marked)) if row["label"] == labelled.FROM_MASK else row["label"])
         boxes.append(row["boxes"] or marked)
     frame["boxes"] = pd.Series(boxes, frame.index)
-    marks = int(frame["masks"].map(len).sum())
+    frame["label"] = labels
+    marks = len({path for group in frame["masks"] for path in group})
     found.doubts.append(f"{marks:,} mask(s) are read as truth, not as slices")
     if empty:
         found.doubts.append(

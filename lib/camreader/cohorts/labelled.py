@@ -7,18 +7,19 @@ masks and the data set's own split, and by reason what was left out.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from camreader.cohorts import masks
+from camreader.cohorts import masks, parts
 from camreader.cohorts.classes import LEFT_OUT, Classes, split_of
 from camreader.cohorts.folder import MAY_BE_SLICES, OTHER_IMAGES, Folder, Options
 from camreader.common.errors import DataError
 from camreader.common.rows import Cell, Table, read_rows
 from camreader.common.tables import REGIONS, UNKNOWN_REGION
 
-OPTIONAL = ("patient", "region", "box", "hu_offset", "mask", "split")
+OPTIONAL = ("patient", "region", "box", "hu_offset", "mask", "split", "frame", "slice", "plane")
 SYNONYMS = {
     "image": ("file", "filename", "file_name", "path", "image_path", "image_name", "img"),
     "label": ("class", "diagnosis", "target"),
@@ -28,16 +29,21 @@ SYNONYMS = {
     "hu_offset": ("offset", "huoffset"),
     "mask": ("masks", "mask_path", "segmentation"),
     "split": ("splits", "subset", "partition"),
+    "frame": ("frames", "frame_number"),
+    "slice": ("slices", "slice_index", "slice_number"),
+    "plane": ("view",),
 }
 EXPECTED = (
     "Images_png/ with DL_info.csv (DeepLesion), or labels.csv (image,label), or one folder "
     "per class (tumor, no_tumor)"
 )
-MASKED = "images"  # the format whose masks are files of the same format
+MASKED = ("images", "NIfTI")  # formats whose masks are files of the same format
 NOT_NAMED = "image that the table does not name"
 BESIDE = "image beside the class folders"
 NO_IMAGE = "mask without an image"
 OTHER = "image of a format that is not read"
+UNREADABLE = "unreadable"
+FROM_MASK = -1  # in place of a label: a slice has the finding where its mask marks something
 
 
 @dataclass
@@ -76,6 +82,19 @@ def read(folder: Folder, options: Options) -> Labelled:
         found.left_out[f"{OTHER} ({folder.summary(others)})"] += len(others)
     folder.labelled = found
     return found
+
+
+@contextmanager
+def skipping(found: Labelled, options: Options) -> Iterator[None]:
+    """Run what reads one image; where it is refused and may be skipped, count why, else raise."""
+    try:
+        yield
+    except DataError as error:
+        if not options.skip_unreadable:
+            raise
+        words = str(error).split(" (file:")[0].split(" (")[0]
+        column = error.places.get("column")
+        found.left_out[f"{UNREADABLE}: {words}{f', {column}' if column else ''}"] += 1
 
 
 def _table_name(folder: Folder, options: Options) -> str | None:
@@ -119,23 +138,35 @@ def _from_table(folder: Folder, name: str, classes: Classes, options: Options) -
     seen: dict[str, int] = {}
     named_masks: set[str] = set()
     for cell in table.cells():
-        row = _row(cell, where, classes, options.label_column)
-        if seen.setdefault(row["image_path"], cell.row) != cell.row:
-            first = seen[row["image_path"]]
-            raise cell.wrong("image", f"each image once; row {first} has it too")
-        named_masks.update(row["masks"])
-        if row["label"] == LEFT_OUT:
-            found.by_wish += 1
-        else:
-            found.rows.append(row)
+        for row in _rows(cell, where, classes, options.label_column):
+            if seen.setdefault(row["image_path"], cell.row) != cell.row:
+                first = seen[row["image_path"]]
+                raise cell.wrong("image", f"each image once; row {first} has it too")
+            named_masks.update(row["masks"])
+            if row["label"] == LEFT_OUT:
+                found.by_wish += 1
+            else:
+                found.rows.append(row)
     _all_or_none(found.rows, table)
-    kinds = {folder.kinds.get(path) for path in seen}  # another kind beside is no slice left out
+    files = {str(parts.file_of(path)) for path in seen}
+    kinds = {folder.kinds.get(path) for path in files}  # another kind beside is no slice left out
     pictures = [f for f, kind in folder.kinds.items() if f not in named_masks and kind in kinds]
-    _, pairs, alone = masks.told([f for f in pictures if folder.kinds[f] == MASKED])
+    _, pairs, alone = masks.told([f for f in pictures if folder.kinds[f] in MASKED])
     if not named_masks:
         for row in found.rows:
             row["masks"] = row["masks"] or pairs.get(row["image_path"], [])
     mask_files = {*(m for group in pairs.values() for m in group), *alone} - set(seen)
+    _no_mask_as_slice(seen, pairs, table)
+    missed = [f for f in pictures if f not in files and f not in mask_files]
+    if missed:
+        found.left_out[NOT_NAMED] += len(missed)
+        found.unnamed = missed
+    if table.unread:
+        found.doubts.append(f"columns of {name} that are not read: {', '.join(table.unread)}")
+    return found
+
+
+def _no_mask_as_slice(seen: dict[str, int], pairs: dict[str, list[str]], table: Table) -> None:
     for path, number in seen.items():
         if any(path in group for group in pairs.values()):
             raise DataError(
@@ -146,13 +177,6 @@ def _from_table(folder: Folder, name: str, classes: Classes, options: Options) -
                 found=path,
                 expected="images only; a mask goes into the column 'mask'",
             )
-    missed = [f for f in pictures if f not in seen and f not in mask_files]
-    if missed:
-        found.left_out[NOT_NAMED] += len(missed)
-        found.unnamed = missed
-    if table.unread:
-        found.doubts.append(f"columns of {name} that are not read: {', '.join(table.unread)}")
-    return found
 
 
 class _Lookup:
@@ -191,6 +215,8 @@ def _row(cell: Cell, where: Callable, classes: Classes, column: str) -> dict:
     """One row of the table as a dict."""
     cell.cells = {name: "" for name in OPTIONAL} | dict(cell.cells)
     label = classes.label(cell.cells[column])
+    if label is None and cell.text(column).casefold() in ("mask", "from mask"):
+        label = FROM_MASK
     if label is None:
         raise cell.wrong(column, classes.expected())
     path = where(cell, "image", cell.cells["image"])
@@ -217,6 +243,21 @@ def _row(cell: Cell, where: Callable, classes: Classes, column: str) -> dict:
         "hu_offset": cell.numbers("hu_offset", 1, -70000, 70000)[0] if offset else None,
         "official_split": split,
     }
+
+
+def _rows(cell: Cell, where: Callable, classes: Classes, column: str) -> list[dict]:
+    """The rows that one row of the table stands for: one for each frame or slice it names."""
+    row = _row(cell, where, classes, column)
+    frames, slices = parts.numbers(cell, "frame"), parts.numbers(cell, "slice")
+    plane = cell.text("plane").casefold()
+    if plane and plane not in parts.PLANES:
+        raise cell.wrong("plane", " or ".join(parts.PLANES))
+    row["plane"] = plane or None
+    name = row["image_path"]
+    named = [("frame", number) for number in frames] or [(plane or "slice", n) for n in slices]
+    if not named:
+        return [row]
+    return [row | {"image_path": parts.named(name, *one)} for one in named]
 
 
 def _boxes(cell: Cell) -> list[list[float]]:
@@ -248,7 +289,7 @@ def _all_or_none(rows: list[dict], table: Table) -> None:
 def _from_folders(folder: Folder, classes: Classes) -> Labelled:
     """Rows from the names of the folders a slice lies in: class, train or test, at any depth."""
     found = Labelled([])
-    pictures = [name for name, kind in folder.kinds.items() if kind == MASKED]
+    pictures = [name for name, kind in folder.kinds.items() if kind in MASKED]
     _, pairs, alone = masks.told(pictures)
     taken = {*(m for group in pairs.values() for m in group), *alone}
     if alone:

@@ -1,5 +1,7 @@
 """Masks beside images: which file is a mask of which image, and the boxes of what they mark.
 
+A mask is an image file, or a segmentation in space (`segmentations`).
+
 A mask is told by its name, `x_mask.png`, `x_mask_1.png`, `x_seg.png`, `x_gt.png` beside `x.png`,
 or by its folder, `masks/x.png` beside `x.png` or `images/x.png`. It is never a slice.
 """
@@ -12,7 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from camreader.cohorts import image_files
+from camreader.cohorts import image_files, segmentations
 from camreader.common.errors import DataError
 from camreader.common.tables import parse_boxes
 
@@ -48,15 +50,26 @@ def told(names: Sequence[str]) -> tuple[list[str], dict[str, list[str]], list[st
     return images, pairs, alone
 
 
+def _bare(name: str) -> PurePosixPath:
+    """A path without its ending; .nii.gz is one ending."""
+    path = PurePosixPath(name)
+    return (
+        path.with_suffix("").with_suffix("")
+        if name.lower().endswith(".nii.gz")
+        else (path.with_suffix(""))
+    )
+
+
 def _stem(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix("")).casefold()
+    return str(_bare(name)).casefold()
 
 
 def _partners(name: str) -> list[str] | None:
     """Stems of the images a file may be the mask of, None where nothing says it is a mask."""
     path = PurePosixPath(name)
-    named = _NAME.fullmatch(path.stem)
-    stems = [named["stem"], path.stem] if named else [path.stem]
+    stem = _bare(name).name
+    named = _NAME.fullmatch(stem)
+    stems = [named["stem"], stem] if named else [stem]
     place = next((k for k, part in enumerate(path.parts[:-1]) if _FOLDER.fullmatch(part)), None)
     if place is None:
         return [_stem(str(path.with_name(f"{stems[0]}.x")))] if named else None
@@ -65,8 +78,19 @@ def _partners(name: str) -> list[str] | None:
     return [_stem("/".join((*way, f"{stem}.x"))) for way in ways for stem in stems]
 
 
-def read(path: str | Path, size: tuple[int, int]) -> np.ndarray:
-    """A mask as boolean (H, W); DataError where it is no mask or not of the image's (w, h)."""
+def read(
+    path: str | Path,
+    size: tuple[int, int],
+    image: str | Path = "",
+    structures: Sequence[str | int] = (),
+) -> np.ndarray:
+    """A mask as boolean (H, W); DataError where it is no mask or not of the image's (w, h).
+
+    image: the picture that it is laid upon, needed for NIfTI, SEG and RTSTRUCT. structures: the
+    numbers (or names) in it that are meant; none: all.
+    """
+    if segmentations.is_one(path):
+        return segmentations.read(path, image, structures)
     try:
         values = image_files.decode(Path(path).read_bytes(), path)
     except OSError as error:
@@ -79,6 +103,9 @@ def read(path: str | Path, size: tuple[int, int]) -> np.ndarray:
             expected=f"{size[0]} x {size[1]}",
         )
     top, levels = int(values.max()), np.unique(values)
+    if structures and len(levels) <= FEW:
+        wanted = [int(n) for n in structures if str(n).strip().isdigit()]
+        return np.isin(values, wanted)
     if len(levels) <= FEW and (levels[levels > 0] > 0.1 * top).all():
         return values > 0  # black and white, or a map of numbered parts
     between = np.mean((values > 0.15 * top) & (values < 0.85 * top))

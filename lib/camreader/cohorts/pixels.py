@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from camreader.cohorts import images, masks, sources
+from camreader.cohorts import images, masks, orientation, parts, sources
 from camreader.cohorts.images import BACKGROUND
 from camreader.cohorts.series import SHIFT
 from camreader.common import machine
@@ -56,13 +56,15 @@ def identity(cohort: pd.DataFrame, hu: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def read_hu(path: str | Path, offset: float | None = None) -> np.ndarray:
+def read_hu(path: str | Path, offset: float | None = None, step: float = 1.0) -> np.ndarray:
     """One slice at full resolution, int16 HU (H, W); DataError where the file is broken.
 
     offset None: DeepLesion's 16-bit PNG (value - 32768) or DICOM (its own rescale). A number: HU =
     value + offset. NaN: the values are greys, not HU; 8 bit as they are, 16 bit halved to fit.
+    step: what one stored step is worth, in the values' own unit.
     """
-    return sources.decode(_bytes(path), path, offset)
+    part = parts.split(path)[1]
+    return sources.decode(None if part else _bytes(path), path, offset, step)
 
 
 def _bytes(path: str | Path) -> bytes:
@@ -143,11 +145,16 @@ def ingest(
 
 
 def _rows(cohort: pd.DataFrame, source: str | Path) -> list[tuple]:
-    """[(path, expected (H, W), hu offset or None)] of a cohort's rows."""
+    """[(path, expected (H, W), (hu offset or None, step))] of a cohort's rows."""
     offsets = cohort["hu_offset"] if "hu_offset" in cohort else [None] * len(cohort)
+    hows: list[tuple]
+    if "step" in cohort:
+        hows = list(zip(offsets, cohort["step"], strict=True))
+    else:
+        hows = [(offset,) for offset in offsets]
     shapes = zip(cohort["height"], cohort["width"], strict=True)
     paths = (Path(source) / path for path in cohort["image_path"])
-    return list(zip(paths, shapes, offsets, strict=True))
+    return list(zip(paths, shapes, hows, strict=True))
 
 
 def _batch(
@@ -155,8 +162,8 @@ def _batch(
 ) -> list[int]:
     """Decode, check and write one batch; returns it for marking."""
     for index in batch:
-        path, shape, offset = rows[index]
-        hu = read_hu(path, offset)
+        path, shape, how = rows[index]
+        hu = read_hu(path, *how)
         if hu.shape != tuple(shape):
             raise DataError(
                 "Slice has another size than its table says",
@@ -184,18 +191,21 @@ def bring_in(
     rows, target = _rows(cohort, card["source"]), Path(target)
     fill = BACKGROUND if card.get("hu", True) else 0
     marks = [json.loads(text) for text in cohort.get("masks", ["[]"] * len(cohort))]
-    parts = [[Path(card["source"]) / name for name in group] for group in marks]
-    mark = fingerprint([*rows, *((path, (0, 0), fill) for group in parts for path in group)])[:16]
+    marked = [[Path(card["source"]) / name for name in group] for group in marks]
+    wanted = tuple(card.get("options", {}).get("structures", ()))
+    how = (fill, *wanted)
+    mark = fingerprint([*rows, *((path, (0, 0), how) for group in marked for path in group)])[:16]
     names = [f"own_{mark}/{images.slice_name(n)}.png" for n in range(1, len(rows) + 1)]
-    jobs = zip(rows, parts, names, strict=True)
+    turns = cohort["turn"] if "turn" in cohort else [""] * len(rows)
+    jobs = zip(rows, marked, names, turns, strict=True)
     todo = [job for job in jobs if not _is_copied(target, job[2], bool(job[1]))]
     with ThreadPoolExecutor(workers or machine.cpus()) as pool:
-        done = pool.map(lambda job: _copy(job, target, fill), todo)
+        done = pool.map(lambda job: _copy(job, target, fill, wanted), todo)
         list(tqdm(done, total=len(todo), unit="slice"))
     for old in [*target.glob("*_png/own_*"), *target.glob("own_*")]:
         if old.name != f"own_{mark}" or old.parent == target:
             shutil.rmtree(old)
-    copied = cohort.drop(columns=["hu_offset", "masks"], errors="ignore")
+    copied = cohort.drop(columns=["hu_offset", "step", "masks", "turn"], errors="ignore")
     sides = [max(shape) for _, shape, _ in rows]
     boxes = [
         _moved(text, *shape) for text, (_, shape, _) in zip(cohort["boxes"], rows, strict=True)
@@ -219,15 +229,16 @@ def _moved(text: str, height: int, width: int) -> str:
     return json.dumps([[x1 + left, y1 + above, x2 + left, y2 + above] for x1, y1, x2, y2 in boxes])
 
 
-def _copy(job: tuple, target: Path, fill: int) -> None:
+def _copy(job: tuple, target: Path, fill: int, structures: Sequence = ()) -> None:
     """Write the padded copy of one slice, and of its masks joined into one."""
-    (path, shape, offset), parts, name = job
-    hu = read_hu(path, offset)
+    (path, shape, how), marked, name, turn = job
+    hu = read_hu(path, *how)
     if hu.shape != tuple(shape):
         raise DataError("Image has another size than its header says", file=path)
-    if parts:
-        size = (hu.shape[1], hu.shape[0])
-        mask = np.any([masks.read(part, size) for part in parts], axis=0)
+    if marked:
+        size = hu.shape if "t" in turn else hu.shape[::-1]  # (w, h) of the picture as it is stored
+        mask = np.any([masks.read(part, size, path, structures) for part in marked], axis=0)
+        mask = orientation.turned(mask, turn)
         _write_png(squared(mask.astype(np.uint8), 0)[0], target / "Masks_png" / name)
     stored = (squared(hu, fill)[0].astype(np.int32) + SHIFT).astype(np.uint16)
     _write_png(stored, target / "Images_png" / name)
@@ -242,15 +253,15 @@ def _write_png(values: np.ndarray, path: Path) -> None:
 def fingerprint(rows: Sequence[tuple]) -> str:
     """Hash of which files are ingested, in which state and by which code.
 
-    rows are (path, shape, offset).
+    rows are (path, shape, how the values are read).
     """
     digest = hashlib.sha256(code_digest("cohorts.pixels", ("cohorts",)).encode())
-    for path, shape, offset in rows:
+    for path, shape, how in rows:
         try:
-            state = os.stat(path)
+            state = os.stat(parts.file_of(path))
         except FileNotFoundError:
             raise DataError("Slice not found", file=path) from None
-        digest.update(repr((str(path), tuple(map(int, shape)), offset)).encode())
+        digest.update(repr((str(path), tuple(map(int, shape)), how)).encode())
         digest.update(repr((state.st_size, state.st_mtime_ns)).encode())
     return digest.hexdigest()
 

@@ -23,8 +23,8 @@ def window(hu: ArrayLike, centre: float, width: float) -> np.ndarray:
 
 
 def unit_of(card: Mapping) -> str:
-    """What a cohort's values are: "HU", or "grey" where the images do not say."""
-    return "HU" if card.get("hu", True) else "grey"
+    """What a cohort's values are: "HU", another unit, or "grey" where the images do not say."""
+    return card.get("unit", "HU" if card.get("hu", True) else "grey")
 
 
 def given_window(text: str) -> tuple[float, float]:
@@ -56,14 +56,19 @@ def for_region(card: Mapping, region: str) -> tuple[str, tuple[float, float]]:
     there is one, else as soft tissue. Greys have no region's window.
     """
     if unit_of(card) != "HU":
-        return "grey values", tuple(card["window"])
+        unit = unit_of(card)
+        name = "grey values" if unit.endswith("grey") else f"values in {unit}"
+        return name, tuple(card["window"])
     name = region if region in WINDOWS else "soft tissue"
     return name, WINDOWS[name]
 
 
-def presets(unit: str, window: Sequence[float]) -> dict[str, list[float]]:
-    """{name: [centre, width]} a viewer offers: the windows of CT, or for greys their own one."""
-    return {k: list(v) for k, v in (WINDOWS if unit == "HU" else {"full range": window}).items()}
+def presets(
+    unit: str, window: Sequence[float], own: Mapping[str, Sequence[float]] | None = None
+) -> dict[str, list[float]]:
+    """{name: [centre, width]} a viewer offers: the windows of CT, else the cohort's `own` ones."""
+    offered = WINDOWS if unit == "HU" else own or {"full range": window}
+    return {name: list(ends) for name, ends in offered.items()}
 
 
 def model_input(rows: np.ndarray, centre: float, width: float) -> np.ndarray:

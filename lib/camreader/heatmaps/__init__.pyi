@@ -7,6 +7,7 @@ from . import faithfulness as faithfulness
 from . import findings as findings
 from . import gradcam as gradcam
 from . import localisation as localisation
+from . import map_export as map_export
 from . import maps as maps
 from . import methods as methods
 from . import overlay as overlay

@@ -16,7 +16,7 @@ from camreader.cohorts import masks, pixels, windows
 from camreader.common.storage import read_table
 from camreader.common.study import Study
 from camreader.common.tables import Cohort, parse_boxes
-from camreader.heatmaps import dicom_export, localisation, methods
+from camreader.heatmaps import dicom_export, localisation, map_export, methods
 from camreader.training import predictions, results, runs
 from camreader.training.learned import Learned, worth_explaining
 from camreader.viewer.widget import SliceViewer
@@ -143,7 +143,7 @@ def export_dicom(
     layer: str,
     folder: str | Path,
 ) -> pd.DataFrame:
-    """Overlays of the cases numbered `rows` as DICOM files in `folder`; a table of the files.
+    """Overlays and maps of the cases numbered `rows` as files in `folder`; a table of the files.
 
     Where the network is not worth explaining, every picture says so.
     """
@@ -151,7 +151,10 @@ def export_dicom(
     slices = [display_slice(study, case) for case in cases.itertuples()]
     cases = cases.assign(boxes=[parse_boxes(text) for text in cases["boxes"]])
     card = study.card | {"banner": explained.banner}
-    return dicom_export.export(folder, cases, slices, maps[rows], card, layer)
+    overlays = dicom_export.export(folder, cases, slices, maps[rows], card, layer)
+    values = [pixels.read_hu(Path(card["source"]) / path) for path in cases["image_path"]]
+    numbers = map_export.export(folder, cases, values, maps[rows], card, layer)
+    return pd.concat([overlays, numbers], ignore_index=True)
 
 
 def viewer(
@@ -188,5 +191,6 @@ def viewer(
         cohort_title=card["title"],
         window=tuple(card["window"]),
         unit=windows.unit_of(card),
+        presets=windows.presets(windows.unit_of(card), card["window"], card.get("windows")),
         **traits,
     )

@@ -19,7 +19,6 @@ from PIL import Image, ImageDraw, ImageFont
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
-from camreader.cohorts import windows
 from camreader.common.storage import atomic_path, digest
 from camreader.common.style import LESION_BOX
 from camreader.heatmaps import overlay
@@ -57,8 +56,30 @@ def dataset(
     cohort's; `derived` says how the picture came about; `spacing_mm` the size of a pixel, where
     known.
     """
+    data = _empty(rgb, title, place, synthetic, derived)
+    if spacing_mm is not None and np.isfinite(spacing_mm):
+        data.PixelSpacing = [f"{spacing_mm:.6g}"] * 2
+    data.set_pixel_data(rgb, "RGB", bits_stored=8, generate_instance_uid=False)
+    data.LossyImageCompression = "00"
+    return data
+
+
+def grey_dataset(
+    stored: np.ndarray, title: str, place: tuple[str, str, str, int], synthetic: bool, derived: str
+) -> FileDataset:
+    """The same of one slice's stored values (H, W) uint16, not yet saying what they mean."""
+    data = _empty(stored, title, place, synthetic, derived)
+    data.set_pixel_data(stored, "MONOCHROME2", bits_stored=16, generate_instance_uid=False)
+    data.LossyImageCompression = "00"
+    return data
+
+
+def _empty(
+    pixels: np.ndarray, title: str, place: tuple[str, str, str, int], synthetic: bool, derived: str
+) -> FileDataset:
+    """A Secondary Capture without its pixels, named after them."""
     patient, study_uid, series_uid, number = place
-    uid = generate_uid(entropy_srcs=[series_uid, str(number), str(rgb.tobytes())])
+    uid = generate_uid(entropy_srcs=[series_uid, str(number), str(pixels.tobytes())])
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
     meta.MediaStorageSOPInstanceUID = uid
@@ -68,10 +89,6 @@ def dataset(
     data.StudyInstanceUID, data.SeriesInstanceUID = study_uid, series_uid
     for name, value in _facts(patient, title, number, synthetic, derived).items():
         setattr(data, name, value)
-    if spacing_mm is not None and np.isfinite(spacing_mm):
-        data.PixelSpacing = [f"{spacing_mm:.6g}"] * 2
-    data.set_pixel_data(rgb, "RGB", bits_stored=8, generate_instance_uid=False)
-    data.LossyImageCompression = "00"
     return data
 
 
@@ -97,7 +114,7 @@ def export(
     into the same folder are replaced.
     """
     folder, rows, written = Path(folder), [], set()
-    patients = _patients(cases, slices)
+    patients = patient_numbers(cases, slices)
     things = zip(cases.to_dict("records"), slices, maps, patients, strict=True)
     for number, (case, grey, heat, patient) in enumerate(things, start=1):
         lines = captions(case, card, layer)
@@ -107,7 +124,7 @@ def export(
         )
         rgb = picture(grey, heat, lines, case["boxes"])
         place = (patient, study_uid, series_uid, number)
-        spacing = case["spacing_mm"] if windows.unit_of(card) == "HU" else None
+        spacing = case["spacing_mm"]
         path = folder / f"overlay_{number:04d}.dcm"
         data = dataset(rgb, card["title"], place, card["synthetic"], spacing, " ".join(lines))
         write(data, path)
@@ -118,7 +135,7 @@ def export(
     return pd.DataFrame(rows, columns=["file", "slice_id", "caption"])
 
 
-def _patients(cases: pd.DataFrame, slices: Sequence[np.ndarray]) -> list[str]:
+def patient_numbers(cases: pd.DataFrame, slices: Sequence[np.ndarray]) -> list[str]:
     """A number as text for each case's patient: the same in an equal export, no other's ever."""
     known = cases["patient_id"].fillna(cases["slice_id"])
     mark = digest(*(np.ascontiguousarray(grey).tobytes() for grey in slices))[:8].upper()

@@ -125,7 +125,7 @@ PARTS = {
             "04_faithfulness": "Faithfulness by method, against Grad-CAM, and with random weights.",
             "04_shortcut": "Heat outside the body, and accuracy when what lies there is blanked.",
             "04_maps": "The maps: layer, explained class, blank maps.",
-            "04_dicom": "The overlays written as DICOM Secondary Capture.",
+            "04_dicom": "Overlays as DICOM Secondary Capture; maps as DICOM, NIfTI and PNG.",
         },
         reads=(COHORT, PREDICTIONS, MAPS),
         writes=(CHALLENGE,),

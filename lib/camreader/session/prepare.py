@@ -282,6 +282,7 @@ def _full_resolution(
     card = study.card
     images = [pixels.read_hu(Path(card["source"]) / path) for path in chosen["image_path"]]
     shown = {"unit": windows.unit_of(card), "window": list(windows.window_for(card, window))}
+    shown["windows"] = card.get("windows", {})
     return images, shown
 
 

@@ -99,7 +99,7 @@ class ReadingSession(AnyWidget):
             "questions": [self._on_page(question) for question in self.design.questions],
             "stages": self._stages_told(),
             "finding": card.get("finding", "tumor"),
-            "presets": presets(card["unit"], card["window"]),
+            "presets": presets(card["unit"], card["window"], card.get("windows")),
             "idle_seconds": idle_seconds,
             "one_key": one_key,
         }

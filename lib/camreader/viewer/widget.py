@@ -134,8 +134,8 @@ class SliceViewer(anywidget.AnyWidget):
         self._images: Sequence[np.ndarray] | np.ndarray = ()
         self._maps: dict[str, Sequence[np.ndarray | None]] = {}
         self._ready: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
-        offered = presets(traits.get("unit", "HU"), (centre, width))
-        start = {"window_centre": centre, "window_width": width, "presets": offered}
+        start: dict[str, Any] = {"window_centre": centre, "window_width": width}
+        start["presets"] = presets(traits.get("unit", "HU"), (centre, width))
         super().__init__(**{**start, "_colours": colour_tables(), **traits})
         self.observe(self._follow_case, "case")
         self.show(images, maps, boxes, titles, case=self.case)

@@ -1,0 +1,212 @@
+"""Heat-maps as numbers for other programs: DICOM Parametric Map and SEG, NIfTI and PNG.
+
+Each map is enlarged to its slice as the overlay shows it, and goes out with that slice, so that
+another program lays one upon the other: `slice_0001.dcm` (CT where values are HU, else Secondary
+Capture), `map_0001_pm.dcm` (32-bit floats, 0..1), `map_0001_seg.dcm` (where the map is at least
+half its maximum), `map_0001.nii.gz` and `slice_0001.nii.gz`, `map_0001.png` (16 bit, 65535 is 1).
+Identity is what the overlays' is: a number of this export. Slices do not say where in the patient
+they lie: each has a frame of reference of its own.
+"""
+
+import gzip
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from pydicom.dataset import FileDataset
+from pydicom.uid import CTImageStorage, generate_uid
+
+from camreader.common.storage import atomic_path
+from camreader.heatmaps import dicom_export
+
+HALF = 0.5  # of the map's maximum: where the SEG marks, as `localisation.FIXED`
+_MAKER = ("camreader", "camreader", "0.1", "0")
+_KINDS = ("slice_*.dcm", "map_*.dcm", "map_*.nii.gz", "slice_*.nii.gz", "map_*.png")
+
+
+def export(
+    folder: str | Path,
+    cases: pd.DataFrame,
+    values: Sequence[np.ndarray],
+    maps: np.ndarray,
+    card: dict,
+    layer: str,
+) -> pd.DataFrame:
+    """Write the maps of `cases` and their slices into `folder`; returns a table of the files.
+
+    `cases`, `maps` and `card` as in `dicom_export.export`; `values` the slices as int16 (H, W), HU
+    or own values. Files of an earlier export into the same folder are replaced.
+    """
+    folder, rows, written = Path(folder), [], set()
+    folder.mkdir(parents=True, exist_ok=True)
+    patients = dicom_export.patient_numbers(cases, values)
+    things = zip(cases.to_dict("records"), values, maps, patients, strict=True)
+    for number, (case, image, small, patient) in enumerate(things, start=1):
+        heat = enlarged(small, image.shape)
+        source = slice_dataset(image, case, card, patient, number, layer)
+        uids = (str(source.StudyInstanceUID), str(source.SOPInstanceUID), heat.tobytes())
+        files = {
+            f"slice_{number:04d}.dcm": ("slice", source),
+            f"map_{number:04d}_pm.dcm": ("Parametric Map", parametric_map(source, heat, uids)),
+        }
+        if (heat >= HALF).any():
+            files[f"map_{number:04d}_seg.dcm"] = ("SEG", segmentation(source, heat, uids))
+        for name, (kind, data) in files.items():
+            dicom_export.write(data, folder / name)
+            rows.append({"file": name, "slice_id": case["slice_id"], "caption": kind})
+        pictures = ((f"map_{number:04d}", heat), (f"slice_{number:04d}", image))
+        for name, picture in pictures:
+            write_nifti(picture, case["spacing_mm"], folder / f"{name}.nii.gz")
+            kind = "NIfTI: " + ("map" if name.startswith("map") else "slice")
+            rows.append({"file": f"{name}.nii.gz", "slice_id": case["slice_id"], "caption": kind})
+        name = f"map_{number:04d}.png"
+        write_png(heat, folder / name)
+        rows.append({"file": name, "slice_id": case["slice_id"], "caption": "PNG, 16 bit"})
+        written |= {row["file"] for row in rows}
+    for leftover in {p for kind in _KINDS for p in folder.glob(kind)}:
+        if leftover.name not in written:
+            leftover.unlink()
+    return pd.DataFrame(rows, columns=["file", "slice_id", "caption"])
+
+
+def enlarged(heat: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """A map (h, w) in 0..1 at its slice's size, float32 (H, W), as `overlay.blend` enlarges it."""
+    height, width = shape
+    large = cv2.resize(
+        np.asarray(heat, np.float32), (width, height), interpolation=cv2.INTER_LINEAR
+    )
+    return np.clip(large, 0, 1)
+
+
+def slice_dataset(
+    image: np.ndarray, case: dict, card: dict, patient: str, number: int, layer: str
+) -> FileDataset:
+    """A slice as DICOM: CT in HU, or Secondary Capture of grey values, with a place of its own."""
+    hu = card.get("hu", True)
+    kind = ["map export", card["title"], card["name"], layer, patient]
+    study, series = (generate_uid(entropy_srcs=[which, *kind]) for which in ("study", "series"))
+    words = f"Slice of a heat-map export, layer {layer}. DERIVED IMAGE, NOT FOR DIAGNOSIS."
+    place = (patient, study, series, number)
+    stored = (np.asarray(image, np.int32) + (1024 if hu else 32768)).clip(0, 65535)
+    data = dicom_export.grey_dataset(
+        stored.astype(np.uint16), card["title"], place, card["synthetic"], words
+    )
+    spacing = case["spacing_mm"] if np.isfinite(case["spacing_mm"]) else 1.0
+    data.FrameOfReferenceUID = generate_uid(entropy_srcs=["space", data.SOPInstanceUID])
+    data.PositionReferenceIndicator = ""
+    data.ImagePositionPatient = [0, 0, 0]
+    data.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    data.PixelSpacing = [f"{spacing:.6g}"] * 2
+    data.SliceThickness = "1"
+    data.RescaleIntercept, data.RescaleSlope = (-1024 if hu else -32768), 1
+    data.RescaleType = "HU" if hu else "US"
+    centre, width = card.get("window", [50, 400])
+    data.WindowCenter, data.WindowWidth = f"{centre:.6g}", f"{max(width, 1):.6g}"
+    if hu:
+        data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = CTImageStorage
+        data.Modality, data.ImageType = "CT", ["DERIVED", "SECONDARY", "AXIAL"]
+        data.KVP = data.AcquisitionNumber = data.PatientPosition = ""
+        for name in ("ConversionType", "DateOfSecondaryCapture", "TimeOfSecondaryCapture"):
+            delattr(data, name)
+        for name in ("Manufacturer", "SoftwareVersions"):
+            delattr(data, f"SecondaryCaptureDevice{name}")
+    return data
+
+
+def _mapping() -> Any:
+    """The stored floats are what they say: a share of the map's maximum, without a unit."""
+    from highdicom.pm import RealWorldValueMapping
+    from pydicom.sr.codedict import codes
+
+    return RealWorldValueMapping(
+        "share", "Share of the heat-map's maximum", codes.UCUM.NoUnits, (0.0, 1.0), 0, 1
+    )
+
+
+def parametric_map(source: FileDataset, heat: np.ndarray, uids: tuple) -> FileDataset:
+    """A Parametric Map (PS3.3 A.75) of a map (H, W) on the slice `source`."""
+    from highdicom.content import VOILUTTransformation
+    from highdicom.pm import ParametricMap
+
+    made = ParametricMap(
+        [source],
+        heat.astype(np.float32)[None],
+        *_series(uids, "pm", 2),
+        *_MAKER,
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[_mapping()],
+        voi_lut_transformations=[VOILUTTransformation(0.5, 1.0)],
+        content_label="HEATMAP",
+        content_description="Heat-map of a network, share of its maximum",
+    )
+    made.Laterality = ""  # asked of a map without a named body part, forbidden in a SEG
+    return _finished(made, source)
+
+
+def segmentation(source: FileDataset, heat: np.ndarray, uids: tuple) -> FileDataset:
+    """A SEG (PS3.3 A.51) of where a map (H, W) is at least half its maximum."""
+    from highdicom.content import AlgorithmIdentificationSequence
+    from highdicom.seg import Segmentation, SegmentDescription
+    from pydicom.sr.codedict import codes
+
+    algorithm = AlgorithmIdentificationSequence(
+        name="Heat-map above half", version="0.1", family=codes.DCM.ArtificialIntelligence
+    )
+    segment = SegmentDescription(
+        1,
+        "heat-map, at least half its maximum",
+        codes.SCT.MorphologicallyAbnormalStructure,
+        codes.SCT.Lesion,
+        "AUTOMATIC",
+        algorithm,
+    )
+    made = Segmentation(
+        [source],
+        (heat >= HALF).astype(np.uint8)[None],
+        "BINARY",
+        [segment],
+        *_series(uids, "seg", 3),
+        *_MAKER,
+        content_label="HEATMAP",
+        content_description="Where a network's heat-map is at least half its maximum",
+    )
+    return _finished(made, source)
+
+
+def _series(uids: tuple, kind: str, number: int) -> tuple[str, int, str, int]:
+    study, instance, heat = uids
+    series = generate_uid(entropy_srcs=[kind, study])
+    return series, number, generate_uid(entropy_srcs=[kind, instance, str(heat)]), 1
+
+
+def _finished(made: Any, source: FileDataset) -> Any:
+    """Say of an object what its slice says: whose it is, and whether it is synthetic."""
+    for name in ("PatientIdentityRemoved", "DeidentificationMethod", "SyntheticData"):
+        setattr(made, name, getattr(source, name))
+    made.StudyDescription = source.StudyDescription
+    made.SeriesDescription = "Heat-map"
+    return made
+
+
+def write_nifti(picture: np.ndarray, spacing_mm: float, path: Path) -> None:
+    """A picture (H, W), hung as radiologists hang an axial slice, as a volume of one slice."""
+    import nibabel
+
+    size = spacing_mm if np.isfinite(spacing_mm) else 1.0
+    affine = np.diag([-size, -size, 1.0, 1.0])  # columns go to the left, rows to the back
+    image: Any = nibabel.Nifti1Image(np.ascontiguousarray(picture.T)[..., None], affine)
+    image.set_qform(affine, 1)
+    image.set_sform(affine, 1)
+    image.header.set_xyzt_units("mm")
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
+
+
+def write_png(heat: np.ndarray, path: Path) -> None:
+    """A map (H, W) in 0..1 as a 16-bit PNG; 65535 is 1."""
+    _done, data = cv2.imencode(".png", np.rint(heat * 65535).astype(np.uint16))
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.tobytes())
