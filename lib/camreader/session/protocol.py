@@ -15,6 +15,7 @@ from typing import Any
 
 from camreader.common.errors import DataError
 from camreader.common.storage import digest, read_json, write_json
+from camreader.session.marks import MODES, rule_in_words
 
 FILE, CRATE = "protocol.json", "ro-crate-metadata.json"
 ENDPOINT = "area under the ROC curve of the score ({score})"
@@ -30,7 +31,11 @@ def content(card: Mapping[str, Any]) -> dict[str, Any]:
     paradigm, plan = card["paradigm"], card["plan"]
     first, second = paradigm["contrast"]
     score = plan.get("score_question") or "diagnosis and confidence"
-    return {
+    marks = {}
+    if plan.get("marks"):
+        accepted = rule_in_words(plan["marks_within_mm"])
+        marks = {"marks": f"{MODES[plan['marks']]}; accepted {accepted}"}
+    return marks | {
         "study": card["study"],
         "title": card["title"],
         "network": card["model"],

@@ -75,6 +75,7 @@ function build(session) {
   });
   const holder = element("div", { className: "cr-holder" });
   session.view = createViewer(session.viewModel, holder);
+  useMarks(session);
   NOTED.forEach((trait) => follow({ model: session.viewModel, stops: session.stops }, [trait], () =>
     note(session.clock, trait, session.viewModel.get(trait))));
   session.bar = element("header", { className: "cr-bar" });
@@ -95,7 +96,9 @@ function designWindow(model) {
 function arrive(session) {
   const before = session.state, now = session.model.get("state");
   session.state = now;
-  if (before.case !== now.case || before.stage !== now.stage) startStage(session, before.case !== now.case);
+  const other = before.case !== now.case || before.stage !== now.stage || before.number !== now.number;
+  if (other) startReview(session);
+  if (other) startStage(session, before.case !== now.case);
   if (running(session)) {
     showCase(session);
     resend(session);
@@ -108,23 +111,26 @@ function arrive(session) {
 // is paused, or nobody sees it, the clock of a new stage stands still.
 function startStage(session, newCase) {
   const { model, viewModel } = session;
-  session.draft = {};
+  const { state } = session, kept = running(session) ? keptDraft(state) : {};
+  session.draft = { ...kept, marks: kept.marks || structuredClone(state.marks || []).map(({ x_mm, y_mm, ...mark }) => mark) };
+  session.markSelected = null;
   session.clock = newClock();
-  if (session.paused) stopClock(session.clock);
+  if (session.paused || session.reviewing) stopClock(session.clock);
   const start = { ...HEAT_SHOWN, ...(newCase ? designWindow(model) : {}) };
   for (const [trait, value] of Object.entries(start)) viewModel.set(trait, value);
   if (running(session)) giveKeys(session.root);
 }
 
 function showCase(session) {
-  const { viewModel, model, state } = session;
-  const slices = model.get("_slices"), heat = model.get("_heat")[state.case];
+  const { viewModel, model, state, reviewing } = session;
+  const slices = model.get("_slices"), heat = reviewing ? null : model.get("_heat")[state.case];
   const held = { [state.number]: slices[state.case] };
+  if (reviewing) held[state.number - 1] = slices[reviewing.case];
   if (state.next) held[state.number + 1] = slices[state.next]; // unpacked while the reader thinks
   viewModel.set("count", state.number + 2);
   viewModel.set("_heat", heat ? { [state.number]: { "Heat-map": heat } } : {});
   viewModel.set("_slices", held);
-  viewModel.set("case", state.number);
+  viewModel.set("case", reviewing ? state.number - 1 : state.number);
   viewModel.set("method", heat ? "Heat-map" : "");
   viewModel.set("_methods", heat ? ["Heat-map"] : []);
   NOTED.forEach((trait) => note(session.clock, trait, viewModel.get(trait)));
@@ -139,6 +145,7 @@ function onMessage(session, message) {
   session.waiting = null;
   session.again = message.ok || message.final ? null : waiting.again;
   if (!session.again) session.shelf?.write(null);
+  if (message.ok && waiting.stores) shelf(session.state.key, "draft").write(null);
   say(session, message.ok ? null : message.words, !message.ok);
   if (message.ok && waiting.then) waiting.then();
   session.render();
@@ -159,7 +166,7 @@ function render(session) {
   cover.replaceChildren(...(covered ? [covered] : []));
   cover.hidden = !covered;
   desk.hidden = Boolean(covered) || !running(session);
-  root.dataset.stage = session.paused ? "paused" : state.stage;
+  root.dataset.stage = session.paused ? "paused" : session.reviewing ? "review" : state.stage;
   root.dataset.case = state.case || "";
   root.dataset.waiting = String(Boolean(session.waiting));
   session.bar.replaceChildren(...barOf(session));
@@ -191,7 +198,7 @@ function barOf(session) {
   const { state } = session;
   if (state.stage === "start") return [];
   const progress = element("progress", { max: state.total || 1, value: state.done || 0 });
-  const part = state.training ? `Practice ${state.number} of ${state.practice}` : `Case ${state.number - state.practice} of ${state.total - state.practice}`;
+  const part = session.reviewing ? "Practice: the last case again" : state.training ? `Practice ${state.number} of ${state.practice}` : `Case ${state.number - state.practice} of ${state.total - state.practice}`;
   const oneKey = element("input", { type: "checkbox", checked: session.oneKey });
   oneKey.addEventListener("change", () => (session.oneKey = oneKey.checked));
   return [
@@ -204,6 +211,7 @@ function barOf(session) {
 }
 
 function renderPanel(session) {
+  if (session.reviewing) return session.panel.replaceChildren(...reviewPanel(session));
   const { state, draft, panel } = session, last = state.number_of_stage === state.stages;
   const parts = [element("p", { className: "cr-feedback", hidden: !state.feedback }, state.feedback || "")];
   if (state.stages > 1) parts.push(stageLine(session));
@@ -211,7 +219,7 @@ function renderPanel(session) {
     const said = state.said ? `You said: ${inWords(session, state.said)}` : "";
     parts.push(...networkSays(session), element("p", { className: "cr-quiet" }, said));
   }
-  parts.push(...questionFields(session, state.stage, draft, session.pick));
+  parts.push(...markList(session), ...questionFields(session, state.stage, draft, session.pick));
   const go = storeButton(session, last ? "Store and next case (Enter)" : "Lock my answer (Enter)", session.store);
   go.classList.add("cr-store");
   panel.replaceChildren(...parts, go, keyHelp(session));

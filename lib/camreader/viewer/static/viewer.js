@@ -123,29 +123,47 @@ function usePointer(viewer, canvas) {
     event.preventDefault();
     giveKeys(viewer.root);
     canvas.setPointerCapture(event.pointerId);
-    start = viewer.slice && dragStart(viewer, event);
+    start = viewer.slice && dragStart(viewer, canvas, event);
   });
   listen(viewer, canvas, "pointermove", (event) => {
     if (!viewer.slice) return;
+    viewer.pointer = imagePoint(viewer, canvas, event);
     if (start) drag(viewer, canvas, event, start);
-    readOut(viewer, imagePoint(viewer, canvas, event));
+    readOut(viewer, viewer.pointer);
   });
-  for (const name of ["pointerup", "pointercancel"]) listen(viewer, canvas, name, () => (start = null));
-  listen(viewer, canvas, "pointerleave", () => (viewer.readout.textContent = " "));
+  listen(viewer, canvas, "pointerup", (event) => {
+    const clicked = start && !start.far && !start.held && !start.moves && event.button === 0;
+    start = null;
+    if (clicked && viewer.slice) viewer.tool?.click(imagePoint(viewer, canvas, event));
+  });
+  listen(viewer, canvas, "pointercancel", () => (start = null));
+  listen(viewer, canvas, "pointerleave", () => {
+    viewer.pointer = null;
+    viewer.readout.textContent = " ";
+  });
   listen(viewer, canvas, "contextmenu", (event) => event.preventDefault());
-  listen(viewer, canvas, "dblclick", () => refit(viewer));
+  listen(viewer, canvas, "dblclick", () => viewer.tool?.clicks() || refit(viewer));
   listen(viewer, canvas, "wheel", (event) => onWheel(viewer, canvas, event), { passive: false });
 }
 
-function dragStart({ model, view }, { clientX, clientY, shiftKey, button }) {
+// A press that does not go far is a click: it changes no window, and a tool may use it.
+const FAR = 4;
+
+function dragStart(viewer, canvas, event) {
+  const { model, view, tool } = viewer, { clientX, clientY, shiftKey, button } = event;
   const [centre, width] = [model.get("window_centre"), model.get("window_width")];
-  return { clientX, clientY, centre, width, x: view.x, y: view.y, moves: shiftKey || button === 2 };
+  const moves = shiftKey || button === 2, { scale } = placement(viewer, canvas);
+  const held = !moves && tool?.grab(imagePoint(viewer, canvas, event), scale);
+  return { clientX, clientY, centre, width, x: view.x, y: view.y, moves, held, far: false };
 }
 
 // Plain drag sets the window; with Shift or the right button it moves the picture.
 function drag(viewer, canvas, event, start) {
   const { model, view } = viewer;
   const dx = event.clientX - start.clientX, dy = event.clientY - start.clientY;
+  start.far ||= Math.hypot(dx, dy) >= FAR;
+  if (!start.far) return;
+  if (start.held) return start.held(imagePoint(viewer, canvas, event));
   if (start.moves) {
     const { scale } = placement(viewer, canvas);
     return pan(viewer, start.x - dx / scale - view.x, start.y - dy / scale - view.y);

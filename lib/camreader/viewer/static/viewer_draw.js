@@ -50,6 +50,7 @@ function drawPane(viewer, { canvas, overlay }) {
   if (overlay) drawHeat(viewer, context);
   if (viewer.model.get("show_box")) drawBoxes(viewer, context, place.scale);
   context.restore();
+  viewer.tool?.draw(context, place);
   drawLabels(viewer, context, canvas, overlay);
 }
 
