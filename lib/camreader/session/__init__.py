@@ -6,6 +6,7 @@ stages: what is shown beside a slice, in which order, to whom
 plan: which cases are read, in which order, by whom
 protocol: what the readings will be asked, sealed before the first answer
 prepare: the cases drawn, their truth sealed, the design stored
+stacks: the slices above and below a case
 lesions: where the lesions of a case are, for its sealed truth
 sealed: truth, answer and heat-map, encrypted until the answer is locked
 database: the log's tables in SQLite or PostgreSQL

@@ -14,6 +14,7 @@ from . import sealed as sealed
 from . import server as server
 from . import simulate as simulate
 from . import simulate_marks as simulate_marks
+from . import stacks as stacks
 from . import tidy as tidy
 from . import widget as widget
 from .plan import Plan as Plan

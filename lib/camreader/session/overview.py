@@ -55,6 +55,8 @@ def facts(design: Design) -> Iterator[str]:
     yield f"shows:    {paradigm.can}" if paradigm.can else "shows:    what its stages differ in"
     yield f"not:      {paradigm.cannot}" if paradigm.cannot else "not:      what no stage varies"
     yield f"asks for: {', '.join(question.name for question in design.questions)}"
+    if plan.stack:
+        yield f"stacks:   up to {plan.stack} slices above and below the key slice"
     if plan.marks:
         yield f"marks:    {MODES[plan.marks]}; accepted {rule_in_words(plan.marks_within_mm)}"
     yield f"readers:  {plan.readers}; seed {plan.seed}"

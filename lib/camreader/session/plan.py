@@ -11,6 +11,8 @@ from camreader.session.stages import DEFAULT, Paradigm, paradigm
 
 STRATA = ("region", "size", "conspicuity")  # of the pool, where its cohort knows them
 
+LONGEST_STACK = 100  # slices to either side: what a page can hold
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -32,6 +34,7 @@ class Plan:
     strata: str = ""  # of STRATA: its values (of a number, its thirds) take turns; "": none
     score_question: str = ""  # slider or scale that gives the score; "": diagnosis, confidence
     marks: str = ""  # of marks.MODES: "" none, "free_response", "lroc"
+    stack: int = 0  # slices above and below the key slice that readers may scroll to, at most
     marks_within_mm: float = 0.0  # of a lesion's centre, where a mark is accepted; 0: inside it
 
     @property
@@ -59,6 +62,9 @@ class Plan:
     def check(self) -> None:
         """Raise DataError for a plan that cannot be read."""
         self.paradigm.check()
+        if not 0 <= self.stack <= LONGEST_STACK:
+            expected = f"0 to {LONGEST_STACK} slices to either side"
+            raise DataError("Length of the stacks", found=self.stack, expected=expected)
         check_mode(self.marks, self.marks_within_mm)
         if self.cases < 1 or self.readers < 1 or self.training_cases < 0:
             raise DataError("A reading needs at least one case and one reader", found=asdict(self))

@@ -21,7 +21,7 @@ from camreader.common.errors import DataError
 from camreader.common.storage import atomic_path, digest, read_table, write_json
 from camreader.common.study import Study
 from camreader.common.tables import Cohort
-from camreader.session import lesions, protocol, sealed
+from camreader.session import lesions, protocol, sealed, stacks
 from camreader.session.database import log_address, place, sqlite_file
 from camreader.session.log import LogError, ReadingLog
 from camreader.session.plan import Plan, choose_cases, patient_codes, reading_orders
@@ -53,8 +53,8 @@ def write_study(
     """Write a reading's folder: images, sealed envelopes and, last, design.json; return Design.
 
     chosen: DataFrame[slice_id, truth, predicted, probability, training] and, where known,
-    patient_id, region, spacing_mm, lesions (`lesions.of_cases`) and a column `hit <map>` per map,
-    in the order of case numbers. images:
+    patient_id, region, spacing_mm, lesions (`lesions.of_cases`), stack (`stacks.of_cases`) and a
+    column `hit <map>` per map, in the order of case numbers. images:
     int16 HU (H, W), one per row. maps: {name in the stages: (N, S, S) floats 0..1}, or those of
     "gradcam" alone. card: what the page may say (title, model, notes ...). The folder needs
     nothing else: copied alone to a reading workstation it holds no cohort and no predictions.
@@ -69,6 +69,10 @@ def write_study(
     for case, image in zip(cases["case"], images, strict=True):
         with atomic_path(folder / "images" / f"{case}.npy") as temporary:
             np.save(temporary, np.asarray(image, np.int16), allow_pickle=False)
+    for row in cases.to_dict("records"):
+        if (stack := row.get("stack")) is not None:
+            with atomic_path(folder / "stacks" / f"{row['case']}.npy") as temporary:
+                np.save(temporary, stack.images, allow_pickle=False)
     contents = _facts(cases) | _shown(cases, maps, paradigm)
     sealed.write_envelopes(folder, contents)
     orders = reading_orders(cases, plan)
@@ -90,6 +94,8 @@ def _told_of_case(row: Mapping) -> dict:
     """What the page may know of a case: practice or not, and the size of its pixels."""
     spacing = row.get("spacing_mm")
     known = {} if spacing is None or pd.isna(spacing) else {"spacing_mm": float(spacing)}
+    if (stack := row.get("stack")) is not None:
+        known |= {"key": stack.key, "slices": len(stack.images), "step_mm": stack.step_mm}
     return {"case": row["case"], "training": bool(row["training"]), **known}
 
 
@@ -144,7 +150,7 @@ def _clear(folder: Path) -> None:
         )
     for name in ("design.json", protocol.FILE, protocol.CRATE):
         (folder / name).unlink(missing_ok=True)
-    for part in ("images", "sealed"):
+    for part in ("images", "stacks", "sealed"):
         shutil.rmtree(folder / part, ignore_errors=True)
 
 
@@ -195,6 +201,10 @@ def set_up(
     maps, record = _draw(study, run, seed_of_run, chosen, plan.paradigm)
     chosen = _with_hits(study, chosen, maps)
     chosen = chosen.assign(lesions=lesions.of_cases(chosen, study.card["source"]))
+    if plan.stack:
+        cohort = read_table(study.cohort_table, Cohort)
+        own = chosen[["slice_id"]].merge(cohort, on="slice_id", how="left")
+        chosen["stack"] = stacks.of_cases(own, cohort, study.card["source"], plan.stack)
     images, shown = _full_resolution(study, chosen, record["plan"]["window"])
     facts = study.card
     card = {name: facts[name] for name in ("name", "title", "synthetic", "label_rule")} | shown

@@ -179,6 +179,17 @@ class Design:
         shape = np.load(self.image_path(case), mmap_mode="r", allow_pickle=False).shape
         return {"shape": (1, *shape), "spacing_mm": told.get("spacing_mm")}
 
+    def stack(self, case: str) -> dict[str, Any] | None:
+        """{"slices", "key", "step_mm" (None where unknown)} of a case; None for a single slice."""
+        told = next(entry for entry in self.card["cases"] if entry["case"] == case)
+        return (
+            {name: told[name] for name in ("slices", "key", "step_mm")} if "key" in told else None
+        )
+
+    def stack_path(self, case: str) -> Path:
+        """The .npy file with all slices of a case, int16 (slices, H, W)."""
+        return self.folder / "stacks" / f"{case}.npy"
+
     @property
     def protocol_changes(self) -> list[str]:
         """What was changed, by force, after the first answer, in words."""

@@ -25,7 +25,7 @@ WHEN: dict[str, Callable[[Stage], bool]] = {  # words for stages at which a ques
 }
 STAGES = ("unaided", "aided")
 KINDS = ("choice", "scale", "slider", "text")
-HISTORY = ("window_centre", "window_width", "opacity", "threshold", "show_heat")
+HISTORY = ("window_centre", "window_width", "opacity", "threshold", "show_heat", "slice")
 # fields of an answer beside these
 RECORDED = ("milliseconds", "window", "history", "target", "stage", "period", "marks")
 HEAD = ("reader", "case", "modality", "truth", "score")  # columns of the tidy table before them

@@ -34,9 +34,10 @@ from camreader.viewer.html import bundle
 from camreader.viewer.widget import SCRIPTS, colour_tables, pack_map, pack_slice
 
 STATIC = Path(__file__).parent / "static"
-PARTS = ("_store", "_questions", "_marks", "_page", "_acts", "")
+PARTS = ("_store", "_questions", "_marks", "_stack", "_page", "_acts", "")
 PAGES = [STATIC / f"session{part}.js" for part in PARTS]
 _OPEN: weakref.WeakSet = weakref.WeakSet()  # of this process: a cell that is run again takes over
+MOST_AT_ONCE = 8  # slices of a stack in one message
 RELOAD = "Reload the page (in JupyterLab: Run > Run All Cells)"
 
 
@@ -178,6 +179,8 @@ class ReadingSession(AnyWidget):
         kind = message.get("type")
         if kind == "begin":
             return self._begin_as_typed(message.get("name", ""), _profile(message.get("profile")))
+        if kind == "slices":
+            return self._send_stack(self._running(), message)
         if kind == "beat":
             reading = self._running()
             return reading.log.claim(reading.reader)
@@ -243,6 +246,7 @@ class ReadingSession(AnyWidget):
         if self._told != (here.step, here.stage):
             reading.start_case()
         state |= self._stage_of(here.step, here.stage)
+        state["stack"] = self.design.stack(here.step.case)
         state["spacing"] = self.design.geometry(here.step.case)["spacing_mm"]
         before = self._before(here.step, here.stage, state) or {}
         state["marks"] = before.get("marks", [])  # they stay until they are moved
@@ -290,10 +294,27 @@ class ReadingSession(AnyWidget):
 
     def _send_slices(self, reading: Reading, here: Position, state: dict) -> None:
         wanted = [step.case for step in reading.steps[here.index : here.index + 2]]
+        state["next"] = wanted[1] if len(wanted) > 1 else ""
+        state["next_stack"] = self.design.stack(wanted[1]) if len(wanted) > 1 else None
         wanted += [state["review"]["case"]] if state["review"] else []
         self._packed = {case: self._packed.get(case) or self._pack(case) for case in wanted}
         self._slices = self._packed
-        state["next"] = wanted[1] if len(wanted) > 1 else ""
+
+    def _send_stack(self, reading: Reading, message: dict) -> None:
+        """Slices of the case at hand, or of the next, in the order in which the page asks."""
+        case, index = str(message.get("case")), reading.position().index
+        near = [step.case for step in reading.steps[index : index + 2]]
+        stack = self.design.stack(case) if case in near else None
+        wanted = message.get("wanted")
+        if stack is None or not isinstance(wanted, list) or len(wanted) > MOST_AT_ONCE:
+            raise Refused("These slices are not those of the case at hand")
+        images = np.load(self.design.stack_path(case), mmap_mode="r", allow_pickle=False)
+        if any(k not in range(stack["slices"]) for k in wanted):
+            raise Refused("The stack has no such slice")
+        packed = [pack_slice(np.asarray(images[k])) for k in wanted]
+        told = [{"shape": one["shape"], "key": one["key"]} for one in packed]
+        buffers = [one["data"] for one in packed]
+        self.send({"stack": case, "wanted": wanted, "slices": told}, buffers)
 
     def _pack(self, case: str) -> dict:
         return pack_slice(np.load(self.design.image_path(case), allow_pickle=False))

@@ -7,6 +7,8 @@ const SILENT = "The server is not responding, so no new answer can be stored. Yo
   "Wait a moment; if this message stays, reload the page (in JupyterLab: Run > Run All Cells).";
 const HEAT_SHOWN = { opacity: 0.5, threshold: 0.2, show_heat: true }; // as the design has it
 const NOTED = ["window_centre", "window_width", "opacity", "threshold", "show_heat"];
+const HELD_UNPACKED = 48; // slices and maps beside those of two stacks
+const REPEATED = ["PageUp", "PageDown"]; // keys that act again while they are held, as those passed on do
 const PASSED_ON = ["+", "=", "-", "0", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"];
 
 function createSession(model, root) {
@@ -19,7 +21,7 @@ function createSession(model, root) {
   root.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab keeps its keys to itself
   build(session);
   follow(session, ["state"], () => arrive(session));
-  const hear = (message) => onMessage(session, message);
+  const hear = (message, buffers) => onMessage(session, message, buffers);
   model.on("msg:custom", hear);
   session.stops.push(() => model.off("msg:custom", hear));
   listen(session, root, "keydown", (event) => onSessionKey(session, event), true);
@@ -38,6 +40,7 @@ function createSession(model, root) {
 function checkPulse(session) {
   if (!running(session)) return (session.heard = performance.now());
   if (performance.now() - session.heard > SILENCE_MS) alarm(session, SILENT);
+  askSlicesAgain(session);
   toKernel(session, { type: "beat" });
 }
 
@@ -76,6 +79,8 @@ function build(session) {
   const holder = element("div", { className: "cr-holder" });
   session.view = createViewer(session.viewModel, holder);
   useMarks(session);
+  follow({ model: session.viewModel, stops: session.stops }, ["case"], () =>
+    stackOf(session) && note(session.clock, "slice", sliceNow(session) - stackOf(session).key));
   NOTED.forEach((trait) => follow({ model: session.viewModel, stops: session.stops }, [trait], () =>
     note(session.clock, trait, session.viewModel.get(trait))));
   session.bar = element("header", { className: "cr-bar" });
@@ -126,6 +131,10 @@ function showCase(session) {
   const slices = model.get("_slices"), heat = reviewing ? null : model.get("_heat")[state.case];
   const held = { [state.number]: slices[state.case] };
   if (reviewing) held[state.number - 1] = slices[reviewing.case];
+  stopCine(session);
+  fetchStacks(session);
+  viewModel.set("group", reviewing ? `review ${reviewing.case}` : `${state.number} ${state.case}`);
+  if (stackOf(session)) return showStack(session, slices[state.case], heat);
   if (state.next) held[state.number + 1] = slices[state.next]; // unpacked while the reader thinks
   viewModel.set("count", state.number + 2);
   viewModel.set("_heat", heat ? { [state.number]: { "Heat-map": heat } } : {});
@@ -136,9 +145,27 @@ function showCase(session) {
   NOTED.forEach((trait) => note(session.clock, trait, viewModel.get(trait)));
 }
 
-function onMessage(session, message) {
+// The slices of a stack have numbers of their own, from 0; the map is that of the key slice.
+function showStack(session, packed, heat) {
+  const { viewModel, state, stacks } = session, { key, slices } = state.stack;
+  const opened = viewModel.get("opened") === viewModel.get("group") && viewModel.get("heat_of") === Boolean(heat);
+  stacks[state.case][key] ||= packed;
+  viewModel.set("cache", 2 * slices + HELD_UNPACKED);
+  viewModel.set("count", slices);
+  viewModel.set("_heat", heat ? { [key]: { "Heat-map": heat } } : {});
+  if (!opened) viewModel.set("case", key);
+  viewModel.set("opened", viewModel.get("group"));
+  viewModel.set("heat_of", Boolean(heat));
+  showSlices(session);
+  viewModel.set("method", heat ? "Heat-map" : "");
+  viewModel.set("_methods", heat ? ["Heat-map"] : []);
+  NOTED.forEach((trait) => note(session.clock, trait, viewModel.get(trait)));
+}
+
+function onMessage(session, message, buffers) {
   const { waiting } = session;
   session.heard = performance.now();
+  if (message.stack) return takeSlices(session, message, buffers);
   if (message.beat) return alarm(session, message.lost);
   if (!waiting || message.re !== waiting.id) return;
   clearInterval(waiting.timer);

@@ -122,6 +122,7 @@ function missing(session) {
 function pause(session, reason, more = {}) {
   if (session.paused || !running(session)) return;
   stopClock(session.clock);
+  stopCine(session);
   session.paused = reason;
   tell(session, "paused", { reason, ...more });
   session.render();
@@ -204,7 +205,7 @@ function onSessionKey(session, event) {
   if (!act && !onButton) return;
   event.preventDefault();
   event.stopPropagation();
-  if (!event.repeat || PASSED_ON.includes(event.key)) act?.();
+  if (!event.repeat || [...PASSED_ON, ...REPEATED].includes(event.key)) act?.();
 }
 
 // Escape leaves any field, Enter one with a number.
@@ -234,6 +235,8 @@ function caseKey(session, event) {
   if (session.reviewing && code === "Enter") return () => leaveReview(session);
   const mark = markKey(session, event);
   if (mark) return mark;
+  const scroll = stackKey(session, event);
+  if (scroll) return scroll;
   const preset = ["Digit1", "Digit2", "Digit3", "Digit4"].indexOf(code);
   if (preset >= 0) return () => setPreset(view, Object.keys(viewModel.get("presets"))[preset]);
   if (event.shiftKey && !key.startsWith("Arrow") && key !== "+") return null;

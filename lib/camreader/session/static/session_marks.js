@@ -20,6 +20,9 @@ function useMarks(session) {
     grab: (point, scale) => canMark(session) && holdOf(session, point, scale),
     click: (point) => canMark(session) && placeMark(session, point),
     draw: (context, place) => drawMarks(session, context, place),
+    scrolls: () => Boolean(stackOf(session)),
+    scroll: (steps) => steps && scrollBy(session, steps),
+    caption: () => sliceCaption(session),
   };
 }
 
@@ -27,6 +30,7 @@ function useMarks(session) {
 
 // A press on a mark selects it, and it follows the pointer.
 function holdOf(session, point, scale) {
+  if (!atKey(session)) return null;
   const near = session.draft.marks.findLastIndex(({ x, y }) =>
     Math.hypot(x + 0.5 - point.x, y + 0.5 - point.y) * scale <= MARK_REACH);
   if (near < 0) return null;
@@ -36,6 +40,7 @@ function holdOf(session, point, scale) {
 
 function placeMark(session, point) {
   const { width, height } = session.view.slice, { marks } = session.draft, rules = markRules(session);
+  if (!atKey(session)) return say(session, "Marks belong to the slice in question: Home leads back to it.");
   if (point.x < 0 || point.y < 0 || point.x > width || point.y > height) return;
   const one = rules.mode === "lroc" && marks[0];
   if (!one && marks.length >= rules.most) return say(session, `No more than ${rules.most} marks.`, true);
@@ -60,6 +65,7 @@ function marksChanged(session) {
 
 function selectMark(session, index) {
   session.markSelected = index;
+  if (index !== null && stackOf(session)) goToSlice(session, stackOf(session).key);
   marksChanged(session);
 }
 
@@ -86,7 +92,7 @@ const MARK_STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], A
 
 function markKey(session, { code, key, shiftKey }) {
   if (!canMark(session)) return null;
-  const { marks } = session.draft, at = session.markSelected, mark = marks[at];
+  const { marks } = session.draft, at = session.markSelected, mark = atKey(session) && marks[at];
   if (code === "Space") return () => markByKey(session);
   if (code === "KeyN") return marks.length ? () => selectMark(session, ((at ?? -1) + 1) % marks.length) : null;
   if (!mark) return null;
@@ -127,7 +133,7 @@ function marksMissing(session) {
 
 function drawMarks(session, context, place) {
   const reviewed = session.reviewing;
-  if (!markRules(session) && !reviewed) return;
+  if ((!markRules(session) && !reviewed) || !atKey(session)) return;
   const marks = reviewed ? reviewed.marks : session.draft.marks || [];
   if (reviewed) reviewed.lesions.forEach((part) => drawOutline(context, place, part));
   marks.forEach((mark, k) => {

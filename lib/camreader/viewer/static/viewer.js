@@ -66,19 +66,20 @@ async function load(viewer) {
   const grown = viewer.size !== size;
   viewer.panes.forEach(({ canvas }) => (canvas.style.aspectRatio = size));
   redraw(viewer, { slice, heat, size });
-  if (grown || viewer.shown !== packed.key) fit(viewer);
-  viewer.shown = packed.key;
+  const shown = model.get("group") ?? packed.key; // slices of one stack are one picture to the eye
+  if (grown || viewer.shown !== shown) fit(viewer);
+  viewer.shown = shown;
   for (const next of [model.get("_slices")[index + 1], model.get("_slices")[index - 1]]) {
     if (next) remember(viewer, next.key, () => unpackSlice(next));
   }
 }
 
-// Unpacked slices by content, maps by content and size, the 48 latest.
-function remember({ cache }, key, unpack) {
+// Unpacked slices by content, maps by content and size, the latest: 48, or what a stack needs.
+function remember({ cache, model }, key, unpack) {
   const found = cache.get(key) || unpack();
   cache.delete(key);
   cache.set(key, found);
-  if (cache.size > 48) cache.delete(cache.keys().next().value);
+  if (cache.size > (model.get("cache") || 48)) cache.delete(cache.keys().next().value);
   return found;
 }
 
@@ -164,12 +165,22 @@ function drag(viewer, canvas, event, start) {
   start.far ||= Math.hypot(dx, dy) >= FAR;
   if (!start.far) return;
   if (start.held) return start.held(imagePoint(viewer, canvas, event));
+  if (event.pointerType === "touch" && viewer.tool?.scrolls()) return touchScroll(viewer, event, start);
   if (start.moves) {
     const { scale } = placement(viewer, canvas);
     return pan(viewer, start.x - dx / scale - view.x, start.y - dy / scale - view.y);
   }
   const step = Math.max(start.width, 100) / 300; // finer where the window is narrow
   setWindow(model, start.centre + dy * step, start.width + dx * step);
+}
+
+const TOUCHED = 14; // CSS pixels of a finger's way to the next slice
+
+function touchScroll(viewer, { clientY }, start) {
+  const steps = Math.trunc((clientY - start.clientY) / TOUCHED);
+  if (!steps) return;
+  start.clientY += steps * TOUCHED;
+  viewer.tool.scroll(steps);
 }
 
 function pan(viewer, dx, dy) {
@@ -193,8 +204,25 @@ function refit(viewer) {
   redraw(viewer);
 }
 
-// The wheel zooms only where the reader has clicked first; elsewhere it scrolls the page.
+// A wheel's notch is one slice of a stack, whatever it counts; a touchpad adds up.
+const NOTCH = 80, TOUCHPAD = 40;
+
+function wheelSteps(viewer, { deltaY, deltaMode }) {
+  const turned = deltaMode ? 100 * Math.sign(deltaY) : deltaY;
+  if (Math.abs(turned) >= NOTCH) return (viewer.wheeled = 0, Math.sign(turned) * Math.max(1, Math.round(Math.abs(turned) / 120)));
+  viewer.wheeled = (viewer.wheeled || 0) + turned;
+  const steps = Math.trunc(viewer.wheeled / TOUCHPAD);
+  viewer.wheeled -= steps * TOUCHPAD;
+  return steps;
+}
+
+// Over a stack the wheel scrolls it, with Ctrl (and on a touchpad by pinching) it zooms. Elsewhere it
+// zooms where the reader has clicked first, and else scrolls the page.
 function onWheel(viewer, canvas, event) {
+  if (viewer.slice && viewer.tool?.scrolls() && !event.ctrlKey) {
+    event.preventDefault();
+    return viewer.tool.scroll(wheelSteps(viewer, event));
+  }
   if (!viewer.slice || !viewer.root.contains(document.activeElement)) return;
   event.preventDefault();
   zoom(viewer, Math.exp(-event.deltaY / 400), imagePoint(viewer, canvas, event));
