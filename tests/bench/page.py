@@ -29,6 +29,7 @@ TITLES = {
     "mrmc": "Statistics of several readers",
     "readings": "The reading log",
     "viewer": "The viewer: from hand to picture",
+    "stack": "A stack of 60 slices: wheel, keys and memory",
     "cluster": "Plan for the full data set",
 }
 SIZES = ("slices", "images", "maps", "cases", "rows", "studies", "events", "files", "n")

@@ -246,7 +246,7 @@ def test_the_command_line_exports_and_says_how_far(study, tmp_path, capsys):
     for name in ("t.csv", "t.imrmc"):
         main(["readings", "export", "--folder", str(tmp_path), str(tmp_path / name)])
         assert (tmp_path / name).exists()
-    assert main(["readings", "export", "--folder", str(tmp_path), "t.xlsx"]) == 1
+    assert main(["readings", "export", "--folder", str(tmp_path), "t.txt"]) == 1
     assert "Unknown export" in capsys.readouterr().err
 
 

@@ -7,6 +7,7 @@ from camreader.session.plan import Plan, choose_cases
 from camreader.session.prepare import write_study
 from camreader.session.questions import QUESTIONS
 from camreader.session.sealed import open_all, open_envelope, read_key, stage_envelope, unpack_map
+from camreader.session.stacks import Stack
 from camreader.viewer.widget import pack_map
 
 CARD = {
@@ -38,17 +39,40 @@ def pool(tumors=40, free=40, wrong=0.25, patients=40, seed=0):
     )
 
 
-def make_study(folder, size=64, questions=QUESTIONS, profile=(), **plan):
-    """Write a reading of made-up cases into `folder`; return its Design."""
+def make_study(folder, size=64, questions=QUESTIONS, profile=(), change=None, slices=80, **plan):
+    """Write a reading of made-up cases into `folder`; return its Design.
+
+    slices: in the pool of test slices. With marks each tumor has one lesion, a box of its own.
+    change(chosen, images) may alter both.
+    """
     two_stages = {"cases": 20, "readers": 2, "training_cases": 2, "design": "sequential"}
     plan = Plan(**two_stages | plan)
-    chosen, notes = choose_cases(pool(), plan)
+    chosen, notes = choose_cases(pool(slices // 2, slices // 2), plan)
     rng = np.random.default_rng(plan.seed)
     images = rng.normal(40, 12, (len(chosen), size, size)).astype(np.int16)
     wanted = {stage.map for stage in plan.paradigm.stages.values() if "map" in stage.shows}
     maps = {n: rng.random((len(chosen), 16, 16)).astype(np.float32) for n in sorted(wanted)}
+    if plan.marks:
+        chosen = chosen.assign(spacing_mm=0.8, lesions=_lesions(chosen["truth"], size, rng))
+    if plan.stack and not change:
+        deep = rng.normal(40, 12, (len(chosen), 2 * plan.stack + 1, size, size)).astype(np.int16)
+        deep[:, plan.stack] = images
+        chosen["stack"] = [Stack(own, plan.stack, 2.5) for own in deep]
+    if change:
+        chosen, images = change(chosen, images)
     card = CARD | {"notes": notes, "profile": list(profile)}
     return write_study(folder, chosen, images, maps, plan, card, questions)
+
+
+def _lesions(truth, size, rng):
+    """A box for each tumor, a quarter of the picture wide."""
+    found = []
+    for sick in truth:
+        x, y = rng.integers(1, size // 2, 2).tolist()
+        box = [x, y, x + size // 4, y + size // 4]
+        lesion = {"centre": [x + size / 8, y + size / 8, 0], "parts": [{"slice": 0, "box": box}]}
+        found.append([lesion] if sick else [])
+    return found
 
 
 def everything(design):

@@ -1,6 +1,7 @@
 """Synthetic CT in DeepLesion's own files, with the truth that real files lack (notebook 01).
 
 write: patients drawn and written, resumable and repeatable
+neighbours: slices of a patient round one that was drawn
 tables: DeepLesion's columns, and the truth tables beside them
 anatomy: a patient: build, contrast phase, tissue HU
 trunk: skin, fat, muscles and bones

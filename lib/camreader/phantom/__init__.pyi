@@ -3,6 +3,7 @@ from . import anatomy as anatomy
 from . import chest as chest
 from . import lesions as lesions
 from . import looks as looks
+from . import neighbours as neighbours
 from . import paint as paint
 from . import plots as plots
 from . import real_lesions as real_lesions

@@ -203,6 +203,8 @@ PARTS = {
             "08_reliance": "Switches, appropriate reliance and weight of advice.",
             "08_viewing": "Use of the opacity and threshold sliders beside benefit.",
             "08_break_even": "Expected net benefit by error rate and prevalence.",
+            "08_marks": "Marks by reader and modality: lesions found, marks beside them.",
+            "08_localisation": "The primary contrast in wAFROC or LROC.",
             "08_subgroups": "The primary contrast by the readers' profile.",
             "08_helpfulness": "Is “helpful” more than “it agrees with me”?",
             "08_time": "Time per case: unaided, aided, learning and fatigue.",

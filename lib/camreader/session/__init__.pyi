@@ -1,7 +1,10 @@
 from . import belonging as belonging
 from . import database as database
 from . import invented as invented
+from . import lesions as lesions
 from . import log as log
+from . import mark_table as mark_table
+from . import marks as marks
 from . import overview as overview
 from . import plan as plan
 from . import plots as plots
@@ -12,6 +15,8 @@ from . import questions as questions
 from . import sealed as sealed
 from . import server as server
 from . import simulate as simulate
+from . import simulate_marks as simulate_marks
+from . import stacks as stacks
 from . import tidy as tidy
 from . import widget as widget
 from .plan import Plan as Plan

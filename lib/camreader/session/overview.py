@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from camreader.session import protocol
+from camreader.session.marks import MODES, rule_in_words
 from camreader.session.plan import Plan
 from camreader.session.progress import Design
 from camreader.session.stages import ASSIGN
@@ -54,6 +55,10 @@ def facts(design: Design) -> Iterator[str]:
     yield f"shows:    {paradigm.can}" if paradigm.can else "shows:    what its stages differ in"
     yield f"not:      {paradigm.cannot}" if paradigm.cannot else "not:      what no stage varies"
     yield f"asks for: {', '.join(question.name for question in design.questions)}"
+    if plan.stack:
+        yield f"stacks:   up to {plan.stack} slices above and below the key slice"
+    if plan.marks:
+        yield f"marks:    {MODES[plan.marks]}; accepted {rule_in_words(plan.marks_within_mm)}"
     yield f"readers:  {plan.readers}; seed {plan.seed}"
 
 

@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 
 from camreader.common.errors import DataError
+from camreader.session.marks import check_mode
 from camreader.session.stages import DEFAULT, Paradigm, paradigm
 
 STRATA = ("region", "size", "conspicuity")  # of the pool, where its cohort knows them
+
+LONGEST_STACK = 100  # slices to either side: what a page can hold
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,9 @@ class Plan:
     cases_each: int = 0  # how many of the cases each reader reads, a subset of his own; 0: all
     strata: str = ""  # of STRATA: its values (of a number, its thirds) take turns; "": none
     score_question: str = ""  # slider or scale that gives the score; "": diagnosis, confidence
+    marks: str = ""  # of marks.MODES: "" none, "free_response", "lroc"
+    stack: int = 0  # slices above and below the key slice that readers may scroll to, at most
+    marks_within_mm: float = 0.0  # of a lesion's centre, where a mark is accepted; 0: inside it
 
     @property
     def paradigm(self) -> Paradigm:
@@ -56,6 +62,10 @@ class Plan:
     def check(self) -> None:
         """Raise DataError for a plan that cannot be read."""
         self.paradigm.check()
+        if not 0 <= self.stack <= LONGEST_STACK:
+            expected = f"0 to {LONGEST_STACK} slices to either side"
+            raise DataError("Length of the stacks", found=self.stack, expected=expected)
+        check_mode(self.marks, self.marks_within_mm)
         if self.cases < 1 or self.readers < 1 or self.training_cases < 0:
             raise DataError("A reading needs at least one case and one reader", found=asdict(self))
         if not 0 <= self.error_share <= 1:

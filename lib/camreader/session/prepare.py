@@ -22,7 +22,7 @@ from camreader.common.errors import DataError
 from camreader.common.storage import atomic_path, digest, read_table, write_json
 from camreader.common.study import Study
 from camreader.common.tables import Cohort
-from camreader.session import belonging, protocol, sealed
+from camreader.session import belonging, lesions, protocol, sealed, stacks
 from camreader.session.database import log_address, place, sqlite_file
 from camreader.session.log import LogError, ReadingLog
 from camreader.session.plan import Plan, choose_cases, patient_codes, reading_orders
@@ -36,6 +36,7 @@ from camreader.session.questions import (
     for_stages,
 )
 from camreader.session.simulate import simulate_readings, through_log
+from camreader.session.simulate_marks import place_marks
 from camreader.session.stages import DEFAULT, OTHER_CASE, Paradigm, as_stored
 from camreader.training import predictions
 from camreader.training.learned import Learned, worth_explaining
@@ -53,7 +54,8 @@ def write_study(
     """Write a reading's folder: images, sealed envelopes and, last, design.json; return Design.
 
     chosen: DataFrame[slice_id, truth, predicted, probability, training] and, where known,
-    patient_id, region and a column `hit <map>` per map, in the order of case numbers. images:
+    patient_id, region, spacing_mm, lesions (`lesions.of_cases`), stack (`stacks.of_cases`) and a
+    column `hit <map>` per map, in the order of case numbers. images:
     int16 HU (H, W), one per row. maps: {name in the stages: (N, S, S) floats 0..1}, or those of
     "gradcam" alone. card: what the page may say (title, model, notes ...). The folder needs
     nothing else: copied alone to a reading workstation it holds no cohort and no predictions.
@@ -68,6 +70,10 @@ def write_study(
     for case, image in zip(cases["case"], images, strict=True):
         with atomic_path(folder / "images" / f"{case}.npy") as temporary:
             np.save(temporary, np.asarray(image, np.int16), allow_pickle=False)
+    for row in cases.to_dict("records"):
+        if (stack := row.get("stack")) is not None:
+            with atomic_path(folder / "stacks" / f"{row['case']}.npy") as temporary:
+                np.save(temporary, stack.images, allow_pickle=False)
     contents = _facts(cases) | _shown(cases, maps, paradigm)
     sealed.write_envelopes(folder, contents)
     orders = reading_orders(cases, plan)
@@ -77,12 +83,21 @@ def write_study(
         "paradigm": as_stored(paradigm),
         "questions": [asdict(question) for question in asked],
         "washout_days": plan.washout_days if paradigm.periods > 1 else 0,
-        "cases": cases[["case", "training"]].to_dict("records"),
+        "cases": [_told_of_case(row) for row in cases.to_dict("records")],
         "orders": orders,
     }
     write_json(design, folder / "design.json")
     protocol.write(folder, design)
     return Design.load(folder)
+
+
+def _told_of_case(row: Mapping) -> dict:
+    """What the page may know of a case: practice or not, and the size of its pixels."""
+    spacing = row.get("spacing_mm")
+    known = {} if spacing is None or pd.isna(spacing) else {"spacing_mm": float(spacing)}
+    if (stack := row.get("stack")) is not None:
+        known |= {"key": stack.key, "slices": len(stack.images), "step_mm": stack.step_mm}
+    return {"case": row["case"], "training": bool(row["training"]), **known}
 
 
 def _facts(cases: pd.DataFrame) -> dict[str, dict]:
@@ -96,6 +111,7 @@ def _facts(cases: pd.DataFrame) -> dict[str, dict]:
             "slice_id": row["slice_id"],
             "patient": row["patient"],
             "region": row.get("region") or "",
+            **({"lesions": row["lesions"]} if "lesions" in row else {}),
             "hits": {name: None if pd.isna(hit) else bool(hit) for name, hit in hits.items()},
         }
     return found
@@ -135,7 +151,7 @@ def _clear(folder: Path) -> None:
         )
     for name in ("design.json", protocol.FILE, crate.FILE):
         (folder / name).unlink(missing_ok=True)
-    for part in ("images", "sealed"):
+    for part in ("images", "stacks", "sealed"):
         shutil.rmtree(folder / part, ignore_errors=True)
 
 
@@ -153,7 +169,8 @@ def candidates(study: Study, run: str, seed: int = 0) -> pd.DataFrame:
     frame = predictions.test_slices(table, cohort, protocol, name, seed)
     names = ["row", "slice_id", "patient_id", "image_path", "truth", "predicted", "probability"]
     frame = frame.assign(size=frame["diameter_mm"], conspicuity=frame["contrast_hu"].abs())
-    return frame[[*names, "region", "size", "conspicuity", "boxes", "width", "height"]]
+    names += ["region", "size", "conspicuity", "boxes", "width", "height", "spacing_mm"]
+    return frame[names]
 
 
 def find_run(study: Study, seed: int = 0) -> str:
@@ -184,6 +201,11 @@ def set_up(
         raise DataError("No test slice to read", file=study.runs / "predictions.parquet")
     maps, record = _draw(study, run, seed_of_run, chosen, plan.paradigm)
     chosen = _with_hits(study, chosen, maps)
+    chosen = chosen.assign(lesions=lesions.of_cases(chosen, study.card["source"]))
+    if plan.stack:
+        cohort = read_table(study.cohort_table, Cohort)
+        own = chosen[["slice_id"]].merge(cohort, on="slice_id", how="left")
+        chosen["stack"] = stacks.of_cases(own, cohort, study.card["source"], plan.stack)
     images, shown = _full_resolution(study, chosen, record["plan"]["window"])
     facts = study.card
     card = {name: facts[name] for name in ("name", "title", "synthetic", "label_rule")} | shown
@@ -296,6 +318,9 @@ def rehearse(study: Study, plan: Plan, seed_of_run: int = 0) -> pd.DataFrame:
     known, _ = choose_cases(pool, replace(plan, seed=plan.seed + 1, training_cases=0))
     known["patient"] = patient_codes(known)
     frame = simulate_readings(plan.readers, len(known), plan.seed, known, plan.paradigm)
+    if plan.marks:
+        known["lesions"] = lesions.of_cases(known, study.card["source"])
+        frame = place_marks(frame, known, plan.marks, plan.seed, plan.marks_within_mm)
     return through_log(frame, study.readings / "simulated.sqlite")
 
 

@@ -14,11 +14,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from camreader.common.errors import DataError
 from camreader.common.storage import read_json, write_json
 from camreader.session import protocol
 from camreader.session.database import place
 from camreader.session.log import ReadingLog, Refused
+from camreader.session.marks import check_marks
 from camreader.session.questions import (
     ANSWERS,
     MODALITIES,
@@ -117,6 +120,11 @@ class Design:
         return from_design(self.card.get("questions"))
 
     @property
+    def marks(self) -> str:
+        """What marks readers place, a name in marks.MODES; empty for none."""
+        return self.card["plan"].get("marks", "")
+
+    @property
     def refused(self) -> str:
         """Why nothing is read, in words; empty where the reading was set up."""
         return self.card.get("refused", "")
@@ -164,6 +172,23 @@ class Design:
     def image_path(self, case: str) -> Path:
         """The .npy file with the HU of a case, int16 (H, W)."""
         return self.folder / "images" / f"{case}.npy"
+
+    def geometry(self, case: str) -> dict[str, Any]:
+        """{"shape": (slices, rows, columns), "spacing_mm": number or None} of a case."""
+        told = next(entry for entry in self.card["cases"] if entry["case"] == case)
+        shape = np.load(self.image_path(case), mmap_mode="r", allow_pickle=False).shape
+        return {"shape": (1, *shape), "spacing_mm": told.get("spacing_mm")}
+
+    def stack(self, case: str) -> dict[str, Any] | None:
+        """{"slices", "key", "step_mm" (None where unknown)} of a case; None for a single slice."""
+        told = next(entry for entry in self.card["cases"] if entry["case"] == case)
+        return (
+            {name: told[name] for name in ("slices", "key", "step_mm")} if "key" in told else None
+        )
+
+    def stack_path(self, case: str) -> Path:
+        """The .npy file with all slices of a case, int16 (slices, H, W)."""
+        return self.folder / "stacks" / f"{case}.npy"
 
     @property
     def protocol_changes(self) -> list[str]:
@@ -295,7 +320,7 @@ def _answered(
     row: dict[str, Any] = {"number": number, "case": step.case, "period": step.period}
     row |= {"training": step.phase == "training", "stages": list(step.stages), "answered": []}
     row["kinds"] = {stage: step.kind(stage) for stage in step.stages}
-    names = [question.name for question in questions]
+    names = [*(question.name for question in questions), "marks"]
     places = {step.place(stage): stage for stage in step.stages}
     for event in events:
         corrected = event["kind"] == "corrected"
@@ -384,6 +409,7 @@ class Reading:
             check_answer(stage, payload, self.design.questions)
             if not _awaits(here, kind, stage, case, payload):
                 raise Refused("This answer does not belong to the current case: reload the page")
+            check_marks(payload.get("marks"), self.design.marks, self.design.geometry(case))
         elif kind == "comment":
             check_text(payload.get("comment", ""))
         elif kind in ("paused", "resumed"):
@@ -398,6 +424,8 @@ class Reading:
         stored = [event for event in self.events if place_of(event) == place]
         if not stored:
             raise Refused("Only a stored answer can be corrected")
+        if "marks" in payload:
+            raise Refused("Marks are final once their answer is locked")
         check_answer(target, payload, self.design.questions)
         return stored[0]["phase"]
 

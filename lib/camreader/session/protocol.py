@@ -16,6 +16,7 @@ from typing import Any
 from camreader.common.crate import file_entity, write_crate
 from camreader.common.errors import DataError
 from camreader.common.storage import digest, read_json, write_json
+from camreader.session.marks import MODES, rule_in_words
 
 FILE = "protocol.json"
 ENDPOINT = "area under the ROC curve of the score ({score})"
@@ -31,7 +32,11 @@ def content(card: Mapping[str, Any]) -> dict[str, Any]:
     paradigm, plan = card["paradigm"], card["plan"]
     first, second = paradigm["contrast"]
     score = plan.get("score_question") or "diagnosis and confidence"
-    return {
+    marks = {}
+    if plan.get("marks"):
+        accepted = rule_in_words(plan["marks_within_mm"])
+        marks = {"marks": f"{MODES[plan['marks']]}; accepted {accepted}"}
+    return marks | {
         "study": card["study"],
         "title": card["title"],
         "network": card["model"],

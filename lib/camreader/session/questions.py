@@ -25,9 +25,9 @@ WHEN: dict[str, Callable[[Stage], bool]] = {  # words for stages at which a ques
 }
 STAGES = ("unaided", "aided")
 KINDS = ("choice", "scale", "slider", "text")
-HISTORY = ("window_centre", "window_width", "opacity", "threshold", "show_heat")
+HISTORY = ("window_centre", "window_width", "opacity", "threshold", "show_heat", "slice")
 # fields of an answer beside these
-RECORDED = ("milliseconds", "window", "history", "target", "stage", "period")
+RECORDED = ("milliseconds", "window", "history", "target", "stage", "period", "marks")
 HEAD = ("reader", "case", "modality", "truth", "score")  # columns of the tidy table before them
 SLIDERS = ("opacity_changes", "opacity_last", "opacity_max", "threshold_last")
 TAIL = (
@@ -35,7 +35,7 @@ TAIL = (
     "arm", "period", "map", "map_hit", "cnn_probability", "region", *SLIDERS,
 )  # fmt: skip
 PROFILE = "reader_"  # begins the columns of what readers said of themselves
-PAGE_KEYS = "01234HMPU"  # windows, fit, heat-map, comment, pause, my answers
+PAGE_KEYS = "01234HMNPU"  # windows, fit, heat-map, comment, next mark, pause, my answers
 LONGEST_TEXT, LONGEST_HISTORY = 2000, 5000
 # Wide: a page may stay open over the holidays, and a reader may type any level; no answer is
 # refused for that.

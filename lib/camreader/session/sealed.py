@@ -138,8 +138,9 @@ def release(design: Design, log: ReadingLog, reader: str, case: str) -> dict:
 
 
 def _truth(content: dict) -> dict:
-    """What a practice case was, told with its last stage."""
-    return {name: content[name] for name in ("truth", "cnn_prediction")}
+    """What a practice case was, told with its last stage; lesions where their place is known."""
+    names = ("truth", "cnn_prediction", "lesions")
+    return {name: content[name] for name in names if name in content}
 
 
 def stage_envelope(design: Design, case: str, stage: str) -> str:

@@ -38,7 +38,7 @@ from camreader.session.tidy import load_tidy
 SECONDS = {"first": 32.0, "later": 13.0}  # median time of a practised reader, by look at a case
 MOST_YEARS = 25  # of a simulated reader's experience
 FACTS = ("truth", "cnn_prediction", "cnn_probability", "score", "patient", "region")
-EXTRA = (*FACTS, "arm", "period", "map", "map_hit", *SLIDERS)  # a simulated event may say these
+EXTRA = (*FACTS, "arm", "period", "map", "map_hit", *SLIDERS, "marks", "places")  # it may say these
 STEP = ["_reader", "_case", "_period", "_place", "_look"]  # where a reading stands; not exported
 
 
@@ -265,6 +265,8 @@ def _payload(row: dict, names: list[str]) -> dict:
 
 
 def _missing(value: Any) -> bool:
+    if isinstance(value, list | dict):
+        return False
     return value is None or value == "" or bool(pd.isna(value))
 
 

@@ -67,8 +67,8 @@ def load_tidy(
     if not is_log(source):
         return _read_csv(source)
     folder = Path(folder or (sqlite_file(source) or Path()).parent)
-    events = _events(source, folder, study)
-    facts, questions, design = _facts(events, folder)
+    events = events_of(source, folder, study)
+    facts, questions, design = facts_of(events, folder)
     answers = [row for own in _by_reader(events) for row in _answers(own, facts, questions, design)]
     told = dict.fromkeys(name for row in answers for name in row if name.startswith(PROFILE))
     return pd.DataFrame(answers, columns=[*columns(questions), *told])
@@ -85,7 +85,7 @@ def is_log(source: str | Path) -> bool:
     return path.suffix.lower() in (".sqlite", ".sqlite3", ".db")
 
 
-def _events(source: str | Path, folder: Path, study: str | None) -> list[dict]:
+def events_of(source: str | Path, folder: Path, study: str | None) -> list[dict]:
     """All events of one study; which one is asked for, set up in `folder`, or the only one."""
     events = ReadingLog(source, study, readonly=True).events()
     found = list(dict.fromkeys(event["study"] for event in events))
@@ -101,7 +101,7 @@ def _events(source: str | Path, folder: Path, study: str | None) -> list[dict]:
     return events
 
 
-def _facts(
+def facts_of(
     events: list[dict], folder: Path
 ) -> tuple[dict[str, dict], Sequence[Question], Design | None]:
     """{case: truth and network's answer}, the questions asked, and the design where there is one.
@@ -388,7 +388,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--folder", required=True, help="the reading's folder")
         command.add_argument("--database", default="", help="SQLite file or PostgreSQL address")
         if name == "export":
-            command.add_argument("target", help="file to write: .csv, .json or .imrmc")
+            command.add_argument("target", help="file to write: .csv, .json, .imrmc or .xlsx")
+            words = "the marks instead of the answers, as .csv or JAFROC workbook (.xlsx)"
+            command.add_argument("--marks", action="store_true", help=words)
         if name == "simulate":
             command.add_argument("table", help="tidy CSV of simulated answers")
 
@@ -415,10 +417,14 @@ def _done(options: argparse.Namespace) -> str:
         return f"{len(frame)} simulated answers: {path}"
     writers = {".csv": write_tidy, ".imrmc": write_imrmc}
     kind = Path(options.target).suffix.lower()
+    if options.marks or kind == ".xlsx":
+        from camreader.session import mark_table  # which reads the log through this
+
+        return mark_table.export(mark_table.load(database, folder), options.target)
     if kind == ".json":
         write_events(database, options.target, Design.load(folder).study)
     elif kind in writers:
         writers[kind](load_tidy(database, folder), options.target)
     else:
-        raise DataError("Unknown export", found=kind, expected=".csv, .json or .imrmc")
+        raise DataError("Unknown export", found=kind, expected=".csv, .json, .imrmc or .xlsx")
     return options.target

@@ -22,6 +22,7 @@ from IPython.display import Markdown
 from camreader.cohorts.windows import presets
 from camreader.common.errors import DataError
 from camreader.common.study import Study
+from camreader.session import marks
 from camreader.session.database import log_address
 from camreader.session.log import LogError, ReadingLog, Refused
 from camreader.session.progress import Design, Position, Reading, Step, Unknown, clean_name
@@ -33,8 +34,10 @@ from camreader.viewer.html import bundle
 from camreader.viewer.widget import SCRIPTS, colour_tables, pack_map, pack_slice
 
 STATIC = Path(__file__).parent / "static"
-PAGES = [STATIC / f"session{part}.js" for part in ("_store", "_questions", "_page", "_acts", "")]
+PARTS = ("_store", "_questions", "_marks", "_stack", "_page", "_acts", "")
+PAGES = [STATIC / f"session{part}.js" for part in PARTS]
 _OPEN: weakref.WeakSet = weakref.WeakSet()  # of this process: a cell that is run again takes over
+MOST_AT_ONCE = 8  # slices of a stack in one message
 RELOAD = "Reload the page (in JupyterLab: Run > Run All Cells)"
 
 
@@ -102,6 +105,7 @@ class ReadingSession(AnyWidget):
             "presets": presets(card["unit"], card["window"], card.get("windows")),
             "idle_seconds": idle_seconds,
             "one_key": one_key,
+            "marks": marks.on_page(self.design.marks),
         }
         super().__init__(state=start, settings=settings, _colours=colour_tables())
         self.on_msg(self._on_message)
@@ -175,6 +179,8 @@ class ReadingSession(AnyWidget):
         kind = message.get("type")
         if kind == "begin":
             return self._begin_as_typed(message.get("name", ""), _profile(message.get("profile")))
+        if kind == "slices":
+            return self._send_stack(self._running(), message)
         if kind == "beat":
             reading = self._running()
             return reading.log.claim(reading.reader)
@@ -240,6 +246,10 @@ class ReadingSession(AnyWidget):
         if self._told != (here.step, here.stage):
             reading.start_case()
         state |= self._stage_of(here.step, here.stage)
+        state["stack"] = self.design.stack(here.step.case)
+        state["spacing"] = self.design.geometry(here.step.case)["spacing_mm"]
+        before = self._before(here.step, here.stage, state) or {}
+        state["marks"] = before.get("marks", [])  # they stay until they are moved
         heat = {}
         if self.design.paradigm.stages[here.stage].shows:
             heat = self._reveal(reading, here.step, here.stage, state)
@@ -268,6 +278,7 @@ class ReadingSession(AnyWidget):
         steps = reading.steps
         practice = sum(step.phase == "training" for step in steps)
         answers = [self._row_on_page(row) for row in reading.answers()]
+        feedback = self._feedback(here, answers)
         return {
             "title": self.design.card["title"],
             "reader": reading.reader,
@@ -277,14 +288,33 @@ class ReadingSession(AnyWidget):
             "total": len(steps),
             "practice": practice,
             "answers": answers,
-            "feedback": self._feedback(here, answers),
+            "feedback": feedback,
+            "review": self._review(answers) if feedback else None,
         }
 
     def _send_slices(self, reading: Reading, here: Position, state: dict) -> None:
         wanted = [step.case for step in reading.steps[here.index : here.index + 2]]
+        state["next"] = wanted[1] if len(wanted) > 1 else ""
+        state["next_stack"] = self.design.stack(wanted[1]) if len(wanted) > 1 else None
+        wanted += [state["review"]["case"]] if state["review"] else []
         self._packed = {case: self._packed.get(case) or self._pack(case) for case in wanted}
         self._slices = self._packed
-        state["next"] = wanted[1] if len(wanted) > 1 else ""
+
+    def _send_stack(self, reading: Reading, message: dict) -> None:
+        """Slices of the case at hand, or of the next, in the order in which the page asks."""
+        case, index = str(message.get("case")), reading.position().index
+        near = [step.case for step in reading.steps[index : index + 2]]
+        stack = self.design.stack(case) if case in near else None
+        wanted = message.get("wanted")
+        if stack is None or not isinstance(wanted, list) or len(wanted) > MOST_AT_ONCE:
+            raise Refused("These slices are not those of the case at hand")
+        images = np.load(self.design.stack_path(case), mmap_mode="r", allow_pickle=False)
+        if any(k not in range(stack["slices"]) for k in wanted):
+            raise Refused("The stack has no such slice")
+        packed = [pack_slice(np.asarray(images[k])) for k in wanted]
+        told = [{"shape": one["shape"], "key": one["key"]} for one in packed]
+        buffers = [one["data"] for one in packed]
+        self.send({"stack": case, "wanted": wanted, "slices": told}, buffers)
 
     def _pack(self, case: str) -> dict:
         return pack_slice(np.load(self.design.image_path(case), allow_pickle=False))
@@ -293,18 +323,40 @@ class ReadingSession(AnyWidget):
         """Ask the keeper, which asks the log; only then may the answer stand on the page."""
         assert self.keeper is not None  # it lives as long as the reading
         case, shown = step.case, self.keeper.reveal(reading.reader, step.case)
-        self._practice = {"case": case, **{k: shown.get(k) for k in ("truth", "cnn_prediction")}}
+        told = ("truth", "cnn_prediction", "lesions")
+        self._practice = {"case": case, **{name: shown.get(name) for name in told}}
         parts = self.design.paradigm.stages[stage].shows
         names = [name for part in parts if part != "map" for name in ITEMS[part]]
         state["shown"] = {name: shown[name] for name in names}
-        earlier = step.stages[: step.stages.index(stage)]
-        row: dict = next((x for x in state["answers"] if x["number"] == state["number"]), {})
-        state["said"] = row.get(self.aliases[earlier[-1]]) if earlier else None
+        state["said"] = self._before(step, stage, state)
         if "map" not in parts:
             return {}
         pixels, shape = unpack_map(shown)
         heat = np.frombuffer(pixels, np.uint8).reshape(shape).astype(np.float32) / 255
         return {case: pack_map(heat)}
+
+    def _before(self, step: Step, stage: str, state: dict) -> dict | None:
+        """The reader's answer at the case's stage before this one."""
+        earlier = step.stages[: step.stages.index(stage)]
+        row: dict = next((x for x in state["answers"] if x["number"] == state["number"]), {})
+        return row.get(self.aliases[earlier[-1]]) if earlier else None
+
+    def _review(self, answers: list[dict]) -> dict | None:
+        """A practice case once more, with its lesions and what became of each mark; None where no
+        place is known. Called where `_feedback` has words."""
+        known = self._practice or {}
+        if known.get("lesions") is None:
+            return None
+        placed = answers[-1].get(answers[-1]["stages"][-1], {}).get("marks") or []
+        within = self.design.card["plan"].get("marks_within_mm", 0.0)
+        spacing = self.design.geometry(known["case"])["spacing_mm"]
+        accepted = [
+            mark | {"accepted": marks.lesion_of(mark, known["lesions"], within, spacing) > 0}
+            for mark in placed
+        ]
+        parts = [part for lesion in known["lesions"] for part in lesion["parts"]]
+        rule = marks.rule_in_words(within) if self.design.marks else ""
+        return {"case": known["case"], "lesions": parts, "marks": accepted, "rule": rule}
 
     def _feedback(self, here: Position, answers: list[dict]) -> str:
         """After a practice case: what it was. The truth is told in practice only."""

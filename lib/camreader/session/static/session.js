@@ -7,6 +7,8 @@ const SILENT = "The server is not responding, so no new answer can be stored. Yo
   "Wait a moment; if this message stays, reload the page (in JupyterLab: Run > Run All Cells).";
 const HEAT_SHOWN = { opacity: 0.5, threshold: 0.2, show_heat: true }; // as the design has it
 const NOTED = ["window_centre", "window_width", "opacity", "threshold", "show_heat"];
+const HELD_UNPACKED = 48; // slices and maps beside those of two stacks
+const REPEATED = ["PageUp", "PageDown"]; // keys that act again while they are held, as those passed on do
 const PASSED_ON = ["+", "=", "-", "0", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"];
 
 function createSession(model, root) {
@@ -19,7 +21,7 @@ function createSession(model, root) {
   root.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab keeps its keys to itself
   build(session);
   follow(session, ["state"], () => arrive(session));
-  const hear = (message) => onMessage(session, message);
+  const hear = (message, buffers) => onMessage(session, message, buffers);
   model.on("msg:custom", hear);
   session.stops.push(() => model.off("msg:custom", hear));
   listen(session, root, "keydown", (event) => onSessionKey(session, event), true);
@@ -38,6 +40,7 @@ function createSession(model, root) {
 function checkPulse(session) {
   if (!running(session)) return (session.heard = performance.now());
   if (performance.now() - session.heard > SILENCE_MS) alarm(session, SILENT);
+  askSlicesAgain(session);
   toKernel(session, { type: "beat" });
 }
 
@@ -75,6 +78,9 @@ function build(session) {
   });
   const holder = element("div", { className: "cr-holder" });
   session.view = createViewer(session.viewModel, holder);
+  useMarks(session);
+  follow({ model: session.viewModel, stops: session.stops }, ["case"], () =>
+    stackOf(session) && note(session.clock, "slice", sliceNow(session) - stackOf(session).key));
   NOTED.forEach((trait) => follow({ model: session.viewModel, stops: session.stops }, [trait], () =>
     note(session.clock, trait, session.viewModel.get(trait))));
   session.bar = element("header", { className: "cr-bar" });
@@ -95,7 +101,9 @@ function designWindow(model) {
 function arrive(session) {
   const before = session.state, now = session.model.get("state");
   session.state = now;
-  if (before.case !== now.case || before.stage !== now.stage) startStage(session, before.case !== now.case);
+  const other = before.case !== now.case || before.stage !== now.stage || before.number !== now.number;
+  if (other) startReview(session);
+  if (other) startStage(session, before.case !== now.case);
   if (running(session)) {
     showCase(session);
     resend(session);
@@ -108,37 +116,63 @@ function arrive(session) {
 // is paused, or nobody sees it, the clock of a new stage stands still.
 function startStage(session, newCase) {
   const { model, viewModel } = session;
-  session.draft = {};
+  const { state } = session, kept = running(session) ? keptDraft(state) : {};
+  session.draft = { ...kept, marks: kept.marks || structuredClone(state.marks || []).map(({ x_mm, y_mm, ...mark }) => mark) };
+  session.markSelected = null;
   session.clock = newClock();
-  if (session.paused) stopClock(session.clock);
+  if (session.paused || session.reviewing) stopClock(session.clock);
   const start = { ...HEAT_SHOWN, ...(newCase ? designWindow(model) : {}) };
   for (const [trait, value] of Object.entries(start)) viewModel.set(trait, value);
   if (running(session)) giveKeys(session.root);
 }
 
 function showCase(session) {
-  const { viewModel, model, state } = session;
-  const slices = model.get("_slices"), heat = model.get("_heat")[state.case];
+  const { viewModel, model, state, reviewing } = session;
+  const slices = model.get("_slices"), heat = reviewing ? null : model.get("_heat")[state.case];
   const held = { [state.number]: slices[state.case] };
+  if (reviewing) held[state.number - 1] = slices[reviewing.case];
+  stopCine(session);
+  fetchStacks(session);
+  viewModel.set("group", reviewing ? `review ${reviewing.case}` : `${state.number} ${state.case}`);
+  if (stackOf(session)) return showStack(session, slices[state.case], heat);
   if (state.next) held[state.number + 1] = slices[state.next]; // unpacked while the reader thinks
   viewModel.set("count", state.number + 2);
   viewModel.set("_heat", heat ? { [state.number]: { "Heat-map": heat } } : {});
   viewModel.set("_slices", held);
-  viewModel.set("case", state.number);
+  viewModel.set("case", reviewing ? state.number - 1 : state.number);
   viewModel.set("method", heat ? "Heat-map" : "");
   viewModel.set("_methods", heat ? ["Heat-map"] : []);
   NOTED.forEach((trait) => note(session.clock, trait, viewModel.get(trait)));
 }
 
-function onMessage(session, message) {
+// The slices of a stack have numbers of their own, from 0; the map is that of the key slice.
+function showStack(session, packed, heat) {
+  const { viewModel, state, stacks } = session, { key, slices } = state.stack;
+  const opened = viewModel.get("opened") === viewModel.get("group") && viewModel.get("heat_of") === Boolean(heat);
+  stacks[state.case][key] ||= packed;
+  viewModel.set("cache", 2 * slices + HELD_UNPACKED);
+  viewModel.set("count", slices);
+  viewModel.set("_heat", heat ? { [key]: { "Heat-map": heat } } : {});
+  if (!opened) viewModel.set("case", key);
+  viewModel.set("opened", viewModel.get("group"));
+  viewModel.set("heat_of", Boolean(heat));
+  showSlices(session);
+  viewModel.set("method", heat ? "Heat-map" : "");
+  viewModel.set("_methods", heat ? ["Heat-map"] : []);
+  NOTED.forEach((trait) => note(session.clock, trait, viewModel.get(trait)));
+}
+
+function onMessage(session, message, buffers) {
   const { waiting } = session;
   session.heard = performance.now();
+  if (message.stack) return takeSlices(session, message, buffers);
   if (message.beat) return alarm(session, message.lost);
   if (!waiting || message.re !== waiting.id) return;
   clearInterval(waiting.timer);
   session.waiting = null;
   session.again = message.ok || message.final ? null : waiting.again;
   if (!session.again) session.shelf?.write(null);
+  if (message.ok && waiting.stores) shelf(session.state.key, "draft").write(null);
   say(session, message.ok ? null : message.words, !message.ok);
   if (message.ok && waiting.then) waiting.then();
   session.render();
@@ -159,7 +193,7 @@ function render(session) {
   cover.replaceChildren(...(covered ? [covered] : []));
   cover.hidden = !covered;
   desk.hidden = Boolean(covered) || !running(session);
-  root.dataset.stage = session.paused ? "paused" : state.stage;
+  root.dataset.stage = session.paused ? "paused" : session.reviewing ? "review" : state.stage;
   root.dataset.case = state.case || "";
   root.dataset.waiting = String(Boolean(session.waiting));
   session.bar.replaceChildren(...barOf(session));
@@ -191,7 +225,7 @@ function barOf(session) {
   const { state } = session;
   if (state.stage === "start") return [];
   const progress = element("progress", { max: state.total || 1, value: state.done || 0 });
-  const part = state.training ? `Practice ${state.number} of ${state.practice}` : `Case ${state.number - state.practice} of ${state.total - state.practice}`;
+  const part = session.reviewing ? "Practice: the last case again" : state.training ? `Practice ${state.number} of ${state.practice}` : `Case ${state.number - state.practice} of ${state.total - state.practice}`;
   const oneKey = element("input", { type: "checkbox", checked: session.oneKey });
   oneKey.addEventListener("change", () => (session.oneKey = oneKey.checked));
   return [
@@ -204,6 +238,7 @@ function barOf(session) {
 }
 
 function renderPanel(session) {
+  if (session.reviewing) return session.panel.replaceChildren(...reviewPanel(session));
   const { state, draft, panel } = session, last = state.number_of_stage === state.stages;
   const parts = [element("p", { className: "cr-feedback", hidden: !state.feedback }, state.feedback || "")];
   if (state.stages > 1) parts.push(stageLine(session));
@@ -211,7 +246,7 @@ function renderPanel(session) {
     const said = state.said ? `You said: ${inWords(session, state.said)}` : "";
     parts.push(...networkSays(session), element("p", { className: "cr-quiet" }, said));
   }
-  parts.push(...questionFields(session, state.stage, draft, session.pick));
+  parts.push(...markList(session), ...questionFields(session, state.stage, draft, session.pick));
   const go = storeButton(session, last ? "Store and next case (Enter)" : "Lock my answer (Enter)", session.store);
   go.classList.add("cr-store");
   panel.replaceChildren(...parts, go, keyHelp(session));

@@ -15,7 +15,7 @@ function send(session, answer) {
       "this browser. If this message stays, reload the page (in JupyterLab: Run > Run All Cells).", true);
     go();
   }, PATIENCE_MS);
-  expect(session, { id, then, timer, again: () => send(session, answer) });
+  expect(session, { id, then, timer, stores: true, again: () => send(session, answer) });
   say(session, null);
   session.render();
   go();
@@ -75,7 +75,7 @@ function ask(session, message) {
 
 function complete(session) {
   const { draft, state } = session;
-  return !firstOpen(session, state.stage, draft) && !isClosed(session);
+  return !firstOpen(session, state.stage, draft) && !marksMissing(session) && !isClosed(session);
 }
 
 // Whether what this stage shows has not arrived yet.
@@ -85,13 +85,17 @@ function isClosed(session) {
 }
 
 function pick(session, part) {
-  const { clock } = session;
+  const { clock, state } = session;
   if (session.waiting || session.again || isClosed(session)) return;
   if (performance.now() - clock.start < SETTLE_MS) return;
   say(session, null);
   Object.assign(session.draft, part);
+  keepDraft(session);
   session.render();
-  if (session.oneKey && complete(session)) store(session);
+  if (!session.oneKey) return;
+  if (complete(session)) return store(session);
+  const open = marksMissing(session);
+  if (open && !firstOpen(session, state.stage, session.draft)) say(session, `${open} Then Enter locks the answer.`);
 }
 
 function store(session) {
@@ -99,7 +103,7 @@ function store(session) {
   if (busy(session)) return;
   if (!complete(session)) return say(session, missing(session), true);
   const payload = {
-    ...answersOf(session, state.stage, draft), ...state.told,
+    ...answersOf(session, state.stage, draft), ...state.told, ...markPayload(session, markRules(session)),
     milliseconds: elapsed(clock), history: structuredClone(clock.history), // sent again as it is now
     window: [viewModel.get("window_centre"), viewModel.get("window_width")],
   };
@@ -109,6 +113,7 @@ function store(session) {
 function missing(session) {
   const { draft, state } = session, open = firstOpen(session, state.stage, draft);
   if (isClosed(session)) return "What the network says is not here yet.";
+  if (!open) return marksMissing(session);
   return `Please answer first: ${promptOf(session, open, state.stage)}`;
 }
 
@@ -117,6 +122,7 @@ function missing(session) {
 function pause(session, reason, more = {}) {
   if (session.paused || !running(session)) return;
   stopClock(session.clock);
+  stopCine(session);
   session.paused = reason;
   tell(session, "paused", { reason, ...more });
   session.render();
@@ -199,7 +205,7 @@ function onSessionKey(session, event) {
   if (!act && !onButton) return;
   event.preventDefault();
   event.stopPropagation();
-  if (!event.repeat || PASSED_ON.includes(event.key)) act?.();
+  if (!event.repeat || [...PASSED_ON, ...REPEATED].includes(event.key)) act?.();
 }
 
 // Escape leaves any field, Enter one with a number.
@@ -226,6 +232,11 @@ function correctionKey(session, { code }) {
 
 function caseKey(session, event) {
   const { code, key } = event, { view, viewModel } = session;
+  if (session.reviewing && code === "Enter") return () => leaveReview(session);
+  const mark = markKey(session, event);
+  if (mark) return mark;
+  const scroll = stackKey(session, event);
+  if (scroll) return scroll;
   const preset = ["Digit1", "Digit2", "Digit3", "Digit4"].indexOf(code);
   if (preset >= 0) return () => setPreset(view, Object.keys(viewModel.get("presets"))[preset]);
   if (event.shiftKey && !key.startsWith("Arrow") && key !== "+") return null;
@@ -234,7 +245,9 @@ function caseKey(session, event) {
     KeyM: () => session.panel.querySelector(".cr-comment")?.focus(), KeyH: () => toggle(view, "show_heat"),
   };
   if (PASSED_ON.includes(key)) return () => onKey(view, event);
+  if (session.reviewing && ["Enter", "KeyM"].includes(code)) return null;
   if (code in acts) return acts[code];
+  if (session.reviewing) return null;
   const part = keyPart(session, session.state.stage, code);
   return part ? () => session.pick(part) : null;
 }

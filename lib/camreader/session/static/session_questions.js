@@ -66,6 +66,7 @@ function keyPart(session, stage, code) {
 
 function inWords(session, answer) {
   if (!answer) return "–";
+  const placed = answer.marks ? [`${answer.marks.length} mark${answer.marks.length === 1 ? "" : "s"}`] : [];
   const said = session.questions.filter(({ kind, name }) => kind !== "text" && answer[name] !== undefined);
   return said.map((question) => {
     const value = answer[question.name];
@@ -73,7 +74,7 @@ function inWords(session, answer) {
     const { text } = question.options.find((option) => option.value === value) || {};
     if (question.kind === "choice" && !question.short) return text;
     return `${shortOf(question)}: ${question.kind === "choice" ? text.toLowerCase() : value}`;
-  }).join(", ");
+  }).concat(placed).join(", ");
 }
 
 // Rows of the list of keys: [keys, what they say].
@@ -139,7 +140,10 @@ function sliderField({ session, question, prompt, draft }) {
     type: "range", min: low, max: high, step, value: draft[name] ?? (low + high) / 2, "aria-label": prompt,
     disabled: Boolean(session.waiting),
   });
-  range.addEventListener("input", () => (shown.textContent = draft[name] = range.valueAsNumber));
+  range.addEventListener("input", () => {
+    shown.textContent = draft[name] = range.valueAsNumber;
+    if (draft === session.draft) keepDraft(session);
+  });
   return element("div", { className: "cr-range" }, element("span", {}, String(low)), range, element("span", {}, String(high)), shown);
 }
 
@@ -149,6 +153,9 @@ function textField({ session, question, prompt, draft }) {
     "data-lm-suppress-shortcuts": "true", className: "cr-comment", value: given(question, draft),
     disabled: Boolean(session.waiting), // what is typed after the answer would belong to none
   });
-  box.addEventListener("input", () => (draft[question.name] = box.value));
+  box.addEventListener("input", () => {
+    draft[question.name] = box.value;
+    if (draft === session.draft) keepDraft(session);
+  });
   return box;
 }

@@ -51,8 +51,8 @@ function newId() {
 
 // An answer stays here, and in the browser's own storage, until the kernel says it is on disk.
 // It keeps its id, so that sending it again can never store it twice.
-function shelf(key) {
-  const name = `camreader-answer-${key}`;
+function shelf(key, what = "answer") {
+  const name = `camreader-${what}-${key}`;
   return {
     read() {
       try { return JSON.parse(localStorage.getItem(name)); } catch { return null; }
@@ -64,4 +64,18 @@ function shelf(key) {
       } catch { /* storage switched off: the answer still stays on the page */ }
     },
   };
+}
+
+// What is said of the case but not yet locked: a page that is reloaded goes on with it.
+function keepDraft({ state, draft }) {
+  shelf(state.key, "draft").write({ place: placeOf(state), draft });
+}
+
+function keptDraft(state) {
+  const kept = state.key && shelf(state.key, "draft").read();
+  return kept?.place === placeOf(state) ? kept.draft : {};
+}
+
+function placeOf({ number, case: name, stage }) {
+  return `${number} ${name} ${stage}`;
 }

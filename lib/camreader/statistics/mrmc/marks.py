@@ -52,13 +52,17 @@ class Marks:
 
     @property
     def modalities(self) -> tuple:
-        """Names in the order of the marks."""
-        return tuple(dict.fromkeys(self.marks["modality"]))
+        """Names in the order of the marks; then those read under, but without a mark."""
+        return self._names("modality")
 
     @property
     def readers(self) -> tuple:
-        """Names in the order of the marks."""
-        return tuple(dict.fromkeys(self.marks["reader"]))
+        """Names in the order of the marks; then those who read, but marked nothing."""
+        return self._names("reader")
+
+    def _names(self, column: str) -> tuple:
+        read = [] if self.reads is None else self.reads[column]
+        return tuple(dict.fromkeys([*self.marks[column], *read]))
 
 
 @dataclass(frozen=True)

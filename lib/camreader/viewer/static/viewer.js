@@ -66,19 +66,20 @@ async function load(viewer) {
   const grown = viewer.size !== size;
   viewer.panes.forEach(({ canvas }) => (canvas.style.aspectRatio = size));
   redraw(viewer, { slice, heat, size });
-  if (grown || viewer.shown !== packed.key) fit(viewer);
-  viewer.shown = packed.key;
+  const shown = model.get("group") ?? packed.key; // slices of one stack are one picture to the eye
+  if (grown || viewer.shown !== shown) fit(viewer);
+  viewer.shown = shown;
   for (const next of [model.get("_slices")[index + 1], model.get("_slices")[index - 1]]) {
     if (next) remember(viewer, next.key, () => unpackSlice(next));
   }
 }
 
-// Unpacked slices by content, maps by content and size, the 48 latest.
-function remember({ cache }, key, unpack) {
+// Unpacked slices by content, maps by content and size, the latest: 48, or what a stack needs.
+function remember({ cache, model }, key, unpack) {
   const found = cache.get(key) || unpack();
   cache.delete(key);
   cache.set(key, found);
-  if (cache.size > 48) cache.delete(cache.keys().next().value);
+  if (cache.size > (model.get("cache") || 48)) cache.delete(cache.keys().next().value);
   return found;
 }
 
@@ -123,35 +124,63 @@ function usePointer(viewer, canvas) {
     event.preventDefault();
     giveKeys(viewer.root);
     canvas.setPointerCapture(event.pointerId);
-    start = viewer.slice && dragStart(viewer, event);
+    start = viewer.slice && dragStart(viewer, canvas, event);
   });
   listen(viewer, canvas, "pointermove", (event) => {
     if (!viewer.slice) return;
+    viewer.pointer = imagePoint(viewer, canvas, event);
     if (start) drag(viewer, canvas, event, start);
-    readOut(viewer, imagePoint(viewer, canvas, event));
+    readOut(viewer, viewer.pointer);
   });
-  for (const name of ["pointerup", "pointercancel"]) listen(viewer, canvas, name, () => (start = null));
-  listen(viewer, canvas, "pointerleave", () => (viewer.readout.textContent = " "));
+  listen(viewer, canvas, "pointerup", (event) => {
+    const clicked = start && !start.far && !start.held && !start.moves && event.button === 0;
+    start = null;
+    if (clicked && viewer.slice) viewer.tool?.click(imagePoint(viewer, canvas, event));
+  });
+  listen(viewer, canvas, "pointercancel", () => (start = null));
+  listen(viewer, canvas, "pointerleave", () => {
+    viewer.pointer = null;
+    viewer.readout.textContent = " ";
+  });
   listen(viewer, canvas, "contextmenu", (event) => event.preventDefault());
-  listen(viewer, canvas, "dblclick", () => refit(viewer));
+  listen(viewer, canvas, "dblclick", () => viewer.tool?.clicks() || refit(viewer));
   listen(viewer, canvas, "wheel", (event) => onWheel(viewer, canvas, event), { passive: false });
 }
 
-function dragStart({ model, view }, { clientX, clientY, shiftKey, button }) {
+// A press that does not go far is a click: it changes no window, and a tool may use it.
+const FAR = 4;
+
+function dragStart(viewer, canvas, event) {
+  const { model, view, tool } = viewer, { clientX, clientY, shiftKey, button } = event;
   const [centre, width] = [model.get("window_centre"), model.get("window_width")];
-  return { clientX, clientY, centre, width, x: view.x, y: view.y, moves: shiftKey || button === 2 };
+  const moves = shiftKey || button === 2, { scale } = placement(viewer, canvas);
+  const held = !moves && tool?.grab(imagePoint(viewer, canvas, event), scale);
+  return { clientX, clientY, centre, width, x: view.x, y: view.y, moves, held, far: false };
 }
 
 // Plain drag sets the window; with Shift or the right button it moves the picture.
 function drag(viewer, canvas, event, start) {
   const { model, view } = viewer;
   const dx = event.clientX - start.clientX, dy = event.clientY - start.clientY;
+  start.far ||= Math.hypot(dx, dy) >= FAR;
+  if (!start.far) return;
+  if (start.held) return start.held(imagePoint(viewer, canvas, event));
+  if (event.pointerType === "touch" && viewer.tool?.scrolls()) return touchScroll(viewer, event, start);
   if (start.moves) {
     const { scale } = placement(viewer, canvas);
     return pan(viewer, start.x - dx / scale - view.x, start.y - dy / scale - view.y);
   }
   const step = Math.max(start.width, 100) / 300; // finer where the window is narrow
   setWindow(model, start.centre + dy * step, start.width + dx * step);
+}
+
+const TOUCHED = 14; // CSS pixels of a finger's way to the next slice
+
+function touchScroll(viewer, { clientY }, start) {
+  const steps = Math.trunc((clientY - start.clientY) / TOUCHED);
+  if (!steps) return;
+  start.clientY += steps * TOUCHED;
+  viewer.tool.scroll(steps);
 }
 
 function pan(viewer, dx, dy) {
@@ -175,8 +204,25 @@ function refit(viewer) {
   redraw(viewer);
 }
 
-// The wheel zooms only where the reader has clicked first; elsewhere it scrolls the page.
+// A wheel's notch is one slice of a stack, whatever it counts; a touchpad adds up.
+const NOTCH = 80, TOUCHPAD = 40;
+
+function wheelSteps(viewer, { deltaY, deltaMode }) {
+  const turned = deltaMode ? 100 * Math.sign(deltaY) : deltaY;
+  if (Math.abs(turned) >= NOTCH) return (viewer.wheeled = 0, Math.sign(turned) * Math.max(1, Math.round(Math.abs(turned) / 120)));
+  viewer.wheeled = (viewer.wheeled || 0) + turned;
+  const steps = Math.trunc(viewer.wheeled / TOUCHPAD);
+  viewer.wheeled -= steps * TOUCHPAD;
+  return steps;
+}
+
+// Over a stack the wheel scrolls it, with Ctrl (and on a touchpad by pinching) it zooms. Elsewhere it
+// zooms where the reader has clicked first, and else scrolls the page.
 function onWheel(viewer, canvas, event) {
+  if (viewer.slice && viewer.tool?.scrolls() && !event.ctrlKey) {
+    event.preventDefault();
+    return viewer.tool.scroll(wheelSteps(viewer, event));
+  }
   if (!viewer.slice || !viewer.root.contains(document.activeElement)) return;
   event.preventDefault();
   zoom(viewer, Math.exp(-event.deltaY / 400), imagePoint(viewer, canvas, event));

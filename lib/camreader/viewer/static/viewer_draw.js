@@ -50,6 +50,7 @@ function drawPane(viewer, { canvas, overlay }) {
   if (overlay) drawHeat(viewer, context);
   if (viewer.model.get("show_box")) drawBoxes(viewer, context, place.scale);
   context.restore();
+  viewer.tool?.draw(context, place);
   drawLabels(viewer, context, canvas, overlay);
 }
 
@@ -91,6 +92,7 @@ function drawLabels(viewer, context, canvas, overlay) {
   const level = `W ${Math.round(model.get("window_width"))}  L ${Math.round(model.get("window_centre"))}`;
   label(context, overlay ? overlayName(viewer) : "original", 8, 18);
   label(context, level, width - 8, 18, "right");
+  (viewer.tool?.caption() || []).forEach((line, k) => label(context, line, 8, 36 + 16 * k));
   const lines = wrap(context, model.get("cohort_title"), width - 16);
   lines.forEach((line, i) => label(context, line, 8, bottom - 15 * (lines.length - 1 - i)));
   if (overlay && viewer.heat && model.get("show_heat")) drawColourBar(model, context, canvas);

@@ -1,0 +1,141 @@
+"""A stack of 60 slices in the served page: event to frame by wheel and keys, and memory held.
+
+The page is `make read` with a reading of 61-slice stacks, 512 x 512, noise of a real CT's width.
+Times are as in bench_viewer: from the browser's own event time to the start of the frame after the
+one that holds the slice. Memory is the unique set of the page's process and of the server with its
+kernels, after stack upon stack was read to its end.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+import numpy as np
+import psutil
+from bench_viewer import WATCH, medians
+from reading_room import Room, begin, press_answer, serving, wait_for
+from results import finish
+
+from browser import chromium_path, open_chromium
+from camreader.session.stacks import Stack
+
+REACH, SIDE = 30, 512
+MEDIAN_MS, P95_MS, PAGE_MB, SERVER_MB = 33, 50, 500, 1000
+FETCHED = ".cr-session[data-slices='whole']"
+
+
+def deep(chosen, images):
+    """A stack of noise on a body for every case; of most only the size, until `share` links it."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:SIDE, :SIDE]
+    body = np.where((x - 256) ** 2 + (y - 256) ** 2 < 200**2, 40.0, -1000.0)
+    slices = 2 * REACH + 1
+    drawn = [np.array([body + rng.normal(0, 12, body.shape) for _ in range(slices)]) for _ in "ab"]
+    empty = Stack(np.zeros((slices, 0, 0), np.int16), REACH, 1.0)
+    own = [Stack(images.astype(np.int16), REACH, 1.0) for images in drawn]
+    chosen["stack"] = own + [empty] * (len(chosen) - len(own))
+    return chosen, np.broadcast_to(own[0].images[REACH], (len(chosen), SIDE, SIDE))
+
+
+def share(room):
+    """Every further stack is one of the first two once more: a hundred of them fit on any disk."""
+    files = sorted((room.design.folder / "stacks").iterdir())
+    for number, path in enumerate(files[2:]):
+        path.unlink()
+        os.link(files[number % 2], path)
+
+
+def unique_mb(processes):
+    """Unique set size of processes, MB."""
+    return round(sum(process.memory_full_info().uss for process in processes) / 2**20)
+
+
+def renderers():
+    """Chromium's processes that hold a page of this run."""
+    found = psutil.Process().children(recursive=True)
+    return [p for p in found if "--type=renderer" in " ".join(p.cmdline())]
+
+
+def servers():
+    """The server and its kernels."""
+    found = psutil.Process().children(recursive=True)
+    return [p for p in found if any("python" in word for word in p.cmdline()[:1])]
+
+
+def scroll(page):
+    """Event to frame by wheel and by key, up and down the stack."""
+    page.wait_for_selector(FETCHED, timeout=60_000)
+    page.wait_for_timeout(1500)  # the last ones are unpacked
+    box = page.locator(".cr-pictures canvas:visible").bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 200)
+    page.wait_for_timeout(500)
+    page.evaluate(WATCH.replace('"pointermove"', '"wheel"'), ".cr-viewer")
+    way = lambda k: 1 if k % 60 < 30 else -1  # noqa: E731
+    wheel = medians(page, lambda p, k: p.mouse.wheel(0, 100 * way(k)), repeats=60)
+    key = {1: "ArrowRight", -1: "ArrowLeft"}
+    keys = medians(page, lambda p, k: p.keyboard.press(key[way(k)]), repeats=60)
+    return {"wheel": wheel, "keys": keys}
+
+
+def read_on(page, stacks):
+    """Read so many cases, each with its whole stack fetched; memory after each tenth."""
+    held = []
+    for number in range(1, stacks + 1):
+        wait_for(page, "unaided")
+        page.wait_for_selector(FETCHED, timeout=60_000)
+        press_answer(page, "tumor", 3)
+        wait_for(page, "aided")
+        press_answer(page, "tumor", 3)
+        page.keyboard.press("j")
+        if number % 10 == 0 or number == stacks:
+            memory = {"page_mb": unique_mb(renderers()), "server_mb": unique_mb(servers())}
+            held.append({"stacks": number} | memory)
+            print(held[-1], flush=True)
+        page.wait_for_function(
+            f"document.querySelector('.cr-bar progress')?.value !== {number - 1}"
+        )
+    return held
+
+
+def main(stacks):
+    """Measure and print."""
+    if chromium_path() is None:
+        print("stack: no Chromium on this machine, not measured")
+        return {"skipped": "no Chromium"}
+    with tempfile.TemporaryDirectory() as name, open_chromium() as browser:
+        room = Room(
+            Path(name), cases=stacks + 1, training_cases=0, readers=1, size=SIDE, stack=REACH,
+            slices=2 * stacks + 20, change=deep,
+        )  # fmt: skip
+        share(room)
+        with serving(room) as address:
+            page = browser.new_page(viewport={"width": 1300, "height": 1000})
+            page.goto(address)
+            begin(page)
+            wait_for(page, "unaided")
+            times = scroll(page)
+            held = read_on(page, stacks)
+    most = {name: max(row[name] for row in held) for name in ("page_mb", "server_mb")}
+    fast = all(t["median_ms"] <= MEDIAN_MS and t["p95_ms"] <= P95_MS for t in times.values())
+    small = most["page_mb"] <= PAGE_MB and most["server_mb"] <= SERVER_MB
+    for what, row in times.items():
+        print("{:6} {median_ms:6.1f} ms  (95 %: {p95_ms})".format(what, **row))
+    return {
+        "event to frame": [{"what": what, **row} for what, row in times.items()],
+        "limit_median_ms": MEDIAN_MS,
+        "limit_p95_ms": P95_MS,
+        "memory": held,
+        "limit_page_mb": PAGE_MB,
+        "limit_server_mb": SERVER_MB,
+        "within_limit": fast and small,
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stacks", type=int, default=100, help="read one after the other")
+    finish("stack", main(parser.parse_known_args()[0].stacks))
