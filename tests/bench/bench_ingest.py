@@ -27,6 +27,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import cv2, numpy as np, pandas as pd
 from camreader.cohorts import pixels
+from camreader.common import machine
 what, folder, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 paths = sorted((folder / "Images_png").rglob("*.png"))
 names = [str(p.relative_to(folder)) for p in paths]
