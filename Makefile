@@ -82,7 +82,8 @@ lint: $(STAMP)
 	  $(BIN)/mypy
 
 lab: $(STAMP)
-	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks $(ARGS)
+	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=notebooks \
+	  --LabApp.default_url=/lab/tree/start.ipynb $(ARGS)
 
 read: $(STAMP)
 	@$(BIN)/camreader read $(ARGS)

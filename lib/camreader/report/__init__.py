@@ -7,6 +7,7 @@ repair: damaged intermediate files removed before a run
 catalogue: what every notebook shows: figures and tables with their captions
 summary: the front page's numbers and words
 page: reports/index.html
+board: where the study stands, for the start page of JupyterLab
 provenance: which notebook, code and inputs made what; the run as an RO-Crate
 paper: a finished run as a manuscript
 paper_text: the pieces that it is made of
