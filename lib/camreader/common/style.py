@@ -24,7 +24,7 @@ from camreader.common.tables import parse_boxes
 
 TUMOR, NO_TUMOR = "#D55E00", "#0072B2"  # Okabe-Ito: told apart by colour-blind readers
 MISSED, FALSE_ALARM = TUMOR, NO_TUMOR  # errors, in the colour of their truth
-PAPER, SOUND = "#CC79A7", "#009E73"  # the two protocols
+PAPER, SOUND = "#7B3294", "#009E73"  # the two protocols
 LESION_BOX = "#56B4E9"  # seen on grey and on every colour of HEAT
 HEAT = "inferno"
 # Names of people: Chinese, Japanese, Korean, Arabic, Devanagari on Linux, Windows and macOS.

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
@@ -14,18 +15,18 @@ from camreader.published.paper import matching_counts, nearest_counts
 from camreader.published.verdicts import kind
 
 PATTERNS = {  # who stands alone, and the colour of that row
-    "all three agree": "#E8F1EC",
-    "radiologist alone": "#F9D9C2",
-    "label alone": "#CFE3F2",
-    "network alone": "#F2D3E4",
+    "all three agree": "#FFFFFF",
+    "radiologist alone": "#F4E58A",
+    "label alone": "#BFD8C8",
+    "network alone": "#D9B3D6",
 }
 VERDICTS = {
     "reproduced": "#009E73",
-    "consistent, one cell missing": "#8FD3B8",
-    "not supported": "#E69F00",
-    "no count of the images": "#CC79A7",
+    "consistent, one cell missing": "#7FC8F8",
+    "not supported": "#F0C75E",
+    "no count of the images": "#7B3294",
     "contradicted": "#D55E00",
-    "cannot be checked": "#B0B0B0",
+    "cannot be checked": "#C8C8C8",
 }
 COLUMNS = {
     "label": "Label",
@@ -138,7 +139,9 @@ def claims(ledger: pd.DataFrame) -> Figure:
     for name, colour in VERDICTS.items():
         widths = counts.get(name, 0 * left)
         bars = axes.barh(counts.index, widths, left=left, color=colour, label=name)
-        axes.bar_label(bars, [str(w) if w else "" for w in widths], label_type="center")
+        ink = "white" if sum(to_rgb(colour)) < 1.4 else "black"
+        words = [str(w) if w else "" for w in widths]
+        axes.bar_label(bars, words, label_type="center", color=ink)
         left = left + np.asarray(widths)
     axes.set(xlabel=f"claims (of {len(ledger)})")
     axes.margins(x=0.02)
