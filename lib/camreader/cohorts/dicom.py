@@ -323,6 +323,7 @@ def decode(data: bytes, path: str | Path, offset: float | None = None) -> np.nda
     values = _stored(dataset, path)
     padding = _padding(values, found, path)
     hu = values.astype(np.float64) * float(found["RescaleSlope"]) + float(found["RescaleIntercept"])
+    _not_twice(hu[~padding], path)
     hu[padding] = BACKGROUND
     hu = np.rint(hu)
     if hu.min() < -32768 or hu.max() > 32767:
@@ -333,6 +334,16 @@ def decode(data: bytes, path: str | Path, offset: float | None = None) -> np.nda
             "HU; is the background marked, by PixelPaddingValue?",
         )
     return np.maximum(hu, BACKGROUND).astype(np.int16)
+
+
+def _not_twice(hu: np.ndarray, path: str | Path) -> None:
+    """DataError where HU were stored and an intercept is given beside: then tissue lies at -1000.
+
+    No scan is all lung or thinner and at the same time far below air.
+    """
+    if hu.size and hu.max() < -300 and hu.min() < -1500:
+        words = f"values from {hu.min():.0f} to {hu.max():.0f}"
+        raise _wrong(path, "RescaleIntercept", words, "HU; were they stored as HU already?")
 
 
 def _stored(data: pydicom.Dataset, path: str | Path) -> np.ndarray:
