@@ -387,9 +387,9 @@ def stripped_names(column: pd.Series, file: Path | str | None) -> pd.Series:
     codes, found = pd.factorize(column.astype(object))
     names = [tables.plain_name(name) if isinstance(name, str) else name for name in found]
     short = [k for k, name in enumerate(names) if tables.is_shortened(str(name))]
-    words = "A long number that a spreadsheet shortened: several may now be one"
-    expected = "the whole number, its column written as text"
-    _refuse(pd.Series(np.isin(codes, short), column.index), column, words, file, expected)
+    lost = "A long number that a spreadsheet shortened: several may now be one"
+    whole = "the whole number, its column written as text"
+    _refuse(pd.Series(np.isin(codes, short), column.index), column, lost, file, whole)
     missing = (codes < 0) | np.isin(codes, [k for k, name in enumerate(names) if name == ""])
     _refuse(pd.Series(missing, column.index), column, "Name missing", file)
     spellings: dict[str, Any] = {}
