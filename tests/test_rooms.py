@@ -60,3 +60,56 @@ def test_a_reading_session_loads_neither_torch_nor_a_plot():
     for statement in ("import camreader.session", "from camreader.session import widget, server"):
         said = loaded(statement).stdout
         assert "torch" not in said and "matplotlib" not in said, (statement, said)
+
+
+def calls(path):
+    """Names of the functions that a module calls, as module.function where it says so."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            found |= {name, name.rpartition(".")[2]}
+    return found
+
+
+MECHANISMS = {  # what a mechanism alone may call, and the modules that are allowed to
+    "one reader of people's tables": (
+        {"csv.reader", "csv.DictReader", "pd.read_csv", "pd.read_table", "pd.read_excel"},
+        {
+            "common/rows.py",  # the reader
+            "common/storage.py",  # tables that the study itself wrote
+            "statistics/mrmc/marks.py",  # the workbook of marks, which is no text
+            "phantom/realism.py",  # the phantom's own truth
+            "published/claims.py",  # committed files
+            "published/paper.py",
+        },
+    ),
+    "one walk over a folder": (
+        {"os.walk", "os.scandir", "os.listdir", "rglob", "iterdir"},
+        {
+            "cohorts/folder.py",  # the walk
+            "session/sealed.py",  # envelopes that the study itself wrote
+            "report/refusals.py",  # the code
+        },
+    ),
+    "one decision what an image file is": (
+        {"cv2.imread", "cv2.imdecode", "Image.open", "pydicom.dcmread", "dcmread"},
+        {
+            "cohorts/image_files.py",  # the decision
+            "cohorts/dicom.py",  # the same for DICOM
+            "heatmaps/dicom_export.py",  # files that the study itself wrote
+            "heatmaps/localisation.py",
+            "report/gallery.py",
+            "report/page.py",
+            "training/results.py",  # maps in DICOM, which are no slices
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_there_is_one_of_each_mechanism(mechanism):
+    """What people bring comes in at one place; the others read what the study wrote."""
+    names, allowed = MECHANISMS[mechanism]
+    found = {p.relative_to(PACKAGE).as_posix() for p in PACKAGE.rglob("*.py") if calls(p) & names}
+    assert found == allowed

@@ -383,3 +383,16 @@ def test_one_wrong_element_gives_right_hu_or_a_refusal_that_names_one(tmp_path, 
         return
     intercept = int(change) if name == "RescaleIntercept" and change in ("0", "-1") else -1024
     assert np.array_equal(hu, STORED.astype(int) + intercept), (name, change)
+
+
+def test_an_offset_that_is_applied_twice_is_seen(tmp_path):
+    """HU stored as such beside an intercept of -1024; padding far below air is no such thing."""
+    hu = np.where(np.hypot(*np.mgrid[-32:32, -32:32]) < 28, 40, -1000).astype(np.int16)
+    once = write(tmp_path / "a", stored=hu, PixelRepresentation=1, RescaleIntercept=0)
+    assert pixels.read_hu(once)[32, 32] == 40
+    twice = write(tmp_path / "b", stored=hu, PixelRepresentation=1, RescaleIntercept=-1024)
+    with pytest.raises(DataError, match=r"RescaleIntercept.*-2024 to -984.*already"):
+        pixels.read_hu(twice)
+    hu[0] = -3024
+    padded = write(tmp_path / "c", stored=hu, PixelRepresentation=1, RescaleIntercept=0)
+    assert pixels.read_hu(padded)[32, 32] == 40

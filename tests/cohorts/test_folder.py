@@ -67,13 +67,8 @@ def test_kinds_are_told_by_content(tmp_path):
     touch(tmp_path / "photo", b"\xff\xd8\xff more")
     touch(tmp_path / "x.PNG", b"broken")
     touch(tmp_path / "notes.txt", b"words")
-    folder = (
-        sources.source_of(tmp_path, Options())[1]
-        if False
-        else Folder(
-            tmp_path, {source.name: source.owns for source in sources.SOURCES if source.owns}
-        )
-    )
+    owners = {source.name: source.owns for source in sources.SOURCES if source.owns}
+    folder = Folder(tmp_path, owners)
     assert folder.kinds == {"IM0001": "DICOM", "photo": "images", "x.PNG": "images"}
     assert folder.summary() == "1 .png, 1 .txt, 2 of another kind"
 

@@ -122,3 +122,39 @@ def test_a_header_is_no_decoding(tmp_path):
     Image.fromarray(SHALLOW).save(buffer, "JPEG")
     with pytest.raises(DataError, match="JPEG cannot be decoded"):
         image_files.decode(buffer.getvalue()[:-40], "a.jpg")
+
+
+# Inputs thought up by an adversary of the kinds that public reports named
+
+
+@pytest.mark.parametrize("largest", [200, 255, 1023, 4095, 65535])
+def test_a_pgm_is_read_as_stored_whatever_its_largest_value(largest):
+    """Netpbm's PGM: values run from 0 to a largest one that the header names."""
+    stored = np.linspace(0, largest, 24 * 20).round().astype(">u2" if largest > 255 else np.uint8)
+    data = b"P5\n# made up 9 9 9\n24 20\n%d\n" % largest + stored.tobytes()
+    assert np.array_equal(image_files.decode(data, "a.pgm"), stored.reshape(20, 24))
+
+
+def tiff(values, white_is_zero=0, sample=1):
+    """A TIFF of one strip (TIFF 6.0): 262 PhotometricInterpretation, 339 SampleFormat."""
+    height, width = values.shape
+    body, bits = values.tobytes(), values.dtype.itemsize * 8
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: 1 - white_is_zero, 273: 8, 277: 1}
+    tags |= {278: height, 279: len(body), 339: sample}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    start = b"II*\0" + struct.pack("<I", 8 + len(body)) + body
+    return start + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def test_a_tiff_whose_values_would_be_turned_or_cut_is_refused(tmp_path):
+    stored = np.arange(20 * 24, dtype="<u2").reshape(20, 24) * 8
+    (tmp_path / "a.tif").write_bytes(tiff(stored))
+    assert image_files.header(tmp_path / "a.tif").bits == 16
+    assert np.array_equal(image_files.decode(tiff(stored), "a.tif"), stored)
+    for wrong in (tiff(stored, white_is_zero=1), tiff(stored.astype("<i2"), sample=2)):
+        (tmp_path / "a.tif").write_bytes(wrong)
+        with pytest.raises(DataError, match="kind that is not read"):
+            image_files.header(tmp_path / "a.tif")
+    grey = (stored // 16).astype(np.uint8)
+    turned = image_files.decode(tiff(255 - grey, white_is_zero=1), "a.tif")
+    assert np.array_equal(turned, grey)  # of 8 bit the decoder turns them

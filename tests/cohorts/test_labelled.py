@@ -1,6 +1,7 @@
 """Labelled folders: tables and class folders, patients, splits, masks, and what is left out."""
 
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -308,3 +309,68 @@ def test_damage_to_labels_csv_gives_a_data_error_or_the_rows_it_says(folder, dat
         cells = line.split(",")
         assert row["image_path"] in line and (folder / row["image_path"]).exists()
         assert row["label"] == Classes().label(cells[1].strip('"'))
+
+
+# Inputs thought up by an adversary of the kinds that public reports named
+
+
+def test_a_patients_number_that_a_spreadsheet_shortened_is_refused(folder):
+    labels(folder, [row.replace("smith", "1.23457E+17") for row in GOOD])
+    with pytest.raises(DataError, match=r"row: 2; column: patient.*whole number"):
+        read(folder)
+
+
+def test_one_patient_in_two_spellings_is_one(folder):
+    spelt = [
+        row.replace("smith", f"M{u}ller") for row, u in zip(GOOD, ["ü", "u\u0308"] * 2, strict=True)
+    ]
+    names = [row["patient_id"] for row in read(labels(folder, spelt)).rows]
+    assert len(set(names)) == 3 and names[0] == names[1]
+
+
+def test_an_error_of_a_spreadsheet_is_no_patient(folder):
+    labels(folder, [row.replace("smith", "#N/A") for row in GOOD])
+    with pytest.raises(DataError, match="Patient is given for some images only"):
+        read(folder)
+
+
+PARTS = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), max_size=5)
+WAYS = ("folder", "linked folder", "linked files", "loop", "copies hidden", "junk beside", "other")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(ways=st.lists(st.tuples(PARTS, st.sampled_from(WAYS)), min_size=4, max_size=8))
+def test_class_folders_of_any_mixture_give_every_slice_or_say_which_not(tmp_path_factory, ways):
+    """Links, loops, hidden copies, thumbnails, another kind beside, any Unicode in the names."""
+    base = tmp_path_factory.mktemp("mixture")
+    archive, root, expected = base / "archive", base / "in", 0
+    for number, (name, way) in enumerate(ways):
+        kept = archive / f"{number} {name}".rstrip("~")
+        for k in range(2):
+            image(kept / f"{k}.png", 10 * number + k)
+        place = root / ("tumor" if number % 2 else "no_tumor") / kept.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if way == "linked folder":
+            place.symlink_to(kept)
+        elif way == "linked files":
+            place.mkdir()
+            for file in kept.iterdir():
+                (place / file.name).symlink_to(file)
+        else:
+            shutil.copytree(kept, place)
+        if way == "loop":
+            (place / "up").symlink_to(root)
+        if way in ("copies hidden", "junk beside"):
+            shutil.copytree(kept, place / (".copies" if way == "copies hidden" else "@eaDir"))
+        if way == "other":
+            (place / "notes.txt").write_text("x")
+        expected += 2
+    frame, card = cohort.load(root, allow_missing=0.9)
+    assert len(frame) + sum(card["left_out"].values()) == expected == len(frame)
+    passed = card["passed_over"]
+    assert passed.get("link that leads back to a folder it lies in", 0) == sum(
+        way == "loop" for _, way in ways
+    )
+    assert passed.get("hidden or system folder", 0) == sum(
+        way in ("copies hidden", "junk beside") for _, way in ways
+    )

@@ -9,7 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from camreader.common.errors import DataError
-from camreader.common.rows import Cell, plain_number, read_rows
+from camreader.common.rows import (
+    Cell,
+    is_shortened,
+    plain_name,
+    plain_number,
+    read_rows,
+    yes_or_no,
+)
 
 COLUMNS = ("name", "score")
 
@@ -153,3 +160,37 @@ def test_only_plain_numbers_are_numbers(text):
     with pytest.raises(ValueError):
         plain_number(text)
     assert plain_number(" -1.5e3 ") == -1500
+
+
+# Inputs thought up by an adversary of the kinds that public reports named
+
+
+@pytest.mark.parametrize("word", ["#N/A", "#NV", "#REF!", "k.A.", "missing", "(null)", "Anonymous"])
+def test_what_spreadsheets_write_for_nothing_is_nothing(path, word):
+    cells = list(read(path, f"name;score\n{word};1\nMissingham;2\n").cells())
+    assert [cell.text("name") for cell in cells] == ["", "Missingham"]
+
+
+def test_a_comma_that_may_part_thousands_is_asked_about(path):
+    with pytest.raises(DataError, match=r"row: 2; column: score.*1250 or 1\.250"):
+        read(path, "name;score\na;1,250\nb;2,375\n")
+    for told in ("name;score\na;1,250\nb;0,375\n", "name;score;x\na;1,250;0,5\n"):
+        assert next(read(path, told, keep=True).cells()).numbers("score", 1) == (1.25,)
+
+
+def test_exponents_with_a_decimal_comma(path):
+    table = read(path, "name;score\na;4,11e-05\nb;-2,5E+3\n")
+    assert [cell.numbers("score", 1)[0] for cell in table.cells()] == [4.11e-05, -2500.0]
+
+
+def test_names_that_look_the_same_are_the_same():
+    spelt = ["Mu\u0308ller A", "M\u00fcller\u00a0A", "M\u00fc\u00adller A "]
+    spelt.append("\u200bM\u00fcll\u2060er A")
+    assert {plain_name(name) for name in spelt} == {"Müller A"}
+    assert is_shortened("1.23457E+17") and is_shortened("9,1E+12")
+    assert not any(map(is_shortened, ("E+17", "12.5E+3", "1.5E-17", "P1E+17", "1E5")))
+
+
+def test_true_and_false_in_words():
+    assert yes_or_no(" WAHR\u00a0") is True and yes_or_no("faux") is False
+    assert yes_or_no("perhaps") is None and yes_or_no("") is False

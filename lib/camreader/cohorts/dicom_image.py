@@ -333,6 +333,8 @@ def values(path: str | Path, data: bytes | None = None) -> np.ndarray:
         stored = one_channel(stored, path)
     padding = _padding(stored, found, path)
     own = _through_luts(stored, whole, found, path)
+    if unit_of(found) == "HU":
+        _not_twice(own[~padding], path)
     if padding.any():
         rest = own[~padding]
         dark = BACKGROUND if unit_of(found) == "HU" else rest.min() if rest.size else 0
@@ -340,6 +342,16 @@ def values(path: str | Path, data: bytes | None = None) -> np.ndarray:
     if not np.isfinite(own).all():
         raise wrong(path, "PixelData", "values that are no numbers", "finite values")
     return orientation.turned(own, turn_of(found, path))
+
+
+def _not_twice(hu: np.ndarray, path: str | Path) -> None:
+    """DataError where HU were stored and an intercept is given beside: then tissue lies at -1000.
+
+    No scan is all lung or thinner and at the same time far below air.
+    """
+    if hu.size and hu.max() < -300 and hu.min() < -1500:
+        words = f"values from {hu.min():.0f} to {hu.max():.0f}"
+        raise wrong(path, "RescaleIntercept", words, "HU; were they stored as HU already?")
 
 
 def _through_luts(

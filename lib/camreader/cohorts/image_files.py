@@ -6,6 +6,7 @@ an EXIF orientation is reported and not applied.
 """
 
 import io
+import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,8 @@ def _bits(path: str | Path, kind: str | None, mode: str, image: Image.Image) -> 
         return 16 if _png_kind(path)[0] == 16 else 8
     if kind == "TIFF":
         stored = image.tag_v2.get(258, (1,))  # type: ignore[attr-defined]
+        if max(stored) == 16 and image.tag_v2.get(262) == 0:  # type: ignore[attr-defined]
+            return None  # white is zero: of 16 bit the decoder leaves it so
         if max(stored) == 16 and mode not in _MODES:
             return None
         if max(stored) == 16 and _MODES[mode] != 16:
@@ -175,6 +178,8 @@ def _with_pillow(data: bytes, path: str | Path) -> np.ndarray:
         with Image.open(io.BytesIO(data)) as opened:
             image: Image.Image = opened
             mode = image.mode
+            if image.format == "PPM" and mode in ("I", "L"):
+                return _as_stored(np.asarray(image), data)
             if mode in ("I", "I;16", "I;16B", "I;16L", "I;16N"):
                 return np.asarray(image).astype(np.uint16)
             if mode == "P" or "transparency" in image.info:
@@ -185,6 +190,16 @@ def _with_pillow(data: bytes, path: str | Path) -> np.ndarray:
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         named = Path(path).suffix.lstrip(".").upper().replace("JPG", "JPEG") or "Image"
         raise DataError(f"{named} cannot be decoded: {error}", file=path) from None
+
+
+def _as_stored(values: np.ndarray, data: bytes) -> np.ndarray:
+    """A PGM's values as stored: Pillow stretches those below a largest value to the full range."""
+    words = [word for word in re.findall(rb"#[^\r\n]*|\S+", data[:4096]) if word[:1] != b"#"]
+    full = 255 if values.dtype == np.uint8 else 65535
+    largest = int(words[3]) if words[0] in (b"P2", b"P5") else full
+    if largest != full:
+        values = np.rint(values.astype(np.float64) * largest / full)
+    return values.astype(np.uint8 if full == 255 else np.uint16)
 
 
 def one_channel(values: np.ndarray, path: str | Path, exact: bool = False) -> np.ndarray:

@@ -16,7 +16,7 @@ from camreader.cohorts import masks, parts
 from camreader.cohorts.classes import LEFT_OUT, Classes, split_of
 from camreader.cohorts.folder import MAY_BE_SLICES, OTHER_IMAGES, Folder, Options
 from camreader.common.errors import DataError
-from camreader.common.rows import Cell, Table, read_rows
+from camreader.common.rows import Cell, Table, is_shortened, plain_name, read_rows
 from camreader.common.tables import REGIONS, UNKNOWN_REGION
 
 OPTIONAL = ("patient", "region", "box", "hu_offset", "mask", "split", "frame", "slice", "plane")
@@ -231,7 +231,7 @@ def _row(cell: Cell, where: Callable, classes: Classes, column: str) -> dict:
         raise cell.wrong("split", "train, validation or test")
     return {
         "row": cell.row,
-        "patient_id": cell.text("patient") or None,
+        "patient_id": _patient(cell),
         "image_path": path,
         "label": label,
         "class_name": cell.text(column),
@@ -354,6 +354,14 @@ def _said(parts: tuple, classes: Classes, folder: Folder) -> tuple[int | str | N
                 expected="one class on the way to a file",
             )
     return label, split
+
+
+def _patient(cell: Cell) -> str | None:
+    """The patient as it is compared; DataError for a long number that has lost its digits."""
+    name = plain_name(cell.text("patient"))
+    if is_shortened(name):
+        raise cell.wrong("patient", "the whole number, which a spreadsheet has shortened")
+    return name or None
 
 
 def _patients(found: Labelled, folder: Folder, options: Options) -> None:

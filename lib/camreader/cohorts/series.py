@@ -1,6 +1,5 @@
 """The slices of a DeepLesion folder (the phantom is one), with everything known about each."""
 
-import os
 import re
 import struct
 from collections.abc import Mapping
@@ -47,28 +46,15 @@ def list_series(root: Path) -> dict[str, dict[int, str]]:
     them, and slices may lie loose under their names of DL_info.csv.
     """
     found: dict[str, dict[int, str]] = {}
-    for way in ("", *_folders(root, "", others=True)):
-        for part in _folders(root, way):
-            found[part.split("/")[-1]] = {
-                int(match[1]): f"{part}/{match[0]}"
-                for match in map(SLICE_FILE.fullmatch, os.listdir(root / part))
-                if match
-            }
-    for match in filter(None, map(FLAT_FILE.fullmatch, sorted(os.listdir(root)))):
-        found.setdefault(match[1], {})[int(match[2])] = match[0]
+    for name in Folder(root).files:
+        *way, file = name.split("/")
+        if not way and (flat := FLAT_FILE.fullmatch(file)):
+            found.setdefault(flat[1], {})[int(flat[2])] = name
+        elif len(way) not in (1, 2) or not SERIES_NAME.fullmatch(way[-1]):
+            continue
+        elif match := SLICE_FILE.fullmatch(file):
+            found.setdefault(way[-1], {})[int(match[1])] = name
     return dict(sorted(found.items()))
-
-
-def _folders(root: Path, way: str, others: bool = False) -> list[str]:
-    """Folders in root/way, as paths below root: those of series, or the others."""
-    with os.scandir(root / way) as entries:
-        return sorted(
-            f"{way}/{e.name}".lstrip("/")
-            for e in entries
-            if (SERIES_NAME.fullmatch(e.name) is None) == others
-            and not e.name.startswith(".")
-            and e.is_dir()
-        )
 
 
 def read_truth(folder: str | Path) -> tuple[pd.DataFrame, str]:

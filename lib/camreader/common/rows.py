@@ -19,6 +19,11 @@ from camreader.common.text import counted
 SEPARATORS = (",", ";", "\t", "|", " ")
 MISSING = frozenset(
     ("", "nan", "na", "n/a", "<na>", "none", "null", "nil", "nat", "?", "-", "--", ".", "unknown")
+).union(  # what spreadsheets, data bases and people write for a value that is not there
+    ("#n/a", "#na", "#nv", "#name?", "#ref!", "#value!", "#div/0!", "#null!", "#num!", "#bezug!"),
+    ("#wert!", "n.a.", "k.a.", "(null)", "(blank)", "(leer)", "undefined", "missing"),
+    ("not available", "not known", "unbekannt", "inconnu", "tbd", "anonymous", "anonymized"),
+    ("anonymised", "anonym"),
 )
 YES = frozenset(  # TRUE also as spreadsheets of other languages write it
     ("true", "t", "yes", "y", "1", "1.0", "ja", "oui", "si", "sí", "sim", "wahr", "vrai", "vero")
@@ -36,6 +41,9 @@ _MARKS = (  # byte order marks; UTF-32 first, whose mark begins as that of UTF-1
 )
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]{1,3})?")
 _WITH_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+([eE][-+]?[0-9]{1,3})?")
+_THOUSANDS = re.compile(r"[-+]?[1-9][0-9]{0,2},[0-9]{3}")
+_SHORTENED = re.compile(r"[0-9]([.,][0-9]+)?[eE]\+[0-9]{2,}")
+_UNSEEN = re.compile("[\u00ad\u200b\u2060\ufeff]")  # signs that have no width
 _WITH_POINT = re.compile(r"[-+]?[0-9]+\.[0-9]+([eE][-+]?[0-9]{1,3})?")
 
 
@@ -335,6 +343,7 @@ def _one_decimal_sign(table: Table) -> None:
     """DataError where one column holds numbers with a decimal comma and others with a point."""
     if not table.comma:
         return
+    _not_thousands(table)
     seen: dict[str, str] = {}
     for number, cells in table.rows:
         for column, text in cells.items():
@@ -350,6 +359,41 @@ def _one_decimal_sign(table: Table) -> None:
                     found=text,
                     expected=f"a decimal '{seen[column]}', as in the rows before",
                 )
+
+
+def _not_thousands(table: Table) -> None:
+    """DataError where every comma of the table could part thousands: 1,250 is 1250 or 1.25."""
+    commas = [
+        (number, column, text)
+        for number, cells in table.rows
+        for column, text in cells.items()
+        if _WITH_COMMA.fullmatch(text)
+    ]
+    if commas and all(_THOUSANDS.fullmatch(text) for *_, text in commas):
+        number, column, text = commas[0]
+        raise DataError(
+            "A comma that parts thousands or decimals: the table does not tell",
+            file=table.path,
+            row=number,
+            column=column,
+            found=text,
+            expected=f"{text.replace(',', '')} or {text.replace(',', '.')}, whichever is meant",
+        )
+
+
+def plain_name(text: str) -> str:
+    """A name as it is compared: composed letters, plain blanks, no sign without a width.
+
+    A Mac decomposes letters, a web page brings no-break blanks: two spellings that look the same
+    are the same.
+    """
+    text = unicodedata.normalize("NFC", _UNSEEN.sub("", text))
+    return re.sub("[\u00a0\u2007\u202f]", " ", text).strip(BLANKS)
+
+
+def is_shortened(text: str) -> bool:
+    """Whether a name is a long number of which a spreadsheet kept the first digits: 1.23457E+17."""
+    return bool(_SHORTENED.fullmatch(text.strip(BLANKS)))
 
 
 def yes_or_no(text: str) -> bool | None:

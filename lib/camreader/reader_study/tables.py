@@ -31,6 +31,7 @@ COMPARISON = ["compared", "metric", "covariance", "random", "first", "second", "
 COMPARISON += ["low", "high", "f", "ddf", "p", "p_holm", "unit", "units", "primary", "flags"]
 FEW = 10  # patients: below it no interval's coverage was shown (docs/statistics.md)
 THESE_READERS = "interval over patients, for these readers"
+BELOW_CHANCE = "below chance: does a higher score of this reader mean more suspicious?"
 NO_LOG = "the file has scores only: no diagnoses, times or CNN answers were recorded"
 
 
@@ -59,6 +60,7 @@ def readers_table(study: ReaderStudy) -> pd.DataFrame:
     no_width = (table["auc_high"] - table["auc_low"]).abs() < 1e-12
     table["note"] = np.where(no_width, "no variance: the interval has no width", "")
     table.loc[table["auc"].isna(), "note"] = why
+    table.loc[table["auc_high"] < 0.5, "note"] = BELOW_CHANCE
     if study.readings is not None:
         marks = study.marks()
         for name, truth in (("sensitivity", 1), ("specificity", 0)):

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from camreader.common.errors import DataError
-from camreader.common.rows import yes_or_no
+from camreader.common.rows import plain_name, yes_or_no
 from camreader.common.storage import atomic_path, read_shared_csv, write_shared_csv
 from camreader.session import invented
 from camreader.session.database import log_address, sqlite_file
@@ -288,6 +288,9 @@ def texts_of(path: str | Path) -> pd.DataFrame:
     needed, known = ("reader", "case", "modality"), ("truth", "score", *columns(QUESTIONS))
     words = (*WORDS, *asked)
     frame = read_text(path, needed, TIDY_NAMES, tuple(dict.fromkeys(known)), words)
+    for name in ("reader", "case", "patient"):
+        if name in frame:
+            frame[name] = frame[name].map(plain_name)
     marked = is_marked(frame, path)  # refuses a cell that says neither yes nor no
     if "simulated" in frame:
         said = [str(yes_or_no(text)) for text in frame["simulated"]]

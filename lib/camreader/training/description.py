@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from camreader.cohorts.folder import Folder
 from camreader.cohorts.windows import WINDOWS, given_window
 from camreader.common import own_code
 from camreader.common.errors import DataError
@@ -98,7 +99,8 @@ class Description:
         elif self.own and self.kind == "exported":
             found.append(Path(self.target))
         elif self.own and self.kind == "results":
-            found += sorted(path for path in Path(self.target).rglob("*") if path.is_file())
+            there = Path(self.target)
+            found += [there / name for name in Folder(there).files] if there.is_dir() else []
         return found
 
     def moved(self, move: Callable[[str], str]) -> "Description":

@@ -12,15 +12,15 @@ import functools
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
 import pandas as pd
 
-from camreader.cohorts import cohort, pixels
+from camreader.cohorts import cohort, image_files, pixels
 from camreader.cohorts.classes import Classes
+from camreader.cohorts.folder import Folder
 from camreader.common.errors import DataError
 from camreader.common.rows import Cell, read_rows
-from camreader.common.storage import atomic_path
+from camreader.common.storage import PNG_BEGINS, atomic_path
 from camreader.common.study import Study
 from camreader.common.text import counted
 from camreader.training.description import Description
@@ -141,9 +141,8 @@ def _files(folder: Path, cells: list[Cell]) -> list:
     """A function per row that reads its map; DataError where their number is not that of rows."""
     if (folder / STACK).is_file():
         return _stack(folder / STACK, len(cells))
-    there = {
-        p.relative_to(folder).as_posix(): p for p in (folder / FOLDER).rglob("*") if p.is_file()
-    }
+    names = Folder(folder / FOLDER).files if (folder / FOLDER).is_dir() else []
+    there = {f"{FOLDER}/{name}": folder / FOLDER / name for name in names}
     by_stem: dict[str, Path] = {}
     for name, path in there.items():
         ending = next((end for end in ENDINGS if name.lower().endswith(end)), "")
@@ -206,12 +205,13 @@ def read_map(path: Path) -> np.ndarray:
 
 
 def _png(path: Path) -> np.ndarray:
-    values = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
-    if values is None:
+    data = path.read_bytes()
+    if not data.startswith(PNG_BEGINS):
         raise DataError("Map cannot be read: no image, or damaged", file=path.name)
+    values = image_files.decode_png(data, path.name)
     if values.ndim == 3:
-        grey = values[..., :1]
-        if not (values[..., :3] == grey).all():
+        colours = values[..., : 1 if values.shape[2] == 2 else 3]  # two: grey with alpha
+        if not (colours == values[..., :1]).all():
             words = "A map is in colour: a picture of heat, not heat"
             raise DataError(words, file=path.name, expected="one channel, brighter where hotter")
         values = values[..., 0]

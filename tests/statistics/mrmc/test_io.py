@@ -219,7 +219,7 @@ def test_a_row_with_a_stray_cell_is_refused(tmp_path):
 def test_names_with_blanks_that_nobody_sees_are_one_reader(tmp_path):
     frame = read_csv(csv(tmp_path, "R3,A,c1,0,2\nR3\u00a0,A,c2,1,4\n\u200br3,A,c2,1,4\n"))
     assert frame["reader"].unique().tolist() == ["R3", "r3"]
-    assert frame.attrs["flags"] == ["reader: R3, r3 differ in capitals only"]
+    assert frame.attrs["flags"] == ["reader: R3, r3 differ in capitals or blanks only"]
 
 
 def test_columns_that_nothing_reads_are_named(tmp_path):
@@ -242,3 +242,53 @@ def test_the_mark_of_invented_scores_survives_its_file(tmp_path):
     assert read_imrmc(marked).attrs["simulated"] is True
     header = "reader,modality,case,truth,score,simulated\n"
     assert read_csv(csv(tmp_path, "r1,A,c1,0,2,True\n", header)).attrs["simulated"] is True
+
+
+# Inputs thought up by an adversary of the kinds that public reports named
+
+
+def readings(**changes):
+    rows = [(r, m, f"c{c}", c % 2, c) for r in ("Müller", "Ames") for m in "AB" for c in range(6)]
+    frame = pd.DataFrame(rows, columns=["reader", "modality", "case", "truth", "score"])
+    return frame.assign(**changes)
+
+
+@pytest.mark.parametrize("sign", ["u\u0308", "\u00fc\u200b", "\u00fc\u00ad"])
+def test_one_reader_in_two_spellings_is_one(tmp_path, sign):
+    frame = readings()
+    frame.loc[::3, "reader"] = frame.loc[::3, "reader"].str.replace("ü", sign)
+    frame.to_csv(tmp_path / "s.csv", index=False)
+    assert set(read_csv(tmp_path / "s.csv")["reader"]) == {"Müller", "Ames"}
+
+
+def test_a_number_that_a_spreadsheet_shortened_is_no_name(tmp_path):
+    frame = readings(case=lambda f: "1.23457E+" + (f["score"] + 17).astype(str))
+    frame.to_csv(tmp_path / "s.csv", index=False)
+    with pytest.raises(DataError, match=r"shortened.*row: 2; column: case"):
+        read_csv(tmp_path / "s.csv")
+
+
+def test_a_patient_that_is_missing_is_no_patient(tmp_path):
+    frame = readings(patient=lambda f: ["NA" if c < 4 else f"P{c}" for c in f["score"]])
+    frame.to_csv(tmp_path / "s.csv", index=False)
+    with pytest.raises(DataError, match=r"for some cases only.*row: 2; column: cluster"):
+        read_csv(tmp_path / "s.csv")
+
+
+def test_names_that_may_be_one_or_none_are_flagged(tmp_path):
+    rows = [(r, c) for r in ("nan", "Ann  B", "Ann B", "ann b") for c in range(6)]
+    frame = readings(reader=[r for r, _ in rows], case=[f"c{c}" for _, c in rows], modality="A")
+    frame.to_csv(tmp_path / "s.csv", index=False)
+    flags = " | ".join(read_csv(tmp_path / "s.csv").attrs["flags"])
+    assert "nan is taken for a name" in flags and "Ann  B, Ann B, ann b differ in" in flags
+
+
+def test_separators_that_a_spreadsheet_left_in_an_imrmc_header_are_no_counts(tmp_path):
+    head = "made up,,,\nN0:1,,,\nN1:1,,,\nNR:1,,,\nNM:1,,,\nBEGIN DATA:,,,\n"
+    (tmp_path / "s.imrmc").write_text(head + TRUTH + "r1,n1,A,1\nr1,d1,A,3\n")
+    assert read_imrmc(tmp_path / "s.imrmc").attrs["flags"] == []
+
+
+def test_a_header_in_capitals_has_its_truth(tmp_path):
+    readings().rename(columns=str.upper).to_csv(tmp_path / "s.csv", index=False)
+    assert read_csv(tmp_path / "s.csv")["truth"].sum() == 12

@@ -30,6 +30,7 @@ WHAT = "File of readings"
 MARK = "SIMULATED"  # stands in every file of readings that no person made
 INVENTED = f"{MARK} readings, no person read anything"  # as files and figures say it
 MARKS = {"is_simulated": "simulated", "synthetic": "simulated", "invented": "simulated"}
+CLUSTERS = "a patient for every case, or no such column"
 LARGEST_WHOLE = 2**53  # from it on neighbouring whole numbers are one and the same float
 
 
@@ -102,6 +103,8 @@ def tidy(frame: pd.DataFrame, file: Path | str | None = None) -> pd.DataFrame:
     _check_truth(table, file)
     _check_repeats(table, file)
     if "cluster" in columns:
+        lost = table["cluster"].astype(str).str.lower().isin(tables.MISSING)
+        _refuse(lost, table["cluster"], "Patient is given for some cases only", file, CLUSTERS)
         _one_per_case(table, "cluster", "Two clusters for one case", file)
     table["truth"] = table["truth"].astype(int)
     table.attrs["flags"] = flags + more + _alike(table)
@@ -109,13 +112,17 @@ def tidy(frame: pd.DataFrame, file: Path | str | None = None) -> pd.DataFrame:
 
 
 def _alike(table: pd.DataFrame) -> list[str]:
-    """Flags for names that differ in capitals only: perhaps one was meant."""
+    """Flags for names that perhaps are meant as one, or as none."""
     flags = []
     for column in ("reader", "modality", "case"):
         names = pd.Series(table[column].unique()).astype(str)
-        twins = names[names.str.casefold().duplicated(keep=False)]
+        keys = names.map(lambda name: " ".join(name.casefold().split()))
+        twins = names[keys.duplicated(keep=False)]
         if len(twins):
-            flags.append(f"{column}: {', '.join(twins[:4])} differ in capitals only")
+            flags.append(f"{column}: {', '.join(twins[:4])} differ in capitals or blanks only")
+        empty = names[keys.isin(tables.MISSING)]
+        if len(names) > 1 and len(empty):
+            flags.append(f"{column}: {', '.join(empty)} is taken for a name, not for a missing one")
     return flags
 
 
@@ -312,7 +319,8 @@ def _header_flags(header: list[str], table: pd.DataFrame, truth: pd.Series) -> l
         "NM": table["modality"].nunique(),
     }
     stated = dict(line.split(":", 1) for line in header if ":" in line)
-    stated = {name.strip().upper(): text.strip() for name, text in stated.items()}
+    # a spreadsheet puts the separators of the rows below behind every line
+    stated = {name.strip().upper(): text.strip(' ,;\t"') for name, text in stated.items()}
     flags = [
         f"header says {name} = {stated[name]}, the data have {count}"
         for name, count in counts.items()
@@ -377,7 +385,11 @@ def _refuse(
 def stripped_names(column: pd.Series, file: Path | str | None) -> pd.Series:
     """Names without blanks at their ends; DataError where one is missing or spelt in two ways."""
     codes, found = pd.factorize(column.astype(object))
-    names = [name.strip(tables.BLANKS) if isinstance(name, str) else name for name in found]
+    names = [tables.plain_name(name) if isinstance(name, str) else name for name in found]
+    short = [k for k, name in enumerate(names) if tables.is_shortened(str(name))]
+    lost = "A long number that a spreadsheet shortened: several may now be one"
+    whole = "the whole number, its column written as text"
+    _refuse(pd.Series(np.isin(codes, short), column.index), column, lost, file, whole)
     missing = (codes < 0) | np.isin(codes, [k for k, name in enumerate(names) if name == ""])
     _refuse(pd.Series(missing, column.index), column, "Name missing", file)
     spellings: dict[str, Any] = {}
