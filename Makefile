@@ -19,6 +19,11 @@ endif
 BASE_PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.camreader-installed
+# A folder made by `camreader new` has no package of its own: the one that is installed serves it.
+ifeq ($(wildcard pyproject.toml),)
+BIN := $(patsubst %/,%,$(dir $(shell command -v camreader)))
+STAMP :=
+endif
 
 # Reads what pip says and shows a counter instead; fails as pip does, with pip's own last words.
 define COUNT
@@ -40,7 +45,7 @@ endef
 export COUNT
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
-.PHONY: help env report test test-all lab read bench gallery deeplesion pins lint clean
+.PHONY: help env report test test-all lab read bench gallery deeplesion dist docs pins lint clean
 
 help:
 	@echo "make report [DATA=folder] [SEEDS=n] [PROFILE=slurm]  the whole study -> reports/index.html"
@@ -49,6 +54,7 @@ help:
 	@echo "make test       every test;   make lint  the style checks"
 	@echo "make bench      speed and memory against peers -> reports/benchmarks.html"
 	@echo "make deeplesion ZIPS=1-3 DEST=folder   fetch parts of DeepLesion"
+	@echo "make dist       the release: archive and wheel -> dist/"
 	@echo "make clean      remove results (keeps the environment, the reading log and downloads)"
 
 env: $(STAMP)
@@ -94,6 +100,10 @@ gallery: $(STAMP)
 
 deeplesion: $(STAMP)
 	@$(BIN)/camreader download --zips "$(ZIPS)" --dest "$(DEST)" $(ARGS)
+
+# The source archive and the wheel, made from the archive alone.
+dist: $(STAMP)
+	@rm -rf dist && $(BIN)/python -m build --no-isolation
 
 # Run after changing a dependency in pyproject.toml; needs uv, which the users of the pins do not.
 pins:

@@ -286,7 +286,7 @@ rule report:
     input:
         notebooks=[executed(notebook) for notebook in catalogue.PARTS],
         claims=f"{REPORTS}/tables/claims.csv",
-        code=["lib/camreader/report/template.html", *modules_behind("report.page")],
+        code=modules_behind("report.page"),
     output:
         f"{REPORTS}/index.html",
     log:
