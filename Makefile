@@ -9,6 +9,7 @@ SEEDS ?=
 CORES ?= all
 PROFILE ?=
 ARGS ?=
+LAB_IP ?= 127.0.0.1
 
 # An active conda environment (not base) is used as it is; otherwise a virtual environment here.
 ifneq ($(filter-out base,$(CONDA_DEFAULT_ENV)),)
@@ -87,7 +88,7 @@ lint: $(STAMP)
 	  $(BIN)/mypy
 
 lab: $(STAMP)
-	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks $(ARGS)
+	@$(BIN)/jupyter lab --ServerApp.ip=$(LAB_IP) notebooks $(ARGS)
 
 read: $(STAMP)
 	@$(BIN)/camreader read $(ARGS)
