@@ -55,6 +55,7 @@ help:
 	@echo "make test       every test;   make lint  the style checks"
 	@echo "make bench      speed and memory against peers -> reports/benchmarks.html"
 	@echo "make deeplesion ZIPS=1-3 DEST=folder   fetch parts of DeepLesion"
+	@echo "make docs       README and docs/ as a site -> site/index.html"
 	@echo "make dist       the release: archive and wheel -> dist/"
 	@echo "make clean      remove results (keeps the environment, the reading log and downloads)"
 
@@ -106,6 +107,11 @@ deeplesion: $(STAMP)
 dist: $(STAMP)
 	@rm -rf dist && $(BIN)/python -m build --no-isolation
 
+# README and docs/ as a site, complete without a network; a link that leads nowhere stops it (not with
+# --quiet, which silences the warnings that --strict counts).
+docs: $(STAMP)
+	@$(BIN)/mkdocs build --strict && echo "The documentation: site/index.html"
+
 # Run after changing a dependency in pyproject.toml; needs uv, which the users of the pins do not.
 pins:
 	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate --no-header \
@@ -113,4 +119,4 @@ pins:
 
 clean:
 	@rm -rf data/cohorts data/runs reports/figures reports/tables reports/notebooks reports/logs \
-	  reports/benchmarks reports/*.html .snakemake
+	  reports/benchmarks reports/*.html .snakemake site dist

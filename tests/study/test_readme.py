@@ -150,7 +150,7 @@ WAYS = [
     (r"make (test|lint)\b", lint_and_tests),
     (r"make (lab|read|gallery|bench|deeplesion)\b", asked_for_help),
     (r"make help$", really_run),
-    (r"make dist$", lambda command, _folder: planned(command)),
+    (r"make (dist|docs)$", lambda command, _folder: planned(command)),
     (r"pip install .*\.whl$", wheel_of_this_version),
     (r"conda ", environment_is_described),
     (r"python(3|3\.11)? -c", python_parses),
