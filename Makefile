@@ -17,7 +17,8 @@ VENV := $(CONDA_PREFIX)
 else
 VENV ?= .venv
 endif
-BASE_PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BASE_PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || \
+  command -v python3)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.camreader-installed
 # A folder made by `camreader new` has no package of its own: the one that is installed serves it.
@@ -63,9 +64,9 @@ env: $(STAMP)
 
 # The stamp comes last: an interrupted set-up leaves none, and the next call repairs what is there.
 $(STAMP): requirements.txt pyproject.toml
-	@test -n "$(BASE_PYTHON)" || { echo "Python 3.11 is needed and no python3 was found"; exit 1; }
-	@$(BASE_PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v != (3, 11) and \
-	  "Python 3.11 is needed, found %d.%d; set BASE_PYTHON=/path/to/python3.11" % v)'
+	@test -n "$(BASE_PYTHON)" || { echo "Python 3.11 to 3.13 is needed and no python3 was found"; exit 1; }
+	@$(BASE_PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v <= (3, 13) and \
+	  "Python 3.11 to 3.13 is needed, found %d.%d; set BASE_PYTHON=/path/to/python3.11" % v)'
 	@if [ "$(VENV)" != "$(CONDA_PREFIX)" ]; then $(BASE_PYTHON) -m venv $(VENV); fi
 	@echo "Installing the pinned packages into $(VENV) (once; torch is large: some minutes) ..."
 	@{ $(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch==2.15.0 torchvision==0.29.2 && )\
@@ -115,7 +116,7 @@ docs: $(STAMP)
 # Run after changing a dependency in pyproject.toml; needs uv, which the users of the pins do not.
 pins:
 	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate --no-header \
-	  pyproject.toml | grep -vE "(>=|==) '3\.12" > requirements.txt.new && mv requirements.txt.new requirements.txt
+	  pyproject.toml > requirements.txt.new && mv requirements.txt.new requirements.txt
 
 clean:
 	@rm -rf data/cohorts data/runs reports/figures reports/tables reports/notebooks reports/logs \
