@@ -9,6 +9,7 @@ SEEDS ?=
 CORES ?= all
 PROFILE ?=
 ARGS ?=
+LAB_IP ?= 127.0.0.1
 
 # An active conda environment (not base) is used as it is; otherwise a virtual environment here.
 ifneq ($(filter-out base,$(CONDA_DEFAULT_ENV)),)
@@ -16,9 +17,15 @@ VENV := $(CONDA_PREFIX)
 else
 VENV ?= .venv
 endif
-BASE_PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BASE_PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || \
+  command -v python3)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.camreader-installed
+# A folder made by `camreader new` has no package of its own: the one that is installed serves it.
+ifeq ($(wildcard pyproject.toml),)
+BIN := $(patsubst %/,%,$(dir $(shell command -v camreader)))
+STAMP :=
+endif
 
 # Reads what pip says and shows a counter instead; fails as pip does, with pip's own last words.
 define COUNT
@@ -40,7 +47,7 @@ endef
 export COUNT
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
-.PHONY: help env report test test-all lab read paper bench gallery deeplesion pins lint clean
+.PHONY: help env report test test-all lab read paper bench gallery deeplesion dist docs pins lint clean
 
 help:
 	@echo "make report [DATA=folder] [SEEDS=n] [PROFILE=slurm]  the whole study -> reports/index.html"
@@ -50,15 +57,17 @@ help:
 	@echo "make test       every test;   make lint  the style checks"
 	@echo "make bench      speed and memory against peers -> reports/benchmarks.html"
 	@echo "make deeplesion ZIPS=1-3 DEST=folder   fetch parts of DeepLesion"
+	@echo "make docs       README and docs/ as a site -> site/index.html"
+	@echo "make dist       the release: archive and wheel -> dist/"
 	@echo "make clean      remove results (keeps the environment, the reading log and downloads)"
 
 env: $(STAMP)
 
 # The stamp comes last: an interrupted set-up leaves none, and the next call repairs what is there.
 $(STAMP): requirements.txt pyproject.toml
-	@test -n "$(BASE_PYTHON)" || { echo "Python 3.11 is needed and no python3 was found"; exit 1; }
-	@$(BASE_PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v != (3, 11) and \
-	  "Python 3.11 is needed, found %d.%d; set BASE_PYTHON=/path/to/python3.11" % v)'
+	@test -n "$(BASE_PYTHON)" || { echo "Python 3.11 to 3.13 is needed and no python3 was found"; exit 1; }
+	@$(BASE_PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v <= (3, 13) and \
+	  "Python 3.11 to 3.13 is needed, found %d.%d; set BASE_PYTHON=/path/to/python3.11" % v)'
 	@if [ "$(VENV)" != "$(CONDA_PREFIX)" ]; then $(BASE_PYTHON) -m venv $(VENV); fi
 	@echo "Installing the pinned packages into $(VENV) (once; torch is large: some minutes) ..."
 	@{ $(if $(TORCH_INDEX),$(PIP) --index-url $(TORCH_INDEX) torch==2.15.0 torchvision==0.29.2 && )\
@@ -82,7 +91,7 @@ lint: $(STAMP)
 	  $(BIN)/mypy
 
 lab: $(STAMP)
-	@$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --ServerApp.root_dir=notebooks \
+	@$(BIN)/jupyter lab --ServerApp.ip=$(LAB_IP) --ServerApp.root_dir=notebooks \
 	  --LabApp.default_url=/lab/tree/start.ipynb $(ARGS)
 
 read: $(STAMP)
@@ -100,11 +109,20 @@ gallery: $(STAMP)
 deeplesion: $(STAMP)
 	@$(BIN)/camreader download --zips "$(ZIPS)" --dest "$(DEST)" $(ARGS)
 
+# The source archive and the wheel, made from the archive alone.
+dist: $(STAMP)
+	@rm -rf dist && $(BIN)/python -m build --no-isolation
+
+# README and docs/ as a site, complete without a network; a link that leads nowhere stops it (not with
+# --quiet, which silences the warnings that --strict counts).
+docs: $(STAMP)
+	@$(BIN)/mkdocs build --strict && echo "The documentation: site/index.html"
+
 # Run after changing a dependency in pyproject.toml; needs uv, which the users of the pins do not.
 pins:
 	@uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-annotate --no-header \
-	  pyproject.toml | grep -vE "(>=|==) '3\.12" > requirements.txt.new && mv requirements.txt.new requirements.txt
+	  pyproject.toml > requirements.txt.new && mv requirements.txt.new requirements.txt
 
 clean:
 	@rm -rf data/cohorts data/runs reports/figures reports/tables reports/notebooks reports/logs \
-	  reports/benchmarks reports/*.html .snakemake
+	  reports/benchmarks reports/*.html .snakemake site dist

@@ -288,10 +288,7 @@ rule report:
         notebooks=[executed(notebook) for notebook in catalogue.PARTS],
         claims=f"{REPORTS}/tables/claims.csv",
         challenge=FILES[catalogue.CHALLENGE],
-        code=[
-            *[f"lib/camreader/report/{name}.html" for name in ("template", "challenge")],
-            *modules_behind("report.page"),
-        ],
+        code=modules_behind("report.page"),
     output:
         f"{REPORTS}/index.html",
         f"{REPORTS}/ro-crate-metadata.json",

@@ -15,6 +15,7 @@ from camreader.common import advice
 from camreader.common.errors import StudyError
 
 COMMANDS = {  # name: (module, what it does)
+    "new": ("report.new_study", "lay out a study in a new folder, ready for `report`"),
     "report": ("report.workflow", "run the whole study and write reports/index.html"),
     "read": ("session.server", "serve the reading session as a page for a radiologist"),
     "readings": ("session.tidy", "export readings, show progress, replay simulated answers"),

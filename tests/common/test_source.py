@@ -42,6 +42,11 @@ def test_a_widgets_scripts_come_with_it(behind):
     assert {"viewer/static/viewer.js", "viewer/static/viewer.css"} <= found
 
 
+def test_a_template_comes_with_the_module_beside_it(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert "lib/camreader/report/template.html" in source.modules_behind("report.page")
+
+
 def test_statistics_of_readers_do_not_rest_on_the_network(monkeypatch):
     """Editing the network must not repeat 05, nor editing agreement the training."""
     monkeypatch.chdir(ROOT)

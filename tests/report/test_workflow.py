@@ -79,6 +79,14 @@ def test_every_run_of_the_study_is_known_to_the_command_line():
     assert all(name in said for name in experiments.PLANS)
 
 
+def test_a_named_file_is_made_without_the_longest_way_through_the_study():
+    """Snakemake makes what is prioritised, asked for or not."""
+    options = Namespace(profile=None, cores="1")
+    assert "--prioritize" in workflow.snakemake_command(options, "reports", ["-n"])
+    named = ["reports/notebooks/05_reader_results.ipynb"]
+    assert "--prioritize" not in workflow.snakemake_command(options, "reports", named)
+
+
 def test_any_change_in_the_source_folder_is_seen(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "in").mkdir()

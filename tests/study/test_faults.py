@@ -404,7 +404,14 @@ def test_a_half_made_environment_without_python_is_repaired(fresh):
     assert (fresh / ".venv" / ".camreader-installed").exists()
 
 
-def test_another_python_is_refused_in_words(fresh):
-    status, words = make(fresh, "env", MINOR="8")
-    assert status != 0 and "Python 3.11 is needed, found 3.8" in words
+@pytest.mark.parametrize("minor", ["12", "13"])
+def test_a_python_that_the_pins_fit_is_taken(fresh, minor):
+    status, words = make(fresh, "env", MINOR=minor)
+    assert status == 0, words
+
+
+@pytest.mark.parametrize("minor", ["8", "10", "14"])
+def test_another_python_is_refused_in_words(fresh, minor):
+    status, words = make(fresh, "env", MINOR=minor)
+    assert status != 0 and f"Python 3.11 to 3.13 is needed, found 3.{minor}" in words
     assert not (fresh / ".venv").exists()

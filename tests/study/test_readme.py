@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,14 @@ def clone(command, folder):
     assert (folder / name / "Makefile").exists()
 
 
+def wheel_of_this_version(command, _folder):
+    """pip install ...whl: named as a build names it; tests/release builds and installs it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert f"dist/camreader-{project['version']}-py3-none-any.whl" in command
+    for path in re.findall(r"-c (\S+)", command):
+        assert (ROOT / path).exists()
+
+
 # The first pattern that fits says how a command is tried.
 WAYS = [
     (r"make report\b", run_dry),
@@ -142,6 +151,8 @@ WAYS = [
     (r"make (test|lint)\b", lint_and_tests),
     (r"make (lab|read|paper|gallery|bench|deeplesion)\b", asked_for_help),
     (r"make help$", really_run),
+    (r"make (dist|docs)$", lambda command, _folder: planned(command)),
+    (r"pip install .*\.whl$", wheel_of_this_version),
     (r"conda ", environment_is_described),
     (r"python(3|3\.11)? -c", python_parses),
     (r"camreader ", camreader_knows),

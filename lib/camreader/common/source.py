@@ -76,8 +76,8 @@ def modules_behind(what: str | Path) -> list[str]:
     """Source files of every module that a notebook (a path) or a module (its name) rests on.
 
     A notebook's are those its code cells import, a room's public names followed to their module;
-    a module's include itself. The scripts and styles of a widget's room come along. Sorted paths,
-    relative to where the process runs.
+    a module's include itself. The scripts, styles and templates of a room come along. Sorted
+    paths, relative to where the process runs, wherever the package is installed.
     """
     path = Path(what)
     if path.suffix == ".ipynb":
@@ -91,7 +91,8 @@ def modules_behind(what: str | Path) -> list[str]:
     else:
         start = {f"camreader.{what}"}
     files = {_path(module) for module in _behind(start)}
-    assets = {asset for file in files for asset in (file.parent / "static").glob("*.*")}
+    rooms = {file.parent for file in files}
+    assets = {path for room in rooms for path in (*room.glob("*.html"), *room.glob("static/*.*"))}
     return sorted(os.path.relpath(file) for file in files | assets)
 
 

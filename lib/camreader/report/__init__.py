@@ -4,6 +4,7 @@ workflow: `make report`: parameters checked, one run at a time, Snakemake starte
 progress: one line per job while it runs
 failures: why a job failed, in words: notebook, cell, line, error
 repair: damaged intermediate files removed before a run
+new_study: `camreader new`: a study folder from the installed package
 catalogue: what every notebook shows: figures and tables with their captions
 summary: the front page's numbers and words
 page: reports/index.html

@@ -1,6 +1,7 @@
 from . import catalogue as catalogue
 from . import failures as failures
 from . import gallery as gallery
+from . import new_study as new_study
 from . import page as page
 from . import progress as progress
 from . import refusals as refusals

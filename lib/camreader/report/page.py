@@ -16,6 +16,7 @@ import pandas as pd
 from markupsafe import Markup
 from PIL import Image
 
+from camreader import __version__
 from camreader.common.configuration import parameter_values
 from camreader.common.storage import atomic_path, read_json, read_table
 from camreader.common.study import Study
@@ -120,7 +121,7 @@ def training_view(study: Study, seeds: list[int]) -> dict[str, float]:
 
 def versions() -> list[tuple[str, str]]:
     """The versions behind the numbers, as (name, version) pairs."""
-    pairs = [("camreader", importlib.metadata.version("camreader"))]
+    pairs = [("camreader", __version__)]
     pairs += [("Python", platform.python_version()), ("system", platform.system())]
     return pairs + [(name, importlib.metadata.version(name)) for name in SHOWN_PACKAGES]
 

@@ -101,7 +101,9 @@ def snakemake_command(options: Namespace, reports: str, extra: list[str]) -> lis
     # a plan is to be read as Snakemake writes it
     program = "snakemake" if DRY & set(extra) else "camreader.report.progress"
     command = [sys.executable, "-m", program, "--nolock", "--rerun-incomplete", "--keep-going"]
-    command += ["--configfile", str(CONFIGURED), "--prioritize", f"{reports}/{LONGEST}"]
+    command += ["--configfile", str(CONFIGURED)]
+    if all(word.startswith("-") for word in extra):  # Snakemake would make it beside a named file
+        command += ["--prioritize", f"{reports}/{LONGEST}"]
     if options.profile:
         command += ["--profile", options.profile]
     else:  # no more jobs at once than their memory allows
