@@ -127,6 +127,17 @@ def header(path: str | Path) -> dict:
     return _header(_dataset(path), path)
 
 
+def left_edge(path: str | Path) -> str:
+    """The patient's side at the left edge of an axial slice, "R" or "L"; "" where its header does
+    not say (ImageOrientationPatient; DataError for other files)."""
+    data = _dataset(path)
+    orientation = _element(data, "ImageOrientationPatient", path)
+    cosines = _numbers(path, "ImageOrientationPatient", orientation, 6) if orientation else None
+    if cosines is None or abs(cosines[0]) < np.cos(np.radians(45)):
+        return ""
+    return "R" if cosines[0] > 0 else "L"  # the patient's x grows to his left
+
+
 def _dataset(path: str | Path, data: bytes | None = None) -> pydicom.Dataset:
     """The elements of a file (without its pixels where `data` is None), marked as DICOM or not."""
     try:

@@ -52,11 +52,12 @@ function upsample(heat, width, height) {
   return out;
 }
 
-function greyPixels(slice, centre, width) {
+function greyPixels(slice, centre, width, inverted = false) {
   const pixels = new Uint8ClampedArray(slice.values.length * 4);
   const low = centre - width / 2;
   for (let i = 0, p = 0; i < slice.values.length; i++, p += 4) {
-    pixels[p] = pixels[p + 1] = pixels[p + 2] = ((slice.values[i] - low) * 255) / width;
+    const grey = ((slice.values[i] - low) * 255) / width;
+    pixels[p] = pixels[p + 1] = pixels[p + 2] = inverted ? 255 - grey : grey;
     pixels[p + 3] = 255;
   }
   return pixels;
