@@ -118,12 +118,11 @@ def main(stacks):
             begin(page)
             wait_for(page, "unaided")
             times = scroll(page)
+            print(times, flush=True)
             held = read_on(page, stacks)
     most = {name: max(row[name] for row in held) for name in ("page_mb", "server_mb")}
     fast = all(t["median_ms"] <= MEDIAN_MS and t["p95_ms"] <= P95_MS for t in times.values())
     small = most["page_mb"] <= PAGE_MB and most["server_mb"] <= SERVER_MB
-    for what, row in times.items():
-        print("{:6} {median_ms:6.1f} ms  (95 %: {p95_ms})".format(what, **row))
     return {
         "event to frame": [{"what": what, **row} for what, row in times.items()],
         "limit_median_ms": MEDIAN_MS,

@@ -89,9 +89,9 @@ def check_hands_on(page):
     assert changed(page, lambda: page.keyboard.press("ArrowRight")) > 0.5
     assert page.locator(".cr-title").inner_text() == TITLE.format(1)
     assert page.evaluate("window.hacked") is None
-    assert changed(page, lambda: page.keyboard.press("m")) > 0.5
-    assert changed(page, lambda: page.keyboard.press("b")) > 0.1
-    assert changed(page, lambda: page.keyboard.press("w")) > 1
+    assert changed(page, lambda: page.keyboard.press("`")) > 0.5
+    assert changed(page, lambda: page.keyboard.press("\\")) > 0.1
+    assert changed(page, lambda: page.keyboard.press("2")) > 1
     assert changed(page, lambda: page.keyboard.press("h")) > 0.5
 
 
@@ -152,7 +152,7 @@ def test_jupyterlab_while_the_kernel_is_busy_and_idle(chromium, jupyterlab):  # 
     (jupyterlab.folder / "free").touch()
     page.wait_for_function(f"{PROMPT} === '[2]:'")
     overlay(page).click()
-    for key in ("Home", "h", "w"):
+    for key in ("Home", "h", "2"):
         page.keyboard.press(key)
     check_hands_on(page)
     page.close()

@@ -78,9 +78,17 @@ class Reader:
         }
         if state["stage"] in ("aided", "map"):
             payload["helpfulness"] = self.random.choice(["yes", "some", "no"])
+        if self.design.marks:
+            payload["marks"] = [self.mark() for _ in range(self.random.randint(0, 3))]
         payload |= state["told"]
         event = {"kind": state["kind"], "case": state["case"], "payload": payload}
         return {"type": "event", "id": f"{self.name}-{self.number}", **event}
+
+    def mark(self):
+        """A mark somewhere on a slice of 8 x 8 pixels of 0.8 mm."""
+        x, y = self.random.randint(0, 7), self.random.randint(0, 7)
+        place = {"x": x, "y": y, "x_mm": 0.8 * x, "y_mm": 0.8 * y, "slice": 0}
+        return place | {"confidence": self.random.randint(1, 5), "milliseconds": self.number}
 
     def live(self, kernel):
         """Read until the kernel dies; True if everything is read."""
@@ -156,14 +164,17 @@ def kill_repeatedly(design, forks, kills, longest, own_keeper=False):
 
 
 @pytest.mark.parametrize(
-    ("name", "kinds"),
+    ("name", "kinds", "marks"),
     [
-        pytest.param("sequential", ("locked", "revised"), marks=pytest.mark.long),
-        ("answer_then_map", ("locked", "answered")),
+        pytest.param("sequential", ("locked", "revised"), "", marks=pytest.mark.long),
+        ("answer_then_map", ("locked", "answered"), "free_response"),
     ],
 )
-def test_two_hundred_kills_lose_nothing_and_store_nothing_twice(tmp_path, forks, name, kinds):
-    design = make_study(tmp_path, cases=40, training_cases=2, readers=30, size=8, design=name)
+def test_two_hundred_kills_lose_nothing_and_store_nothing_twice(
+    tmp_path, forks, name, kinds, marks
+):
+    plan = {"cases": 40, "training_cases": 2, "readers": 30, "design": name, "marks": marks}
+    design = make_study(tmp_path, size=8, stack=2 if marks else 0, **plan)
     start = time.monotonic()
     readers = kill_repeatedly(design, forks, KILLS, longest=0.15)
     at = sum((reader.killed_at for reader in readers), Counter())

@@ -229,6 +229,17 @@ def header(path: str | Path) -> dict:
     return _header(dataset(parts.file_of(path)), path)
 
 
+def left_edge(path: str | Path) -> str:
+    """The patient's side at the left edge of a picture as it is hung: "R", or "" where it is no side
+    or the header does not say (ImageOrientationPatient; DataError for other files)."""
+    file, part = parts.split(path)
+    found = dicom_image.facts(dataset(file), path, part[1] if part else None, typed=False)
+    cosines = dicom_image.cosines_of(found, path)
+    projection = found["Modality"] not in ("CT", "MR", "PT")  # shown as it was sent
+    sideways = cosines is None or projection or orientation.across(cosines) == 0
+    return "" if sideways else "R"
+
+
 def _no_image(data: pydicom.Dataset, path: str | Path) -> str | None:
     """What an object without an image is called (its modality or kind), None for an image."""
     meta = getattr(data, "file_meta", None) or {}

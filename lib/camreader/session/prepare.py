@@ -211,6 +211,7 @@ def set_up(
     card = {name: facts[name] for name in ("name", "title", "synthetic", "label_rule")} | shown
     card["identity"] = facts.get("identity", "")
     card |= {"notes": notes, "model": f"{run}-seed{seed_of_run} {record['fingerprint'][:12]}"}
+    card |= {"sides": stacks.sides(study.card["source"], chosen["image_path"].tolist())}
     card |= {"banner": judged.banner, "finding": classes.names(facts)[1]}
     card |= {"profile": [dict(field) for field in profile]}
     return write_study(study.readings, chosen, images, maps, plan, card, questions)

@@ -39,7 +39,7 @@ POLICY = (
 )
 STYLE = """<style>
 html, body.jp-Notebook { background: #0b0e11 !important; }
-.cr-session { border: 0; }
+.cr-session { border: 0; --around: 176px; }
 body.jp-Notebook { padding: 0; overflow: auto; }
 .jp-Cell, .jp-OutputArea-child, .jp-Cell-outputWrapper { margin: 0; padding: 0; }
 .jp-OutputPrompt, .jp-OutputArea-promptOverlay { display: none; }

@@ -53,6 +53,21 @@ def of_cases(
     return found
 
 
+def sides(source: str | Path, paths: Sequence[str]) -> str:
+    """The patient's sides at the left and right edge of the pictures, "RL" or "LR"; "" where they
+    are not known, or not the same on all: plain images say nothing of them."""
+    source = Path(source)
+    if (source / "phantom.json").exists():
+        return "RL"  # drawn as seen from the feet, with the liver on the left of the picture
+    found = set()
+    for path in paths:
+        try:
+            found.add(dicom.left_edge(source / path))
+        except DataError:
+            found.add("")
+    return {"R": "RL", "L": "LR"}.get(found.pop(), "") if len(found) == 1 else ""
+
+
 def _of_phantom(body: Body, index: int, reach: int) -> Stack:
     levels = [k for k in body.levels if abs(k - index) <= reach]
     images = np.stack([body.slice(k)[0] for k in levels])

@@ -59,6 +59,7 @@ class ReadingSession(AnyWidget):
     database: SQLite path or PostgreSQL address (default: readings.sqlite in `folder`). reader:
     a name to start with at once. idle_seconds: after this long without a movement the clock
     stops. one_key: a key answers and goes on; else Enter confirms (the page can switch it).
+    undo_seconds: for which such an answer can be taken back before it is locked.
     """
 
     _esm = bundle(*SCRIPTS, *PAGES, entry="createSession")
@@ -80,6 +81,7 @@ class ReadingSession(AnyWidget):
         *,
         idle_seconds: float = 120,
         one_key: bool = True,
+        undo_seconds: float = 1.5,
     ) -> None:
         self.reading: Reading | None = None
         self.keeper: Keeper | None = None
@@ -98,6 +100,7 @@ class ReadingSession(AnyWidget):
         settings = {
             "title": card["title"],
             "unit": card["unit"],
+            "sides": card.get("sides", ""),
             "window": card["window"],
             "questions": [self._on_page(question) for question in self.design.questions],
             "stages": self._stages_told(),
@@ -105,6 +108,7 @@ class ReadingSession(AnyWidget):
             "presets": presets(card["unit"], card["window"], card.get("windows")),
             "idle_seconds": idle_seconds,
             "one_key": one_key,
+            "undo_ms": round(1000 * undo_seconds),
             "marks": marks.on_page(self.design.marks),
         }
         super().__init__(state=start, settings=settings, _colours=colour_tables())
@@ -179,6 +183,8 @@ class ReadingSession(AnyWidget):
         kind = message.get("type")
         if kind == "begin":
             return self._begin_as_typed(message.get("name", ""), _profile(message.get("profile")))
+        if kind == "look":
+            return self._look(self._running(), str(message.get("case")))
         if kind == "slices":
             return self._send_stack(self._running(), message)
         if kind == "beat":
@@ -299,6 +305,12 @@ class ReadingSession(AnyWidget):
         wanted += [state["review"]["case"]] if state["review"] else []
         self._packed = {case: self._packed.get(case) or self._pack(case) for case in wanted}
         self._slices = self._packed
+
+    def _look(self, reading: Reading, case: str) -> None:
+        """The slice of a case that this reader has answered, beside those at hand."""
+        if case not in [row["case"] for row in reading.answers()]:
+            raise Refused("This case has no answer of yours")
+        self._slices = self._packed | {case: self._pack(case)}
 
     def _send_stack(self, reading: Reading, message: dict) -> None:
         """Slices of the case at hand, or of the next, in the order in which the page asks."""

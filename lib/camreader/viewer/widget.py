@@ -21,9 +21,8 @@ from camreader.common.text import counted
 from camreader.viewer.html import STATIC, bundle, write_page
 from camreader.viewer.html import export_notebook as export_notebook  # the report's door
 
-SCRIPTS = [
-    STATIC / f"{name}.js" for name in ("viewer_pixels", "viewer_draw", "viewer_controls", "viewer")
-]
+PARTS = ("viewer_pixels", "viewer_draw", "viewer_measure", "viewer_controls", "viewer")
+SCRIPTS = [STATIC / f"{name}.js" for name in PARTS]
 COLOUR_MAPS = {"inferno": "inferno", "viridis": "viridis", "cividis": "cividis", "grey": "gray"}
 Maps = Mapping[str, Sequence[np.ndarray | None]]
 PRELOAD = 64  # 512 x 512 slices sent at once; a longer series sends the current one's neighbours

@@ -21,6 +21,7 @@ function createSession(model, root) {
   root.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab keeps its keys to itself
   build(session);
   follow(session, ["state"], () => arrive(session));
+  follow(session, ["_slices"], () => showLooked(session));
   const hear = (message, buffers) => onMessage(session, message, buffers);
   model.on("msg:custom", hear);
   session.stops.push(() => model.off("msg:custom", hear));
@@ -73,7 +74,7 @@ function build(session) {
     case: 0, count: 1, ...HEAT_SHOWN, ...designWindow(model),
     presets: model.get("settings").presets, method: "", colour_map: "inferno",
     show_box: false, side_by_side: false, navigation: false, cohort_title: model.get("settings").title,
-    unit: model.get("settings").unit, _slices: {}, _heat: {}, _methods: [], _boxes: [], _titles: [],
+    unit: model.get("settings").unit, sides: model.get("settings").sides, _slices: {}, _heat: {}, _methods: [], _boxes: [], _titles: [],
     _colours: model.get("_colours"),
   });
   const holder = element("div", { className: "cr-holder" });
@@ -105,7 +106,7 @@ function arrive(session) {
   if (other) startReview(session);
   if (other) startStage(session, before.case !== now.case);
   if (running(session)) {
-    showCase(session);
+    if (!session.correcting) showCase(session);
     resend(session);
   }
   session.render();
@@ -117,6 +118,7 @@ function arrive(session) {
 function startStage(session, newCase) {
   const { model, viewModel } = session;
   const { state } = session, kept = running(session) ? keptDraft(state) : {};
+  dropLock(session);
   session.draft = { ...kept, marks: kept.marks || structuredClone(state.marks || []).map(({ x_mm, y_mm, ...mark }) => mark) };
   session.markSelected = null;
   session.clock = newClock();
@@ -133,6 +135,7 @@ function showCase(session) {
   if (reviewing) held[state.number - 1] = slices[reviewing.case];
   stopCine(session);
   fetchStacks(session);
+  viewModel.set("spacing", state.spacing);
   viewModel.set("group", reviewing ? `review ${reviewing.case}` : `${state.number} ${state.case}`);
   if (stackOf(session)) return showStack(session, slices[state.case], heat);
   if (state.next) held[state.number + 1] = slices[state.next]; // unpacked while the reader thinks
@@ -192,18 +195,18 @@ function render(session) {
   const covered = coverOf(session);
   cover.replaceChildren(...(covered ? [covered] : []));
   cover.hidden = !covered;
-  desk.hidden = Boolean(covered) || !running(session);
+  desk.hidden = Boolean(covered) || !(running(session) || session.correcting);
   root.dataset.stage = session.paused ? "paused" : session.reviewing ? "review" : state.stage;
   root.dataset.case = state.case || "";
   root.dataset.waiting = String(Boolean(session.waiting));
   session.bar.replaceChildren(...barOf(session));
-  if (running(session)) renderPanel(session);
+  if (running(session) || session.correcting) renderPanel(session);
   if (mine) keepFocus(session, held);
 }
 
 function coverOf(session) {
   const { state } = session;
-  if (session.correcting) return correctionForm(session);
+  if (session.correcting) return null; // beside its picture
   if (session.listing) return answerList(session);
   if (session.paused) {
     const why = session.paused === "idle" ? "There was no activity for a while, so the clock was stopped." : "The clock is stopped.";
@@ -238,6 +241,7 @@ function barOf(session) {
 }
 
 function renderPanel(session) {
+  if (session.correcting) return session.panel.replaceChildren(correctionForm(session));
   if (session.reviewing) return session.panel.replaceChildren(...reviewPanel(session));
   const { state, draft, panel } = session, last = state.number_of_stage === state.stages;
   const parts = [element("p", { className: "cr-feedback", hidden: !state.feedback }, state.feedback || "")];

@@ -60,7 +60,7 @@ function actions(session) {
     toggleAnswers: () => toggleAnswers(session),
     correct: (row, target) => startCorrection(session, row, target),
     storeCorrection: () => storeCorrection(session),
-    leaveCorrection: () => ((session.correcting = null), session.render()),
+    leaveCorrection: () => leaveCorrection(session),
   };
 }
 
@@ -89,22 +89,48 @@ function pick(session, part) {
   if (session.waiting || session.again || isClosed(session)) return;
   if (performance.now() - clock.start < SETTLE_MS) return;
   say(session, null);
+  const before = session.locking?.before || structuredClone(session.draft);
+  dropLock(session);
   Object.assign(session.draft, part);
   keepDraft(session);
   session.render();
   if (!session.oneKey) return;
-  if (complete(session)) return store(session);
+  if (complete(session)) return lockSoon(session, before);
   const open = marksMissing(session);
   if (open && !firstOpen(session, state.stage, session.draft)) say(session, `${open} Then Enter locks the answer.`);
 }
 
+// A slip of the finger can be taken back: the answer waits a moment before it is sent. Another key
+// in that time answers anew; the time that counts is that of the last one.
+function lockSoon(session, before) {
+  const wait = session.model.get("settings").undo_ms;
+  if (!wait) return store(session);
+  session.locking = { before, at: elapsed(session.clock), timer: setTimeout(() => store(session), wait) };
+  say(session, `${inWords(session, answersOf(session, session.state.stage, session.draft))}: Esc takes it back, Enter locks it now.`);
+}
+
+function dropLock(session) {
+  clearTimeout(session.locking?.timer);
+  session.locking = null;
+}
+
+function undoLock(session) {
+  if (!session.locking) return;
+  session.draft = { ...session.locking.before, marks: session.draft.marks };
+  dropLock(session);
+  keepDraft(session);
+  say(session, null);
+  session.render();
+}
+
 function store(session) {
-  const { draft, state, clock, viewModel } = session;
+  const { draft, state, clock, viewModel } = session, at = session.locking?.at ?? elapsed(clock);
+  dropLock(session);
   if (busy(session)) return;
   if (!complete(session)) return say(session, missing(session), true);
   const payload = {
     ...answersOf(session, state.stage, draft), ...state.told, ...markPayload(session, markRules(session)),
-    milliseconds: elapsed(clock), history: structuredClone(clock.history), // sent again as it is now
+    milliseconds: at, history: structuredClone(clock.history), // sent again as it is now
     window: [viewModel.get("window_centre"), viewModel.get("window_width")],
   };
   send(session, { id: newId(), kind: state.kind, case: state.case, payload });
@@ -121,6 +147,7 @@ function missing(session) {
 
 function pause(session, reason, more = {}) {
   if (session.paused || !running(session)) return;
+  undoLock(session);
   stopClock(session.clock);
   stopCine(session);
   session.paused = reason;
@@ -165,6 +192,8 @@ function toggleAnswers(session) {
 
 function startCorrection(session, row, target) {
   session.correcting = { row, target, draft: { ...(row[`${target} corrected`] || row[target]) } };
+  toKernel(session, { type: "look", id: newId(), case: row.case });
+  showLooked(session);
   session.render();
 }
 
@@ -173,7 +202,26 @@ function storeCorrection(session) {
   const { row, target, draft } = session.correcting;
   const period = row.kinds[target] === "answered" ? { period: row.period } : {};
   const payload = { ...answersOf(session, target, draft), target, ...period };
-  send(session, { id: newId(), kind: "corrected", case: row.case, payload, then: () => (session.correcting = null) });
+  send(session, { id: newId(), kind: "corrected", case: row.case, payload, then: () => leaveCorrection(session) });
+}
+
+// The case to be corrected, as it was seen alone; its marks are drawn, and stay as they are.
+const LOOKED = 1e6; // its place in the viewer, far from those of cases and slices
+
+function showLooked({ correcting, viewModel, model }) {
+  const packed = correcting && model.get("_slices")[correcting.row.case];
+  if (!correcting) return;
+  viewModel.set("group", `look ${correcting.row.case}`);
+  viewModel.set("_heat", {});
+  viewModel.set("_methods", []);
+  viewModel.set("_slices", packed ? { [LOOKED]: packed } : {});
+  viewModel.set("case", LOOKED);
+}
+
+function leaveCorrection(session) {
+  session.correcting = null;
+  if (running(session)) showCase(session);
+  session.render();
 }
 
 // ---- keys ----
@@ -223,22 +271,26 @@ function keyAction(session, event) {
   return caseKey(session, event);
 }
 
-function correctionKey(session, { code }) {
+function correctionKey(session, event) {
+  const { code } = event;
   if (code === "Escape") return session.leaveCorrection;
   if (code === "Enter") return session.storeCorrection;
   const { target, draft } = session.correcting, part = keyPart(session, target, code);
+  if (!part && (PASSED_ON.includes(event.key) || SHARED_KEYS.test(code))) return () => onKey(session.view, event);
   return part ? () => (Object.assign(draft, part), session.render()) : null;
 }
 
+const SHARED_KEYS = /^(Digit[1-4]|Semicolon|Bracket(Left|Right)|Slash|Comma|Quote)$/; // of the viewer
+
 function caseKey(session, event) {
-  const { code, key } = event, { view, viewModel } = session;
+  const { code, key } = event, { view } = session;
   if (session.reviewing && code === "Enter") return () => leaveReview(session);
   const mark = markKey(session, event);
   if (mark) return mark;
   const scroll = stackKey(session, event);
   if (scroll) return scroll;
-  const preset = ["Digit1", "Digit2", "Digit3", "Digit4"].indexOf(code);
-  if (preset >= 0) return () => setPreset(view, Object.keys(viewModel.get("presets"))[preset]);
+  if (code === "Escape" && session.locking) return () => undoLock(session);
+  if (SHARED_KEYS.test(code)) return () => onKey(view, event);
   if (event.shiftKey && !key.startsWith("Arrow") && key !== "+") return null;
   const acts = {
     Enter: session.store, KeyP: () => session.pause("reader"), KeyU: session.toggleAnswers,

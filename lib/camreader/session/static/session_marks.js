@@ -10,7 +10,7 @@ function markRules(session) {
 
 // Marks can be changed: they are asked for, and nothing is on its way or in the way.
 function canMark(session) {
-  const closed = session.waiting || session.again || session.paused || session.reviewing || isClosed(session);
+  const closed = session.waiting || session.again || session.paused || session.reviewing || session.correcting || isClosed(session);
   return Boolean(markRules(session)) && running(session) && !closed && Boolean(session.view.slice);
 }
 
@@ -58,6 +58,7 @@ function putMark(session, mark, { x, y }) {
 }
 
 function marksChanged(session) {
+  undoLock(session); // the answer waits for its marks
   keepDraft(session);
   redraw(session.view);
   session.render();
@@ -132,9 +133,10 @@ function marksMissing(session) {
 // ---- drawing ----
 
 function drawMarks(session, context, place) {
-  const reviewed = session.reviewing;
+  const { reviewing: reviewed, correcting } = session;
   if ((!markRules(session) && !reviewed) || !atKey(session)) return;
-  const marks = reviewed ? reviewed.marks : session.draft.marks || [];
+  const own = correcting ? correcting.row[correcting.target].marks : session.draft.marks;
+  const marks = reviewed ? reviewed.marks : own || [];
   if (reviewed) reviewed.lesions.forEach((part) => drawOutline(context, place, part));
   marks.forEach((mark, k) => {
     const colour = reviewed ? MARK_COLOURS[mark.accepted ? "accepted" : "missed"] : MARK_COLOURS.placed;

@@ -73,7 +73,8 @@ function keyHelp(session) {
   const on = (code) => letter(session, code);
   const rows = [
     ...session.questions.flatMap((question) => keyWords(session, question)), ["Enter", "lock / next"], ["1–4", "window"],
-    ...markKeyWords(session), ...stackKeyWords(session), ["↑ ↓", "heat-map opacity"], [on("KeyH"), "heat-map on / off"], ["+ − 0", "zoom, fit"], ["Shift+arrows", "move"],
+    ...markKeyWords(session), ...stackKeyWords(session), ["↑ ↓", "heat-map opacity"], [on("KeyH"), "heat-map on / off"], ["+ − 0", "zoom, reset"], [on("Semicolon"), "invert"],
+    [`${on("BracketLeft")} ${on("BracketRight")}`, "measure a length, an ellipse (again: put away)"], [on("Slash"), "full screen"], ["Shift+arrows", "move"],
     [on("KeyM"), "comment (Esc leaves it)"], [on("KeyU"), "my answers"], [on("KeyP"), "pause"],
   ];
   const list = element("details", { className: "cr-keys", open: Boolean(session.showKeys) }, element("summary", {}, "Keys"),

@@ -47,9 +47,11 @@ function codesOf({ keys }) {
   return [...keys].map((key) => (/\d/.test(key) ? "Digit" : "Key") + key);
 }
 
+const SIGNS = { Semicolon: ";", BracketLeft: "[", BracketRight: "]", Slash: "/", Period: "." };
+
 // What this keyboard has printed on that place, where the browser tells; else as on a US keyboard.
 function letter(session, code) {
-  return (session.layout?.get(code) || code.replace(/^(Key|Digit)/, "")).toUpperCase();
+  return (session.layout?.get(code) || SIGNS[code] || code.replace(/^(Key|Digit)/, "")).toUpperCase();
 }
 
 // The part of an answer that a key gives, or undefined.

@@ -5,7 +5,7 @@ const CHUNK = 8, ASK_AGAIN_MS = 4000; // slices in a message; silence after whic
 const CINE_MS = 100, PAGE_SLICES = 5;
 
 function stackOf(session) {
-  return session.reviewing ? null : session.state.stack;
+  return session.reviewing || session.correcting ? null : session.state.stack;
 }
 
 function sliceNow(session) {

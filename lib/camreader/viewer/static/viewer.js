@@ -143,7 +143,7 @@ function usePointer(viewer, canvas) {
     viewer.readout.textContent = " ";
   });
   listen(viewer, canvas, "contextmenu", (event) => event.preventDefault());
-  listen(viewer, canvas, "dblclick", () => viewer.tool?.clicks() || refit(viewer));
+  listen(viewer, canvas, "dblclick", () => viewer.ruler || viewer.tool?.clicks() || refit(viewer));
   listen(viewer, canvas, "wheel", (event) => onWheel(viewer, canvas, event), { passive: false });
 }
 
@@ -154,7 +154,8 @@ function dragStart(viewer, canvas, event) {
   const { model, view, tool } = viewer, { clientX, clientY, shiftKey, button } = event;
   const [centre, width] = [model.get("window_centre"), model.get("window_width")];
   const moves = shiftKey || button === 2, { scale } = placement(viewer, canvas);
-  const held = !moves && tool?.grab(imagePoint(viewer, canvas, event), scale);
+  const point = imagePoint(viewer, canvas, event);
+  const held = !moves && (viewer.ruler ? beginMeasure(viewer, point) : tool?.grab(point, scale));
   return { clientX, clientY, centre, width, x: view.x, y: view.y, moves, held, far: false };
 }
 

@@ -195,6 +195,15 @@ function toggle(viewer, trait) {
 const always = () => true;
 const severalCases = (model) => model.get("navigation") && model.get("count") > 1;
 const hasHeat = (model) => model.get("_methods").length > 0;
+
+function fullScreen({ root }) {
+  const whole = root.closest(".cr-session") || root;
+  if (document.fullscreenElement) document.exitFullscreen();
+  else whole.requestFullscreen?.().catch(() => {}); // where a page may not, nothing happens
+}
+
+// One map for viewer and session: letters belong to the session's answers, so here are the digits and
+// signs, by their place on the keyboard, that both use alike.
 const KEYS = [
   { show: "← →", does: "case", when: severalCases, press: {
     ArrowLeft: (v) => moveTo(v, v.model.get("case") - 1),
@@ -203,18 +212,22 @@ const KEYS = [
     End: (v) => moveTo(v, v.model.get("count") - 1) } },
   { show: "↑ ↓", does: "opacity", when: hasHeat, press: {
     ArrowUp: (v) => step(v, "opacity", 0.05), ArrowDown: (v) => step(v, "opacity", -0.05) } },
-  { show: "T, Shift+T", does: "threshold up, down", when: hasHeat, press: {
-    t: (v) => step(v, "threshold", 0.05), T: (v) => step(v, "threshold", -0.05) } },
+  { show: ", Shift+,", does: "threshold up, down", when: hasHeat, press: {
+    Comma: (v, event) => step(v, "threshold", event.shiftKey ? -0.05 : 0.05) } },
   { show: "H", does: "heat-map on/off", when: hasHeat, press: { h: (v) => toggle(v, "show_heat") } },
-  { show: "M", does: "method", when: (model) => model.get("_methods").length > 1, press: {
-    m: (v) => change(v, "method", nextOf(v.model.get("_methods"), v.model.get("method"))) } },
-  { show: "C", does: "colours", when: hasHeat, press: {
-    c: (v) => change(v, "colour_map", nextOf(Object.keys(v.model.get("_colours")), v.model.get("colour_map"))) } },
-  { show: "W", does: "window", when: always, press: {
-    w: (v) => setPreset(v, nextOf(Object.keys(v.model.get("presets")), currentPreset(v.model))) } },
-  { show: "B", does: "boxes", when: always, press: { b: (v) => toggle(v, "show_box") } },
-  { show: "+ − 0", does: "zoom, fit", when: always, press: {
-    "+": (v) => zoom(v, 1.25), "=": (v) => zoom(v, 1.25), "-": (v) => zoom(v, 0.8), 0: refit } },
+  { show: "`", does: "method", when: (model) => model.get("_methods").length > 1, press: {
+    Backquote: (v) => change(v, "method", nextOf(v.model.get("_methods"), v.model.get("method"))) } },
+  { show: "'", does: "colours", when: hasHeat, press: {
+    Quote: (v) => change(v, "colour_map", nextOf(Object.keys(v.model.get("_colours")), v.model.get("colour_map"))) } },
+  { show: "1–4", does: "window", when: always, press: Object.fromEntries([1, 2, 3, 4].map((place) =>
+    [`Digit${place}`, (v) => setPreset(v, Object.keys(v.model.get("presets"))[place - 1])])) },
+  { show: "\\", does: "boxes", when: (model) => model.get("_boxes").length > 0, press: { Backslash: (v) => toggle(v, "show_box") } },
+  { show: ";", does: "invert", when: always, press: { Semicolon: (v) => redraw(v, { inverted: !v.inverted, grey: null }) } },
+  { show: "[ ]", does: "measure a length, an ellipse", when: always, press: {
+    BracketLeft: (v) => takeRuler(v, "length"), BracketRight: (v) => takeRuler(v, "ellipse") } },
+  { show: "/", does: "full screen", when: always, press: { Slash: (v) => fullScreen(v) } },
+  { show: "+ − 0", does: "zoom, reset", when: always, press: {
+    "+": (v) => zoom(v, 1.25), "=": (v) => zoom(v, 1.25), "-": (v) => zoom(v, 0.8), 0: reset } },
   { show: "Shift+arrows", does: "move the picture", when: always, press: {} },
 ];
 const PANS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -224,8 +237,9 @@ function actionOf(viewer, event) {
     const far = 20 / viewer.view.zoom;
     return () => pan(viewer, far * PANS[event.key][0], far * PANS[event.key][1]);
   }
-  const row = KEYS.find(({ when, press }) => event.key in press && when(viewer.model));
-  return row && (() => row.press[event.key](viewer));
+  const name = ({ press }) => [event.code, event.key].find((key) => key in press);
+  const row = KEYS.find((entry) => name(entry) && entry.when(viewer.model));
+  return row && (() => row.press[name(row)](viewer, event));
 }
 
 // Fields keep the keys they need: text all of them, numbers all but letters, lists and sliders

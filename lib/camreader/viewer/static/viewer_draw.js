@@ -25,7 +25,7 @@ function prepare(viewer) {
   const { model, slice, heat } = viewer;
   if (!slice) return;
   if (!viewer.grey) {
-    const pixels = greyPixels(slice, model.get("window_centre"), model.get("window_width"));
+    const pixels = greyPixels(slice, model.get("window_centre"), model.get("window_width"), viewer.inverted);
     viewer.grey = paint(pixels, slice.width, slice.height);
   }
   if (heat && !viewer.hot) {
@@ -50,7 +50,9 @@ function drawPane(viewer, { canvas, overlay }) {
   if (overlay) drawHeat(viewer, context);
   if (viewer.model.get("show_box")) drawBoxes(viewer, context, place.scale);
   context.restore();
+  drawMeasures(viewer, context, place);
   viewer.tool?.draw(context, place);
+  drawSides(viewer, context, canvas);
   drawLabels(viewer, context, canvas, overlay);
 }
 

@@ -52,14 +52,26 @@ function upsample(heat, width, height) {
   return out;
 }
 
-function greyPixels(slice, centre, width) {
-  const pixels = new Uint8ClampedArray(slice.values.length * 4);
-  const low = centre - width / 2;
-  for (let i = 0, p = 0; i < slice.values.length; i++, p += 4) {
-    pixels[p] = pixels[p + 1] = pixels[p + 2] = ((slice.values[i] - low) * 255) / width;
-    pixels[p + 3] = 255;
+// The colour of each of the 65,536 values there are, as the four bytes of a pixel: the latest window's
+// table is kept, so that scrolling through a stack looks every pixel up once and writes it once.
+const latest = { name: "", table: null };
+
+function greyTable(centre, width, inverted) {
+  const name = `${centre} ${width} ${inverted}`;
+  if (latest.name === name) return latest.table;
+  const greys = new Uint8ClampedArray(65536), low = centre - width / 2;
+  for (let i = 0; i < greys.length; i++) {
+    const grey = ((i - 32768 - low) * 255) / width;
+    greys[i] = inverted ? 255 - grey : grey;
   }
-  return pixels;
+  const table = Uint32Array.from(greys, (grey) => (0xff000000 | (grey * 0x010101)) >>> 0);
+  return Object.assign(latest, { name, table }).table;
+}
+
+function greyPixels(slice, centre, width, inverted = false) {
+  const { values } = slice, table = greyTable(centre, width, inverted), pixels = new Uint32Array(values.length);
+  for (let i = 0; i < values.length; i++) pixels[i] = table[values[i] + 32768];
+  return new Uint8ClampedArray(pixels.buffer);
 }
 
 // Alpha is the heat itself, and nothing below the threshold: cold areas stay anatomy.
