@@ -18,6 +18,9 @@ COMMANDS = {  # name: (module, what it does)
     "read": ("session.server", "serve the reading session as a page for a radiologist"),
     "readings": ("session.tidy", "export readings, show progress, replay simulated answers"),
     "download": ("cohorts.download", "fetch parts of DeepLesion"),
+    "fetch": ("cohorts.fetch", "fetch images from a DICOMweb archive, without identity"),
+    "deidentify": ("cohorts.deidentify", "copy a folder of DICOM without identity"),
+    "send": ("cohorts.send", "send DICOM results to a DICOMweb archive"),
     "gallery": ("report.gallery", "renew the README's pictures from the last report"),
     "train": ("training.train", "train one run of the study (a step of `report`)"),
     "maps": ("heatmaps.maps", "make the maps of one method (a step of `report`)"),
@@ -29,7 +32,9 @@ COMMANDS = {  # name: (module, what it does)
 def parser(chosen: str | None = None) -> argparse.ArgumentParser:
     """The parser of all commands; only the chosen one knows its arguments."""
     top = argparse.ArgumentParser(
-        prog="camreader", description="Does a heat-map help a radiologist? An open workbook."
+        prog="camreader",
+        description="Does a heat-map help a radiologist? An open workbook.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
     )
     top.add_argument("--version", action="version", version=f"camreader {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
