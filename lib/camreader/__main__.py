@@ -32,9 +32,7 @@ COMMANDS = {  # name: (module, what it does)
 def parser(chosen: str | None = None) -> argparse.ArgumentParser:
     """The parser of all commands; only the chosen one knows its arguments."""
     top = argparse.ArgumentParser(
-        prog="camreader",
-        description="Does a heat-map help a radiologist? An open workbook.",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=28),
+        prog="camreader", description="Does a heat-map help a radiologist? An open workbook."
     )
     top.add_argument("--version", action="version", version=f"camreader {__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="command")

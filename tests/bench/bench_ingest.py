@@ -38,7 +38,7 @@ def bare(batch):
 began = time.perf_counter()
 if what == "bare":
     batches = [names[i : i + pixels.BATCH] for i in range(0, count, pixels.BATCH)]
-    with ThreadPoolExecutor(folder.cpus()) as pool:
+    with ThreadPoolExecutor(pixels.cpus()) as pool:
         list(pool.map(bare, batches))
 else:
     cohort = pd.DataFrame({"image_path": names, "width": 512, "height": 512})

@@ -11,6 +11,7 @@ without it nothing leads back. Kept only when asked for: sex, age group, scanner
 import datetime
 import hashlib
 import hmac
+import io
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -134,12 +135,16 @@ class Deidentifier:
 
     def clean(self, data: Dataset) -> FileDataset | None:
         """A copy that may leave, None (counted) for an object that may not."""
-        self.note(data)
-        why = self.withholds(data)
-        if why is None:
-            made = self._copy(data)
-            if leaks := self.leaks(made, str(data.get("SOPInstanceUID") or "")):
-                why = f"an identifier stands in {', '.join(leaks)}"
+        try:
+            self.note(data)
+            why = self.withholds(data)
+            made = self._copy(data) if why is None else None
+            if made is not None:
+                made.save_as(io.BytesIO(), enforce_file_format=True)
+        except Exception as error:  # a broken file raises many kinds; their words may hold a name
+            why, made = f"DICOM that cannot be read ({type(error).__name__})", None
+        if made is not None and (leaks := self.leaks(made, str(data.get("SOPInstanceUID") or ""))):
+            why = f"an identifier stands in {', '.join(leaks)}"
         if why is not None:
             self.report.withheld[why] += 1
             return None

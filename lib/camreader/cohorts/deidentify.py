@@ -47,10 +47,10 @@ def deidentify(
     for name in tqdm(list(listed.kinds), unit="image"):
         try:
             data = pydicom.dcmread(listed.path / name, force=True)
-            made = cleaner.clean(data)
         except Exception as error:  # the reader raises many kinds; their words may hold a name
             cleaner.report.withheld[f"DICOM that cannot be read ({type(error).__name__})"] += 1
             continue
+        made = cleaner.clean(data)
         if made is not None:
             with atomic_path(target / made.PatientID / f"{made.SOPInstanceUID}.dcm") as temporary:
                 made.save_as(temporary, enforce_file_format=True)
