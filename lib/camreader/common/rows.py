@@ -125,10 +125,11 @@ def read_rows(
     keep: the file's other columns come along too, under their own names.
 
     Understood: the one sheet of an .xlsx; UTF-8 and UTF-16; comma, semicolon, tab, | or blank
-    between cells, with or without a line "sep="; decimal commas where the comma separates nothing; names in any case and by
-    `synonyms` {column: other names}; R's row names and unnamed index columns; separators and blank
-    lines at the ends. Refused by DataError: bytes that are no UTF, rows of another length,
-    columns that are absent or there twice, decimal comma and point in one column.
+    between cells, with or without a line "sep="; decimal commas where the comma separates nothing;
+    names in any case and by `synonyms` {column: other names}; R's row names and unnamed index
+    columns; separators and blank lines at the ends. Refused by DataError: bytes that are no UTF,
+    rows of another length, columns that are absent or there twice, decimal comma and point in one
+    column.
     """
     path = Path(path)
     text = read_text(path, what)
