@@ -100,3 +100,12 @@ def test_what_would_be_read_wrongly_is_refused(tmp_path, kind):
 def test_a_slice_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match="0 to 13"):
         nifti.open_volume(write(tmp_path / "a.nii")).slice("axial", 14)
+
+
+def test_a_packed_volume_is_held_against_its_checksum(tmp_path):
+    path = write(tmp_path / "a.nii.gz")
+    data = bytearray(path.read_bytes())
+    data[-6] ^= 1  # of the checksum: the voxels themselves are all there
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="voxels"):
+        nifti.open_volume(path).slice("axial", 3)

@@ -131,8 +131,10 @@ def test_what_could_be_read_in_two_ways_is_refused_by_row(path, kind):
 
 
 def test_a_workbook_and_an_empty_file_are_named(path):
-    with pytest.raises(DataError, match="spreadsheet, not a CSV"):
+    with pytest.raises(DataError, match="no readable workbook"):
         read(path, b"PK\x03\x04 and so on")
+    with pytest.raises(DataError, match="spreadsheet of an old kind"):
+        read(path, b"\xd0\xcf\x11\xe0 and so on")
     with pytest.raises(DataError, match="empty"):
         read(path, "\n,,\n")
     with pytest.raises(DataError, match="not found"):

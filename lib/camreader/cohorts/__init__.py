@@ -25,6 +25,11 @@ duplicates: copies and near copies, kept on one side of every split
 windows: HU or grey values as brightness
 pixels: files to HU, and all slices into one memory-mapped array
 download: DeepLesion's official archives, fetched with resume and checksums, and unpacked
+deidentification: what of a DICOM image may leave the hospital
+deidentify: `camreader deidentify`, a folder without identity
+fetch: `camreader fetch`, images from an archive, without identity
+send: `camreader send`, results to an archive
+pacs: DICOMweb: credentials, and waiting for a server
 plots: example slices, counts, label rules
 """
 

@@ -2,10 +2,13 @@ from . import annotations as annotations
 from . import classes as classes
 from . import cohort as cohort
 from . import deeplesion as deeplesion
+from . import deidentification as deidentification
+from . import deidentify as deidentify
 from . import dicom as dicom
 from . import dicom_image as dicom_image
 from . import download as download
 from . import duplicates as duplicates
+from . import fetch as fetch
 from . import folder as folder
 from . import image_files as image_files
 from . import images as images
@@ -14,10 +17,12 @@ from . import labels as labels
 from . import masks as masks
 from . import nifti as nifti
 from . import orientation as orientation
+from . import pacs as pacs
 from . import parts as parts
 from . import pixels as pixels
 from . import plots as plots
 from . import segmentations as segmentations
+from . import send as send
 from . import series as series
 from . import sources as sources
 from . import splits as splits

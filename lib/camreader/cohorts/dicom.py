@@ -230,8 +230,10 @@ def header(path: str | Path) -> dict:
 
 
 def left_edge(path: str | Path) -> str:
-    """The patient's side at the left edge of a picture as it is hung: "R", or "" where it is no side
-    or the header does not say (ImageOrientationPatient; DataError for other files)."""
+    """The patient's side at the left edge of a picture as it is hung: "R", or "" where it is none.
+
+    DataError where the file is not DICOM or its ImageOrientationPatient cannot be meant.
+    """
     file, part = parts.split(path)
     found = dicom_image.facts(dataset(file), path, part[1] if part else None, typed=False)
     cosines = dicom_image.cosines_of(found, path)

@@ -26,7 +26,7 @@ from camreader.common.errors import DataError
 
 BACKGROUND = -1024  # HU of air; lower values are corners that were not scanned
 TILT = 30.0  # degrees a gantry tilts at most; a CT slice that is turned further is not axial
-_PREFIX = "1.2.840.10008.5.1.4.1.1."
+PREFIX = "1.2.840.10008.5.1.4.1.1."
 KINDS = {  # modality: the storage classes that are images of it
     "CT": ("2", "2.1", "2.2"),
     "MR": ("4", "4.1", "4.4"),
@@ -169,7 +169,7 @@ def _check(found: Mapping[str, Any], path: str | Path) -> None:
     least = 8 if ct else 0
     expectations = {
         "Modality": bool(kinds),
-        "SOPClassUID": uid is None or uid in [_PREFIX + kind for kind in kinds],
+        "SOPClassUID": uid is None or uid in [PREFIX + kind for kind in kinds],
         "ImageType": "LOCALIZER" not in _parts(found["ImageType"]),
         "ImageOrientationPatient": not ct or _axial(found["ImageOrientationPatient"], path),
         "SamplesPerPixel": found["SamplesPerPixel"] == (3 if colour and light[:3] != "PAL" else 1),

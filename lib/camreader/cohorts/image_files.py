@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image
 
 from camreader.common.errors import DataError
 from camreader.common.storage import PNG_BEGINS
@@ -66,7 +66,7 @@ def header(path: str | Path) -> Header:
         raise DataError("Image not found", file=path) from None
     except Image.DecompressionBombError as error:
         raise DataError(f"Image is too large: {error}", file=path) from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except Exception as error:  # a broken file raises many kinds
         raise DataError(f"Not a readable image: {error}", file=path) from None
     if kind not in FORMATS or bits is None or (frames > 1 and kind != "MPO"):
         raise DataError(
@@ -187,7 +187,7 @@ def _with_pillow(data: bytes, path: str | Path) -> np.ndarray:
             elif mode not in ("L", "LA", "RGB", "RGBA"):
                 image = image.convert("L" if mode in ("1", "La") else "RGB")
             return np.asarray(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # a broken file raises many kinds
         named = Path(path).suffix.lstrip(".").upper().replace("JPG", "JPEG") or "Image"
         raise DataError(f"{named} cannot be decoded: {error}", file=path) from None
 

@@ -43,6 +43,7 @@ BESIDE = "image beside the class folders"
 NO_IMAGE = "mask without an image"
 OTHER = "image of a format that is not read"
 UNREADABLE = "unreadable"
+TABLES = (".csv", ".tsv", ".xlsx")
 FROM_MASK = -1  # in place of a label: a slice has the finding where its mask marks something
 
 
@@ -120,7 +121,7 @@ def _what_is_there(folder: Folder, options: Options) -> str:
     words = [folder.summary()]
     kinds = Counter(folder.kinds.values())
     words += [f"by content {count:,} {kind}" for kind, count in kinds.items()]
-    tables = [n for n in folder.files if "/" not in n and n.lower().endswith((".csv", ".tsv"))]
+    tables = [n for n in folder.files if "/" not in n and n.lower().endswith(TABLES)]
     if tables:
         words.append(f"tables {', '.join(tables[:3])} (LABELS names the table to read)")
     if folder.passed_over:
@@ -161,6 +162,8 @@ def _from_table(folder: Folder, name: str, classes: Classes, options: Options) -
     if missed:
         found.left_out[NOT_NAMED] += len(missed)
         found.unnamed = missed
+    if table.taken:
+        found.doubts.append(f"columns of {name} under other names: {', '.join(table.taken)}")
     if table.unread:
         found.doubts.append(f"columns of {name} that are not read: {', '.join(table.unread)}")
     return found

@@ -4,6 +4,7 @@ errors: bad input, said in words
 advice: what to do about a refusal
 tables: the tables that notebooks hand each other, checked against their schema
 rows: a table that a person wrote: read rightly, or refused by row and column
+workbooks: the sheet of an .xlsx as the text of a table
 storage: files that are whole or absent: atomic writes, tables, JSON; digests
 study: where one study keeps its tables, runs, readings and results
 configuration: what config.yaml and the notebooks' parameter cells say

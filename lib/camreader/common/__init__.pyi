@@ -10,6 +10,7 @@ from . import study as study
 from . import style as style
 from . import tables as tables
 from . import text as text
+from . import workbooks as workbooks
 from .errors import DataError as DataError
 from .storage import read_table as read_table
 from .storage import write_table as write_table

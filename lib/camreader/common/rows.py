@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from camreader.common import workbooks
 from camreader.common.errors import DataError
 from camreader.common.text import counted
 
@@ -108,7 +109,8 @@ class Table:
 
     Columns bear the names that were asked for; `unread` are the file's other columns. `comma` is
     true where a comma in a number can only be a decimal comma. `notes` are the comment lines that
-    stand above the header.
+    stand above the header. `taken` says of each column that bears another name in the file what it
+    was taken for.
     """
 
     path: Path
@@ -116,6 +118,7 @@ class Table:
     unread: tuple[str, ...]
     comma: bool
     notes: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, str]]]:
         return iter(self.rows)
@@ -137,11 +140,12 @@ def read_rows(
 
     keep: the file's other columns come along too, under their own names.
 
-    Understood: UTF-8 and UTF-16; comma, semicolon, tab, | or blank between cells, with or without
-    a line "sep="; decimal commas where the comma separates nothing; names in any case and by
-    `synonyms` {column: other names}; R's row names and unnamed index columns; separators and blank
-    lines at the ends. Refused by DataError: bytes that are no UTF, rows of another length,
-    columns that are absent or there twice, decimal comma and point in one column.
+    Understood: the one sheet of an .xlsx; UTF-8 and UTF-16; comma, semicolon, tab, | or blank
+    between cells, with or without a line "sep="; decimal commas where the comma separates nothing;
+    names in any case and by `synonyms` {column: other names}; R's row names and unnamed index
+    columns; separators and blank lines at the ends. Refused by DataError: bytes that are no UTF,
+    rows of another length, columns that are absent or there twice, decimal comma and point in one
+    column.
     """
     path = Path(path)
     text = read_text(path, what)
@@ -168,7 +172,12 @@ def read_rows(
         (number, {name: _cell(cells[place], path, number, name) for name, place in places.items()})
         for number, cells in body
     ]
-    table = Table(path, rows, unread, separator != ",", notes)
+    taken = tuple(
+        f"{_printable(header[place])} as {name}"
+        for name, place in places.items()
+        if _key(header[place]) != _key(name)
+    )
+    table = Table(path, rows, unread, separator != ",", notes, taken)
     _one_decimal_sign(table)
     return table
 
@@ -182,9 +191,11 @@ def read_text(path: str | Path, what: str) -> str:
         raise DataError(f"{what} not found", file=path) from None
     except OSError as error:
         raise DataError(f"{what} cannot be read: {error.strerror}", file=path) from None
-    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+    if data.startswith(b"PK\x03\x04"):
+        return workbooks.text_of(data, path, what)
+    if data.startswith(b"\xd0\xcf\x11\xe0"):
         raise DataError(
-            f"{what} is a spreadsheet, not a CSV", file=path, expected="saved as CSV UTF-8"
+            f"{what} is a spreadsheet of an old kind", file=path, expected=".xlsx, or CSV UTF-8"
         )
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
     if encoding is None and len(data) > 3 and b"\0" in data[:4]:
