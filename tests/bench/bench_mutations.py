@@ -58,7 +58,12 @@ def campaign(files=FILES, seed=SEED, batch=BATCH):
     }
 
 
-if __name__ == "__main__":
+def main():
+    """The whole campaign."""
     found = campaign()
     print(json.dumps(found, indent=1))
-    finish("mutations", found)
+    return found
+
+
+if __name__ == "__main__":
+    finish("mutations", main())

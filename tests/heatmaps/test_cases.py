@@ -85,8 +85,10 @@ def test_overlays_for_the_reading_room(study, run, tmp_path):
     maps = gradcam.grad_cam(run.model, run.images)
     rows = cases.pick(run.cases, 3)
     table = cases.export_dicom(study, run, rows, maps, "features.10", tmp_path)
-    assert table["slice_id"].tolist() == run.cases["slice_id"].iloc[rows].tolist()
-    assert len(list(tmp_path.glob("*.dcm"))) == 3
+    assert table["slice_id"].tolist()[:3] == run.cases["slice_id"].iloc[rows].tolist()
+    assert len(list(tmp_path.glob("overlay_*.dcm"))) == 3
+    assert len(list(tmp_path.glob("map_*_pm.dcm"))) == 3
+    assert sorted(table["file"]) == sorted(path.name for path in tmp_path.iterdir())
 
 
 def test_outcomes_are_by_the_truth_and_a_hidden_lesion_is_a_lesion():

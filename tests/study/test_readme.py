@@ -128,6 +128,13 @@ def really_run(command, _folder):
     assert status == 0, words
 
 
+def names_are_known(command, _folder):
+    """export: every variable is one that the package asks the environment for."""
+    code = (ROOT / "lib/camreader/cohorts/pacs.py").read_text()
+    for name in re.findall(r"(\w+)=", command):
+        assert name in code, name
+
+
 def clone(command, folder):
     """git clone: this checkout's last commit is cloned instead, and holds what README names."""
     name = command.rsplit("/", 1)[1].removesuffix(".git")
@@ -157,6 +164,7 @@ WAYS = [
     (r"python(3|3\.11)? -c", python_parses),
     (r"camreader ", camreader_knows),
     (r"git clone \S+$", clone),
+    (r"export CAMREADER_", names_are_known),
     (r"cd camreader$", lambda _command, folder: clone("git clone x/camreader", folder)),
 ]
 

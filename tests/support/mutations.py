@@ -16,10 +16,10 @@ import cv2
 import nibabel
 import numpy as np
 import pydicom
-from dicom_fixture import dicom, enhanced, lut
+from dicom_fixture import dicom, enhanced, item, lut
 from PIL import Image
 
-from camreader.cohorts import cohort, deidentification, parts, pixels
+from camreader.cohorts import cohort, deidentification, masks, parts, pixels, segmentations
 from camreader.common.errors import DataError
 
 GREY = np.random.default_rng(11).integers(0, 3000, (24, 32)).astype(np.uint16)
@@ -43,6 +43,7 @@ def originals(folder):
     }
     for name, (modality, stored, changes) in files.items():
         dicom(modality, stored, **changes).save_as(folder / name, enforce_file_format=True)
+    truths(folder)
     enhanced(folder / "enhanced.dcm", "MR", np.stack([GREY, GREY]), ["1", "2"])
     for name, syntax in (("rle.dcm", pydicom.uid.RLELossless),):
         data = dicom("CT", GREY)
@@ -60,6 +61,32 @@ def originals(folder):
     part |= dict.fromkeys(("volume.nii", "packed.nii.gz"), "#axial=2")
     names = sorted(p.name for p in folder.iterdir())
     return {name: f"{folder / name}{part.get(name, '')}" for name in names}
+
+
+def truths(folder):
+    """A SEG and an RTSTRUCT on ct.dcm."""
+    image = pydicom.dcmread(folder / "ct.dcm")
+    seg = dicom(
+        "CT", np.ones((1, 24, 32), np.uint8)[0], Modality="SEG", SegmentationType="FRACTIONAL"
+    )
+    seg.SOPClassUID, seg.MaximumFractionalValue = segmentations.SEG, 1
+    seg.SegmentSequence = [item(SegmentNumber=1, SegmentLabel="tumor")]
+    source = item(SourceImageSequence=[item(ReferencedSOPInstanceUID=image.SOPInstanceUID)])
+    group = item(SegmentIdentificationSequence=[item(ReferencedSegmentNumber=1)])
+    group.DerivationImageSequence = [source]
+    group.PlanePositionSequence = [item(ImagePositionPatient=[0, 0, 0])]
+    group.PlaneOrientationSequence = [item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])]
+    group.PixelMeasuresSequence = [item(PixelSpacing=[0.7, 0.7], SliceThickness=5)]
+    seg.PerFrameFunctionalGroupsSequence, seg.NumberOfFrames = [group], 1
+    seg.save_as(folder / "seg.dcm", enforce_file_format=True)
+    contours = dicom("CT", GREY, Modality="RTSTRUCT", PixelData=None, Rows=None, Columns=None)
+    contours.SOPClassUID = segmentations.RTSTRUCT
+    contours.StructureSetROISequence = [item(ROINumber=1, ROIName="GTV")]
+    corners = [2, 2, 0, 12, 2, 0, 12, 9, 0, 2, 9, 0]
+    drawn = item(ContourGeometricType="CLOSED_PLANAR", ContourData=corners)
+    drawn.ContourImageSequence = [item(ReferencedSOPInstanceUID=image.SOPInstanceUID)]
+    contours.ROIContourSequence = [item(ReferencedROINumber=1, ContourSequence=[drawn])]
+    contours.save_as(folder / "rt.dcm", enforce_file_format=True)
 
 
 def mutated(data, rng):
@@ -88,6 +115,9 @@ def mutated(data, rng):
 
 def read(path, name):
     """Values of a picture as notebook 01 reads them: header, values, mask, cleaned copy."""
+    if name in ("seg.dcm", "rt.dcm"):
+        segmentations.kind_of(path)
+        return masks.read(path, (32, 24), Path(path).parents[1] / "sound" / "ct.dcm")
     offset = float("nan") if not name.endswith((".dcm", "16.png")) else None
     values = pixels.read_hu(path, offset)
     if name.endswith(".dcm"):
