@@ -152,7 +152,7 @@ def test_jupyterlab_while_the_kernel_is_busy_and_idle(chromium, jupyterlab):  # 
     (jupyterlab.folder / "free").touch()
     page.wait_for_function(f"{PROMPT} === '[2]:'")
     overlay(page).click()
-    for key in ("Home", "h", "2"):
+    for key in ("Home", "h", "1"):
         page.keyboard.press(key)
     check_hands_on(page)
     page.close()

@@ -91,6 +91,7 @@ class ReadingSession(AnyWidget):
         self.database = log_address(self.design.folder, database)
         self._told: tuple | None = None
         self._packed: dict[str, dict] = {}
+        self._stacks: dict[str, dict[int, dict]] = {}  # packed slices of this case and the next
         self._practice: dict | None = None
         self._asked: str | None = None
         _OPEN.add(self)
@@ -320,10 +321,13 @@ class ReadingSession(AnyWidget):
         wanted = message.get("wanted")
         if stack is None or not isinstance(wanted, list) or len(wanted) > MOST_AT_ONCE:
             raise Refused("These slices are not those of the case at hand")
+        self._stacks = {name: held for name, held in self._stacks.items() if name in near}
+        held = self._stacks.setdefault(case, {})
         images = np.load(self.design.stack_path(case), mmap_mode="r", allow_pickle=False)
         if any(k not in range(stack["slices"]) for k in wanted):
             raise Refused("The stack has no such slice")
-        packed = [pack_slice(np.asarray(images[k])) for k in wanted]
+        held |= {k: pack_slice(np.asarray(images[k])) for k in wanted if k not in held}
+        packed = [held[k] for k in wanted]
         told = [{"shape": one["shape"], "key": one["key"]} for one in packed]
         buffers = [one["data"] for one in packed]
         self.send({"stack": case, "wanted": wanted, "slices": told}, buffers)

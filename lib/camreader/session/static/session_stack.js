@@ -1,7 +1,9 @@
 // The slices above and below a case: fetched ahead from the key slice outwards, scrolled by wheel,
 // keys and touch. What is asked and marked stays that of the key slice.
 
-const CHUNK = 8, ASK_AGAIN_MS = 4000; // slices in a message; silence after which it is sent again
+// Slices in a message; silence after which it is sent again: long, as a busy server only falls further
+// behind if it is asked twice.
+const CHUNK = 8, ASK_AGAIN_MS = 20000;
 const CINE_MS = 100, PAGE_SLICES = 5;
 
 function stackOf(session) {
