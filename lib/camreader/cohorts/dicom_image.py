@@ -339,7 +339,7 @@ def values(path: str | Path, data: bytes | None = None) -> np.ndarray:
         rest = own[~padding]
         dark = BACKGROUND if unit_of(found) == "HU" else rest.min() if rest.size else 0
         own[padding] = dark
-    if not np.isfinite(own).all():
+    if own.dtype.kind == "f" and not np.isfinite(own).all():
         raise wrong(path, "PixelData", "values that are no numbers", "finite values")
     return orientation.turned(own, turn_of(found, path))
 
@@ -381,8 +381,10 @@ def _through_luts(
 def rescaled(stored: np.ndarray, found: Mapping[str, Any]) -> np.ndarray:
     """Stored value x slope + intercept: int32 where both are whole and nothing overflows."""
     slope, intercept = float(found["RescaleSlope"] or 1), float(found["RescaleIntercept"] or 0)
-    own: np.ndarray = stored.astype(np.float64) * slope + intercept
     whole = slope == int(slope) and intercept == int(intercept)
+    if whole and stored.dtype.itemsize <= 2 and max(slope, abs(intercept)) < 2**14:
+        return stored.astype(np.int32) * int(slope) + int(intercept)
+    own: np.ndarray = stored.astype(np.float64) * slope + intercept
     return own.astype(np.int32) if whole and np.abs(own).max(initial=0) < 2**31 else own
 
 

@@ -34,7 +34,7 @@ def stored(own: np.ndarray, path: str | Path, step: float = 1.0) -> np.ndarray:
 
     DataError where they do not fit: a background that no header declares, or values of no scanner.
     """
-    whole = np.rint(own if step == 1 else own / step)
+    whole = own if step == 1 and own.dtype.kind in "iu" else np.rint(own / step)
     if not (whole.min() >= -32768 and whole.max() <= 32767):
         raise DataError(
             "Values do not fit an image",
