@@ -90,13 +90,20 @@ MECHANISMS = {  # what a mechanism alone may call, and the modules that are allo
             "cohorts/folder.py",  # the walk
             "session/sealed.py",  # envelopes that the study itself wrote
             "report/refusals.py",  # the code
+            "report/new_study.py",  # what the package itself carries
+            "cohorts/fetch.py",  # what it wrote itself, looked through for identifiers
         },
     ),
     "one decision what an image file is": (
         {"cv2.imread", "cv2.imdecode", "Image.open", "pydicom.dcmread", "dcmread"},
         {
             "cohorts/image_files.py",  # the decision
-            "cohorts/dicom.py",  # the same for DICOM
+            "cohorts/dicom_image.py",  # the same for DICOM
+            "cohorts/segmentations.py",  # masks in DICOM, which are no images
+            "cohorts/deidentify.py",  # elements only: no pixel is read
+            "cohorts/send.py",
+            "phantom/neighbours.py",  # masks that the study itself drew
+            "session/lesions.py",
             "heatmaps/dicom_export.py",  # files that the study itself wrote
             "heatmaps/localisation.py",
             "report/gallery.py",

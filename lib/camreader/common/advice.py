@@ -59,8 +59,18 @@ ADVICE: tuple[tuple[str, str], ...] = (
     # images
     ("PNG|Image (is|not|has)|Not a readable image|Slice (not|cannot)|Mask cannot|.*cannot be"
      " decoded|Map cannot be read|Maps cannot be read", WHOLE),
-    ("DICOM file is not a plain", "export the plain axial CT series of the study, without"
-     " localizers, screen captures and reports; or name the files meant in labels.csv"),
+    ("DICOM image is not one|No labelled image found|No (image|volume) can be read",
+     "docs/own-data.md says which images are read; name the files meant in labels.csv, or allow SKIP_UNREADABLE"),
+    ("PET in several units", "name the files of one unit in labels.csv"),
+    ("… is (no readable workbook|too large)", "save the sheet as “CSV UTF-8” in the program it"
+     " comes from"),
+    ("The new folder lies inside", "choose a new folder beside the old one"),
+    ("The server sent another image|…: the server|The archive did not", "look at the server's own"
+     " log, then start the same command again: what is done is kept"),
+    ("… is a finished folder, and the key", "nothing else helps: without the key two codes could"
+     " mean one patient"),
+    ("No DICOM file to send", "give the folder that notebook 04 wrote, reports/dicom/<study>"),
+    ("Slices of one series differ", "leave that series out of the reading, or set STACK: 0"),
     ("CLASSES|PATIENT_PATTERN|Table of labels not found|Two tables of labels|Unknown label"
      " rule", LABELS),
     ("DL_info.csv|3-D annotation", "take the file from the official release again, unchanged"),
@@ -92,6 +102,9 @@ ADVICE: tuple[tuple[str, str], ...] = (
      " real", RESTORE),
     ("Sealed envelope|The key to|Envelope cannot|The sealed (answer|protocol)|This reading has no"
      " sealed", RESTORE),
+    ("Marks are accepted within|readers were not asked for marks", DESIGN),
+    ("A mark |A mark's|Every mark|Mark the one|Marks are|This study asks for no marks|The stack"
+     " has|These slices are not|This case has no answer", RELOAD),
     ("A reading needs|The share|The prevalence|The margin|Cases (of|cannot)|Impossible|An arm|Arms|"
      "A stage|Stages|Two stages|One arm|An answer once|a name in small", DESIGN),
     ("No test slice to read|The reading could not|This reading is not set up|No reading is"

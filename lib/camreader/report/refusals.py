@@ -62,7 +62,7 @@ def entries(code: Path = CODE) -> list[Entry]:
     """Every refusal of the package in the order of rooms, modules and words."""
     found = {entry for path in sorted(code.rglob("*.py")) for entry in _of_module(path, code)}
     order = list(ROOMS)
-    return sorted(found, key=lambda e: (order.index(e.room), e.module, e.words, e.todo))
+    return sorted(found, key=lambda e: (order.index(e.room), e.module, e.words, e.why, e.todo))
 
 
 def _of_module(path: Path, code: Path) -> Iterator[Entry]:
