@@ -60,7 +60,8 @@ ADVICE: tuple[tuple[str, str], ...] = (
     ("PNG|Image (is|not|has)|Not a readable image|Slice (not|cannot)|Mask cannot|.*cannot be"
      " decoded|Map cannot be read|Maps cannot be read", WHOLE),
     ("DICOM image is not one|No labelled image found|No (image|volume) can be read",
-     "docs/own-data.md says which images are read; name the files meant in labels.csv, or allow SKIP_UNREADABLE"),
+     "docs/own-data.md says which images are read; name the files meant in labels.csv, or allow"
+     " SKIP_UNREADABLE"),
     ("PET in several units", "name the files of one unit in labels.csv"),
     ("… is (no readable workbook|too large)", "save the sheet as “CSV UTF-8” in the program it"
      " comes from"),
