@@ -60,7 +60,7 @@ def bright_place(page, ratio):
     picture = page.locator(".cr-pictures canvas:visible").bounding_box()
     shot = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).astype(int)
     x, y, w, h = (round(picture[name] * ratio) for name in ("x", "y", "width", "height"))
-    edge = round(30 * ratio)  # where labels stand
+    edge = round(50 * ratio)  # where labels stand, two lines above
     white = (shot[y + edge : y + h - edge, x : x + w] > 20).all(-1)
     rows, columns = np.nonzero(white)
     assert len(rows) > 20
