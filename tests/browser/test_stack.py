@@ -56,6 +56,8 @@ def test_a_stack_of_sixty_slices_is_scrolled_from_its_key_slice(open_page, tmp_p
             page.mouse.wheel(0, 100)
             page.wait_for_timeout(40)
         assert slice_seen(page) == REACH + 5
+        value = -140 + STEP * (REACH + 5)  # the pointer has not moved: the slice below it has
+        assert f" {value} HU" in page.locator(".cr-readout").inner_text()
         page.mouse.click(*centre)  # no mark here
         assert "Home leads back" in said(page) and page.locator(".cr-mark").count() == 0
         for key, place in (("ArrowLeft", 4), ("PageUp", -1), ("Home", 0)):

@@ -66,6 +66,7 @@ async function load(viewer) {
   const grown = viewer.size !== size;
   viewer.panes.forEach(({ canvas }) => (canvas.style.aspectRatio = size));
   redraw(viewer, { slice, heat, size });
+  if (viewer.pointer) readOut(viewer, viewer.pointer); // of the slice that is shown now
   const shown = model.get("group") ?? packed.key; // slices of one stack are one picture to the eye
   if (grown || viewer.shown !== shown) fit(viewer);
   viewer.shown = shown;
