@@ -36,7 +36,9 @@ def test_a_notebook_saves_exactly_the_tables_that_it_lists(notebook):
 
 @pytest.mark.parametrize("notebook", PARTS)
 def test_a_notebook_saves_exactly_the_figures_that_it_lists(notebook):
-    figure = r'study, (?:readings, )?"(\w+)"(?:, cohort=False)?(?:, banner=[\w.]+)?\)'
+    figure = (
+        r'study, (?:readings, )?"(\w+)"(?:, cohort=False)?(?:, banner=[\w.]+)?(?:, vector=True)?\)'
+    )
     saved = re.findall(figure, SOURCES[notebook])
     assert sorted(saved) == sorted(PARTS[notebook].figures)
 
