@@ -101,8 +101,11 @@ def read_on(page, stacks):
     return held
 
 
-def main(stacks):
+def main():
     """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--stacks", type=int, default=100, help="read one after the other")
+    stacks = parser.parse_known_args()[0].stacks
     if chromium_path() is None:
         print("stack: no Chromium on this machine, not measured")
         return {"skipped": "no Chromium"}
@@ -135,6 +138,4 @@ def main(stacks):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stacks", type=int, default=100, help="read one after the other")
-    finish("stack", main(parser.parse_known_args()[0].stacks))
+    finish("stack", main())
