@@ -54,7 +54,7 @@ help:
 	@echo "make lab        JupyterLab on the notebooks"
 	@echo "make read       the reading session, as a page for a radiologist"
 	@echo "make paper      the last report as a paper: reports/paper.pdf and .docx"
-	@echo "make test       every test;   make lint  the style checks"
+	@echo "make test       the tests; make test-all  the longest as well; make lint  the style checks"
 	@echo "make bench      speed and memory against peers -> reports/benchmarks.html"
 	@echo "make deeplesion ZIPS=1-3 DEST=folder   fetch parts of DeepLesion"
 	@echo "make docs       README and docs/ as a site -> site/index.html"
