@@ -12,6 +12,7 @@ dicom_image: one DICOM image: its values in their own unit, its windows
 volumes: slices of NIfTI volumes, with labels
 nifti: one volume: its slices, hung rightly
 steps: values in their own unit as whole steps of 16 bit
+opened: the last files that were parsed
 parts: a frame or a slice of a file, as a path
 orientation: which way a picture lies, and how it hangs
 sources: the formats slices come in: recognise a folder, read it, decode one file

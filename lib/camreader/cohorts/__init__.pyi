@@ -16,6 +16,7 @@ from . import labelled as labelled
 from . import labels as labels
 from . import masks as masks
 from . import nifti as nifti
+from . import opened as opened
 from . import orientation as orientation
 from . import pacs as pacs
 from . import parts as parts

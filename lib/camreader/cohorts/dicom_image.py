@@ -7,9 +7,7 @@ window, it is applied. Messages name elements, never a text that could name a pe
 """
 
 import io
-import threading
 import warnings
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 
 from camreader.cohorts import orientation, parts
 from camreader.cohorts.image_files import one_channel
+from camreader.cohorts.opened import Opened
 from camreader.common.errors import DataError
 
 BACKGROUND = -1024  # HU of air; lower values are corners that were not scanned
@@ -444,25 +443,5 @@ def _padding(stored: np.ndarray, found: Mapping[str, Any], path: str | Path) -> 
     return (stored >= min(ends)) & (stored <= max(ends))
 
 
-class _Open:
-    """The last two files of many frames, parsed: frames are asked for one after the other."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.files: OrderedDict[tuple, pydicom.Dataset] = OrderedDict()
-
-    def get(self, file: Path) -> pydicom.Dataset:
-        with self.lock:
-            try:
-                state = file.stat()
-                key = (str(file), state.st_size, state.st_mtime_ns)
-                if key not in self.files:
-                    self.files[key] = dataset(file, file.read_bytes())
-            except OSError as error:
-                raise DataError(f"DICOM cannot be read: {error.strerror}", file=file) from None
-            while len(self.files) > 2:
-                self.files.popitem(last=False)
-            return self.files[key]
-
-
-_OPEN = _Open()
+# frames are asked for one after the other
+_OPEN = Opened("DICOM", lambda file: dataset(file, file.read_bytes()), most=2)

@@ -7,7 +7,6 @@ that plane. Files that do not say which side is the patient's left are refused.
 import gzip
 import threading
 import zlib
-from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 
 from camreader.cohorts import parts
+from camreader.cohorts.opened import Opened
 from camreader.common.errors import DataError
 
 ENDINGS = (".nii", ".nii.gz")
@@ -116,28 +116,8 @@ def _check_gzip(path: Path) -> None:
                 raise bad(path, "more data than its header says")
 
 
-class _Open:
-    """The last two volumes: their slices are asked for one after the other."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.files: OrderedDict[tuple, Volume] = OrderedDict()
-
-    def get(self, path: Path) -> Volume:
-        with self.lock:
-            try:
-                state = path.stat()
-            except OSError as error:
-                raise DataError(f"Volume cannot be read: {error.strerror}", file=path) from None
-            key = (str(path), state.st_size, state.st_mtime_ns)
-            if key not in self.files:
-                self.files[key] = _open(path)
-            while len(self.files) > 2:
-                self.files.popitem(last=False)
-            return self.files[key]
-
-
-_OPEN = _Open()
+# slices are asked for one after the other
+_OPEN = Opened("Volume", lambda path: _open(path), most=2)
 
 
 def open_volume(path: str | Path) -> Volume:

@@ -5,8 +5,6 @@ inside a contour. Nothing is interpolated between slices. Which structures mean 
 by their number or name; without, all of them do.
 """
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ import numpy as np
 import pydicom
 
 from camreader.cohorts import dicom_image, nifti, parts
+from camreader.cohorts.opened import Opened
 from camreader.common.errors import DataError
 
 SEG, RTSTRUCT = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.481.3"
@@ -250,25 +249,8 @@ def filled(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return inside
 
 
-class _Open:
-    """The last four segmentations, parsed: every slice of a series asks for the same one."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.files: OrderedDict[tuple, pydicom.Dataset] = OrderedDict()
-
-    def get(self, path: Path) -> pydicom.Dataset:
-        with self.lock:
-            state = path.stat()
-            key = (str(path), state.st_size, state.st_mtime_ns)
-            if key not in self.files:
-                self.files[key] = dicom_image.dataset(path, path.read_bytes())
-            while len(self.files) > 4:
-                self.files.popitem(last=False)
-            return self.files[key]
-
-
-_OPEN = _Open()
+# every slice of a series asks for the same one
+_OPEN = Opened("Mask", lambda path: dicom_image.dataset(path, path.read_bytes()), most=4)
 
 
 def referred(path: str | Path) -> set[str]:

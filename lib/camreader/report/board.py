@@ -6,16 +6,16 @@ Shown by notebooks/start.ipynb, the page that `make lab` opens.
 import html
 import os
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from camreader.common.source import modules_behind
 from camreader.common.study import Study
-from camreader.report import catalogue
+from camreader.report import catalogue, provenance
 from camreader.report.catalogue import Part
 
 MISSING, STALE, MADE = "missing", "stale", "made"
+CALLED = {catalogue.COHORT: "its cohort", catalogue.PREDICTIONS: "the predictions"}
 COLOURS = {MISSING: "#b35900", STALE: "#8a6d00", MADE: "#1a7f37"}
 
 
@@ -38,12 +38,8 @@ def _state(study: Study, path: Path, part: Part) -> tuple[str, str]:
     if not made.exists():
         return MISSING, ""
     when = made.stat().st_mtime
-    read: dict[str, Any] = {
-        "its cohort": study.cohort_table,
-        "the predictions": study.runs / "predictions.parquet",
-    }
-    kinds = dict(zip(read, (catalogue.COHORT, catalogue.PREDICTIONS), strict=True))
-    sources = {words: file for words, file in read.items() if kinds[words] in part.reads}
+    tables = provenance.tables_read(study, part)
+    sources = {CALLED[kind]: file for kind, file in tables.items()}
     sources |= {os.path.basename(file): Path(file) for file in modules_behind(path)}
     sources |= {"the notebook": path}
     newer = [words for words, file in sources.items() if _time(file) > when]

@@ -156,7 +156,7 @@ def write_report(study: Study) -> None:
     with atomic_path(Path(study.reports) / "index.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
     ran = {part["notebook"]: part for part in parts}
-    provenance.write(study, ran, importlib.metadata.version("camreader"))
+    provenance.write(study, ran)
 
 
 def add_arguments(parser: ArgumentParser) -> None:

@@ -4,13 +4,13 @@ Nothing is measured here: every number is read from the study's tables, or stand
 a notebook left. Simulated readings are left out: they are no result.
 """
 
-import importlib.metadata
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from camreader import __version__
 from camreader.common.errors import DataError
 from camreader.common.storage import read_table
 from camreader.common.study import Study
@@ -70,7 +70,7 @@ def manuscript(study: Study) -> list[Block]:
 
 def _front(study: Study) -> Iterator[Block]:
     yield Block("title", TITLE)
-    yield Block("text", f"A run of camreader {_version()} on: {study.card['title']}.")
+    yield Block("text", f"A run of camreader {__version__} on: {study.card['title']}.")
     yield Block("heading", "Abstract")
     readers, place, accuracy, facts, planning = summary.answer(study)
     yield Block(
@@ -146,7 +146,7 @@ def _limits(study: Study) -> Iterator[str]:
 def _made(study: Study) -> Iterator[Block]:
     yield Block("heading", "How this was made")
     known = provenance.commit()
-    yield Block("text", f"camreader {_version()}{f', commit {known}' if known else ''}.")
+    yield Block("text", f"camreader {__version__}{f', commit {known}' if known else ''}.")
     lines = (provenance.line(study, *item) for item in catalogue.PARTS.items())
     yield Block("list", lines=tuple(lines))
 
@@ -157,10 +157,6 @@ def _checklists(study: Study) -> Iterator[Block]:
     for guideline, items in frame.groupby("guideline", sort=False):
         shown = items[["item", "asks", "status", "where", "missing"]].fillna("")
         yield Block("table", str(guideline), table=shown, name="08_checklist")
-
-
-def _version() -> str:
-    return importlib.metadata.version("camreader")
 
 
 def write(study: Study) -> list[Path]:

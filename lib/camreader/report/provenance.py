@@ -37,13 +37,18 @@ def _cells(path: Path) -> str:
     return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
 
 
-def inputs_of(study: Study, part: Part) -> dict[str, str]:
-    """{what a notebook read: its SHA-256 (hex)}: tables by content, pixels by their identity."""
+def tables_read(study: Study, part: Part) -> dict[str, Path]:
+    """{kind: file} of the tables that a notebook reads from the notebooks before it."""
     files = {
         catalogue.COHORT: study.cohort_table,
         catalogue.PREDICTIONS: study.runs / "predictions.parquet",
     }
-    found = {kind: digest(files[kind]) for kind in part.reads if kind in files}
+    return {kind: files[kind] for kind in part.reads if kind in files}
+
+
+def inputs_of(study: Study, part: Part) -> dict[str, str]:
+    """{what a notebook read: its SHA-256 (hex)}: tables by content, pixels by their identity."""
+    found = {kind: digest(path) for kind, path in tables_read(study, part).items()}
     if catalogue.COHORT in part.reads and study.card.get("identity"):
         found["pixels"] = study.card["identity"]
     return found
@@ -66,7 +71,7 @@ def commit() -> str:
     return done.stdout.strip()
 
 
-def write(study: Study, views: Mapping[str, Mapping[str, Any]], version: str) -> None:
+def write(study: Study, views: Mapping[str, Mapping[str, Any]]) -> None:
     """Write the crate of a finished run.
 
     views: {notebook: {"seconds": run time, "parameters": {name: value}}}, in the order they ran.
@@ -76,7 +81,7 @@ def write(study: Study, views: Mapping[str, Mapping[str, Any]], version: str) ->
         "@id": "#camreader",
         "@type": "SoftwareSourceCode",
         "name": "camreader",
-        "version": version,
+        "version": camreader.__version__,
         "description": camreader.__doc__.strip().partition("\n")[0],
         "programmingLanguage": "Python",
     }

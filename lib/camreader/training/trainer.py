@@ -205,10 +205,10 @@ class Fit:
         Validation always; the test set, which stops nothing before the end, in every fifth epoch
         and where a draw may end.
         """
-        may_end = self.plan.stop is Until.TRAIN_ERROR and self.on_target(row)
-        last = self.epoch + 1 >= self.cycle[1]
-        seldom = self.plan.stop is not Until.VALIDATION and (self.epoch + 1) % SELDOM
-        return may_end or last or not seldom
+        done = self.epoch + 1
+        if self.plan.stop is Until.VALIDATION or done % SELDOM == 0 or done >= self.cycle[1]:
+            return True
+        return self.plan.stop is Until.TRAIN_ERROR and self.on_target(row)
 
     def on_target(self, row: dict) -> bool:
         """Whether the training error is as low as the paper's first and second run ask."""
