@@ -191,6 +191,22 @@ def test_a_network_that_underfits_and_still_learns_goes_on(study, losses, error,
     assert state.reason_to_stop(rows[-1]) is Ended.BUDGET  # a stated number of times
 
 
+def test_networks_that_are_compared_are_trained_for_one_schedule(study):
+    settings = replace(QUICK, epochs=4, extensions=1)
+    rows = [{"draw": 0, "train_loss": loss, "train_error": 0.3} for loss in (0.8, 0.7, 0.6, 0.5)]
+    state = state_of(study, "paper-first", settings, history=rows, epoch=4)
+    state.plan = experiments.PLANS["leakage-slices_truth"]
+    assert state.reason_to_stop(rows[-1]) is Ended.PLANNED and state.extended == 0
+
+
+def test_only_repeatable_algorithms_do_not_load_the_compiler():
+    code = """import sys
+from camreader.training import compute
+with compute.repeatable():
+    assert "torch._inductor" not in sys.modules"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_underfitting_is_said(study):
     settings = replace(QUICK, epochs=1, learning_rate=1e-9)
     table = runs.summary(train.train_all(study, ["paper-first"], (0,), settings))

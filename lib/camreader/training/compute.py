@@ -74,18 +74,18 @@ def several_processes() -> Iterator[tuple[int, int]]:
 def repeatable() -> Iterator[None]:
     """Only algorithms that give the same numbers twice, where PyTorch has them.
 
-    Afterwards PyTorch's settings are what they were.
+    Afterwards PyTorch's settings are what they were. Set by its debug mode, which does the same as
+    `use_deterministic_algorithms` but does not load the compiler (1.7 s) to tell it so.
     """
-    strict = torch.are_deterministic_algorithms_enabled()
-    lenient = torch.is_deterministic_algorithms_warn_only_enabled()
+    before = torch.get_deterministic_debug_mode()
     debugging: Any = torch.utils.deterministic  # its stubs lack the setting
     filled = debugging.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")
     debugging.fill_uninitialized_memory = False  # a debugging aid; slow
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(strict, warn_only=lenient)
+        torch.set_deterministic_debug_mode(before)
         debugging.fill_uninitialized_memory = filled
 
 

@@ -75,6 +75,13 @@ class Plan:
     labels: str = ""  # label experiment: "truth" or "neighbour"; empty: the cohort's own labels
     why: str = ""
 
+    @property
+    def compared(self) -> bool:
+        """Whether its network is compared with others of the label experiment: all are trained
+        for the same schedule, however well they learn.
+        """
+        return bool(self.labels)
+
 
 MAIN = ("paper-first", "paper-second", "paper-final", "sound-final")
 REGIONS = ("lung-final", "lung-sound", "liver-final", "liver-sound")

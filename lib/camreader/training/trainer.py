@@ -249,7 +249,8 @@ class Fit:
             return None
         if stop is Until.TEST_ACCURACY and row["watched_accuracy"] >= settings.target_accuracy:
             return Ended.TARGET
-        if self.extended < settings.extensions and self.underfits and self.still_falling:
+        more = not self.plan.compared and self.extended < settings.extensions
+        if more and self.underfits and self.still_falling:
             self.extended += 1
             self.cycle = [self.epoch, self.epoch + max(1, self.planned // 2)]
             return None
