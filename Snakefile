@@ -28,7 +28,7 @@ FILES = {  # what a notebook may read or write, by its name in the list
     catalogue.COHORT: [f"{STUDY}/{name}" for name in ("cohort.parquet", "cohort.json", "pixels.npy")],
     catalogue.PREDICTIONS: [f"{RUNS}/predictions.parquet"],
     catalogue.CHALLENGE: [f"{REPORTS}/challenge.json"],
-    catalogue.MAPS: expand(f"{RUNS}/heatmaps/{{method}}.made", method=methods.own_jobs()),
+    catalogue.MAPS: expand(f"{RUNS}/heatmaps/{{method}}.made", method=methods.jobs()),
     catalogue.READINGS: [path for path in ANSWERS if os.path.exists(path)],
 }
 

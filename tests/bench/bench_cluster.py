@@ -166,7 +166,7 @@ def plan(rates, seeds=SEEDS):
     rows.append({"job": "heat-maps of the test slices", "jobs": 1, "hours each": hours})
     rows[-1] |= {"cores": 1, "memory_gb": memory}
     hours = max(KEY_SLICES * TEST_SHARE / guided, SLOW_SLICES / occlusion) / 3600
-    rows.append({"job": "comparison maps", "jobs": len(methods.own_jobs()), "hours each": hours})
+    rows.append({"job": "comparison maps", "jobs": len(methods.jobs()), "hours each": hours})
     rows[-1] |= {"cores": 1, "memory_gb": memory}
     for row in rows:
         row.setdefault("core_hours", row["jobs"] * row["hours each"] * row["cores"])

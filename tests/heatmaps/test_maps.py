@@ -1,11 +1,12 @@
 """Maps on disk: whole or absent, of the network at hand, and made by a job or here alike."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from explained_fixture import SIZE
 
 from camreader.__main__ import main
-from camreader.heatmaps import cases, gradcam, maps, methods
+from camreader.heatmaps import cases, gradcam, maps, methods, tables
 
 
 def test_stored_maps_explain_the_decision_whatever_the_chunks(study, run, monkeypatch):
@@ -67,9 +68,23 @@ def test_maps_made_by_a_job_are_found_and_made_anew_only_where_they_do_not_fit(s
     np.testing.assert_array_equal(made_maps(), expected)
 
 
+def test_the_randomised_maps_are_compared_once(study, monkeypatch):
+    run = cases.load(study)
+    monkeypatch.setattr(tables.sanity, "__defaults__", (2, 0, 1))  # few slices, one draw
+    path = study.runs / "heatmaps" / "randomised_weights.parquet"
+    main(f"maps --data {study.data} --cohort sample --method randomised_weights".split())
+    made = path.stat().st_mtime_ns
+    pd.testing.assert_frame_equal(maps.sanity(study, run), tables.sanity(run))
+    assert path.stat().st_mtime_ns == made
+    assert not maps.sanity(study, cases.load(study, seed=1)).equals(tables.sanity(run))
+    assert path.stat().st_mtime_ns > made
+    path.write_bytes(path.read_bytes()[:100])  # cut off
+    pd.testing.assert_frame_equal(maps.sanity(study, run), tables.sanity(run))
+
+
 @pytest.mark.parametrize("name", ["gradcam", "eigencam"])
 def test_the_command_line_offers_the_methods_worth_a_job(name, capsys):
     with pytest.raises(SystemExit):
         main(["maps", "--method", name])
     said = capsys.readouterr().err
-    assert all(repr(method) in said or method in said for method in methods.own_jobs())
+    assert all(repr(method) in said or method in said for method in methods.jobs())

@@ -41,7 +41,7 @@ def test_jobs_have_the_names_that_a_reader_knows():
         "01_ingest",
         "training sound-final",
         "training paper-first, seed 2",
-        "heat-maps by occlusion",
+        "heat-maps: occlusion",
         "report",
     ]
     assert job("ingest").notebook == "reports/notebooks/x.ipynb.part.ipynb"

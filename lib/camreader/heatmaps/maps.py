@@ -2,8 +2,9 @@
 
 Grad-CAM of a whole test set takes a second per thousand slices, so it is written anew each time, a
 chunk at a time and straight to a file: a large cohort's maps never lie in memory. The methods that
-need more (`methods.own_jobs`) keep their maps, so that a scheduler can make them side by side; the
-notebook then finds them made, or makes them itself.
+need more (`methods.own_jobs`) keep their maps, and what randomised weights do to the maps is kept
+too, so that a scheduler can make them side by side (`methods.jobs`); the notebook then finds them
+made, or makes them itself.
 From the shell: camreader maps --cohort phantom --method occlusion
 """
 
@@ -17,11 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from tqdm.auto import tqdm
 
-from camreader.common.errors import NotApplicable
+from camreader.common.errors import DataError, NotApplicable
 from camreader.common.source import code_digest
-from camreader.common.storage import atomic_path, digest
+from camreader.common.storage import atomic_path, digest, read_table, write_table
 from camreader.common.study import Study
-from camreader.heatmaps import gradcam, methods
+from camreader.heatmaps import gradcam, methods, tables
 from camreader.heatmaps.cases import Explained, load
 from camreader.training.compute import keep_buffers
 
@@ -120,9 +121,25 @@ def kept(study: Study, explained: Explained, name: str, rows: np.ndarray) -> np.
     return maps
 
 
+def sanity(study: Study, explained: Explained, seed: int = 0) -> pd.DataFrame:
+    """`tables.sanity`, kept in runs/<cohort>/heatmaps/ and made again where it no longer fits."""
+    path = study.runs / "heatmaps" / f"{methods.RANDOMISED}.parquet"
+    rows = np.flatnonzero(explained.cases["lesion"])
+    mark = _fingerprint(explained, f"{methods.RANDOMISED} {seed}", rows)
+    try:
+        found = read_table(path)
+        if set(found.pop("mark")) == {mark}:
+            return found
+    except (DataError, KeyError):
+        pass  # not made yet, or damaged: made again
+    table = tables.sanity(explained, seed=seed)
+    write_table(table.assign(mark=mark), path)
+    return table
+
+
 def _fingerprint(explained: Explained, name: str, rows: np.ndarray) -> str:
     """SHA-256 (hex) of what decides the maps: method, code, slices, their pixels, weights."""
-    code = code_digest("heatmaps.methods", ("heatmaps",))
+    code = code_digest("heatmaps.tables", ("heatmaps",))
     slices = list(explained.cases["slice_id"].iloc[rows])
     parts: list[str | memoryview] = [f"{name} {code} {slices}", explained.images[rows].numpy().data]
     weights = explained.model.state_dict() if explained.model is not None else {}
@@ -138,16 +155,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cohort", default="phantom")
     parser.add_argument("--protocol", default="sound", help="whose final network: sound or paper")
     parser.add_argument("--trained-seed", type=int, default=0, help="of the network's training")
-    parser.add_argument("--method", required=True, choices=methods.own_jobs())
+    parser.add_argument("--method", required=True, choices=methods.jobs())
     parser.add_argument("--slow-slices", type=int, default=60, help=f"for {', '.join(slow)}")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of those slices")
 
 
 def run(options: argparse.Namespace) -> None:
-    """Make the maps of one method."""
+    """Make the maps of one method, or compare maps while weights are randomised."""
     keep_buffers()
     study = Study(str(Path(options.data)), options.cohort)
     explained = load(study, options.protocol, options.trained_seed)
+    if options.method == methods.RANDOMISED:
+        print(f"{options.method}: {len(sanity(study, explained, options.seed))} rows")
+        return
     found = tumor_maps(study, explained, [options.method], options.slow_slices, options.seed)
     made = len(found[options.method][0]) if found else "does not apply to this network; no"
     print(f"{options.method}: {made} maps")

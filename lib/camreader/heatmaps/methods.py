@@ -96,6 +96,7 @@ RELU_MODULES = "networks with feature maps whose ReLUs are modules, and one laye
 RESULTS = "results that came with maps"
 NO_NETWORK = "needs the network, of which only the results were given"
 TRANSFORMERS = "transformers whose attention over all tokens can be read"
+RANDOMISED = "randomised_weights"  # no method: how like the maps stay while weights are randomised
 
 
 def register(title: str, *needs: str, name: str = "", **facts: Any) -> Callable:
@@ -122,6 +123,11 @@ def baselines() -> list[str]:
 def own_jobs() -> list[str]:
     """Names of the methods whose maps a scheduler makes side by side and keeps."""
     return [name for name, method in METHODS.items() if method.own_job]
+
+
+def jobs() -> list[str]:
+    """What a scheduler makes side by side for notebook 04: these maps, and the randomised ones."""
+    return [*own_jobs(), RANDOMISED]
 
 
 def overview(model: Module | None, images: Tensor) -> pd.DataFrame:

@@ -58,7 +58,7 @@ class Job:
 
 def job_of(rule: str, wildcards: dict[str, str], log: list[str], output: list[str]) -> Job:
     """The job that Snakemake describes so, under the name that a reader knows."""
-    kind = {"training": "training", "comparison": "heat-maps by"}.get(rule, "")
+    kind = {"training": "training", "comparison": "heat-maps:"}.get(rule, "")
     last = {"training": "run", "comparison": "method"}.get(rule, "")
     name = f"{kind} {wildcards[last]}" if kind else NOTEBOOKS.get(rule, rule)
     if wildcards.get("seed", "0") != "0":
