@@ -136,9 +136,20 @@ def test_the_word_of_a_label_stays_and_the_way_back_to_the_files_is_read_anew(tm
     assert set(frame["class_name"]) == {"normal", "cyst", "tumor"}
 
 
+def test_the_only_table_with_an_image_and_a_label_is_read_and_named(folder):
+    (folder / "labels.csv").rename(folder / "table.csv")
+    (folder / "ages.csv").write_text("patient,age\np1,50\n")
+    found = read(folder)
+    assert found.table == "table.csv" and len(found.rows)
+    assert "labels from table.csv, the only table with an image and a label" in found.doubts
+    shutil.copy(folder / "table.csv", folder / "again.csv")
+    with pytest.raises(DataError, match=r"tables again\.csv, ages\.csv, table\.csv"):
+        read(folder)
+
+
 def test_another_table_and_another_column(folder):
     (folder / "labels.csv").unlink()
-    labels(folder, ["a.png,1,benign", "c.png,1,malignant"], "image,label,grade", "mine.csv")
+    labels(folder, ["a.png,1,benign", "c.png,1,malignant"], "image,code,grade", "mine.csv")
     with pytest.raises(DataError, match="LABELS names the table"):
         read(folder)
     said = {"finding": "cancer", "classes": {"cancer": "malignant", "no cancer": ["benign"]}}

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -64,7 +64,7 @@ def read(folder: Folder, options: Options) -> Labelled:
     if folder.labelled is not None:  # read before, to tell the folder's format
         return folder.labelled
     classes = Classes(options.finding, options.classes)
-    name = _table_name(folder, options)
+    name = _table_name(folder, options) or _only_table(folder, options)
     found = _from_table(folder, name, classes, options) if name else _from_folders(folder, classes)
     if not found.rows:
         raise DataError(
@@ -116,13 +116,32 @@ def _table_name(folder: Folder, options: Options) -> str | None:
     return alike[0] if alike else None
 
 
+def _only_table(folder: Folder, options: Options) -> str | None:
+    """Name of the one table that has the columns image and label; None where there is no such
+    table or several, or where the names of folders say the labels.
+    """
+    classes = Classes(options.finding, options.classes)
+    if any(classes.label(part) is not None for f in folder.kinds for part in f.split("/")[:-1]):
+        return None
+    fitting = []
+    for name in _tables(folder):
+        with suppress(DataError):  # a table of something else
+            needed = ("image", options.label_column)
+            fitting += [name] if read_rows(folder.path / name, needed, name, (), SYNONYMS) else []
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _tables(folder: Folder) -> list[str]:
+    """Names of the tables at the top of the folder."""
+    return [name for name in folder.files if "/" not in name and name.lower().endswith(TABLES)]
+
+
 def _what_is_there(folder: Folder, options: Options) -> str:
     """What a folder without labels holds, in words that lead on."""
     words = [folder.summary()]
     kinds = Counter(folder.kinds.values())
     words += [f"by content {count:,} {kind}" for kind, count in kinds.items()]
-    tables = [n for n in folder.files if "/" not in n and n.lower().endswith(TABLES)]
-    if tables:
+    if tables := _tables(folder):
         words.append(f"tables {', '.join(tables[:3])} (LABELS names the table to read)")
     if folder.passed_over:
         words.append(
@@ -162,11 +181,20 @@ def _from_table(folder: Folder, name: str, classes: Classes, options: Options) -
     if missed:
         found.left_out[NOT_NAMED] += len(missed)
         found.unnamed = missed
-    if table.taken:
-        found.doubts.append(f"columns of {name} under other names: {', '.join(table.taken)}")
-    if table.unread:
-        found.doubts.append(f"columns of {name} that are not read: {', '.join(table.unread)}")
+    found.doubts += _how_read(table, name, options)
     return found
+
+
+def _how_read(table: Table, name: str, options: Options) -> list[str]:
+    """What the owner should know of how a table of labels was found and read."""
+    words = []
+    if name.casefold().removesuffix(".txt") != options.labels_file.casefold():
+        words.append(f"labels from {name}, the only table with an image and a label")
+    if table.taken:
+        words.append(f"columns of {name} under other names: {', '.join(table.taken)}")
+    if table.unread:
+        words.append(f"columns of {name} that are not read: {', '.join(table.unread)}")
+    return words
 
 
 def _no_mask_as_slice(seen: dict[str, int], pairs: dict[str, list[str]], table: Table) -> None:
