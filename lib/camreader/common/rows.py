@@ -232,19 +232,20 @@ def _records(
         tries, skip = [said[1]], skip + 1
     else:
         tries = list(SEPARATORS)
-    body, best, wanted = "".join(lines[skip:]), None, {_key(name) for name in columns}
-    for separator in tries:
+    body = "".join(lines[skip:])
+    others = {_key(name) for c in columns for name in synonyms.get(c, ())}
+
+    def fits(separator: str) -> int:
+        """How much the first row looks like a header, its cells parted so."""
         try:
             header = next(csv.reader(io.StringIO(body, newline=""), delimiter=separator), [])
         except csv.Error:
-            continue
+            return -10
         named = {_key(name) for name in header}
-        others = {_key(name) for c in columns for name in synonyms.get(c, ())}
-        hits = len(named & wanted) * 100 + len(named & others) * 10 + min(len(header), 9)
-        hits -= 9 * (separator == " ")  # a header of words with blanks in them
-        if best is None or hits > best[0]:
-            best = (hits, separator)
-    separator = best[1] if best else ","
+        found = len(named & names) * 100 + len(named & others) * 10 + min(len(header), 9)
+        return found - 9 * (separator == " ")  # a header of words with blanks in them
+
+    separator = max(tries, key=fits)
     return separator, _parse(body, separator, skip, path, what), notes
 
 

@@ -6,7 +6,7 @@ Tested in tests/heatmaps/test_methods.py, as the methods that are made of these.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lazy_loader
 import numpy as np
@@ -110,17 +110,23 @@ def captum_maps(
     images: Tensor,
     classes: Tensor,
     batch_size: int,
-    method: Callable[[Module], Callable],
+    method: Callable,
+    **options: Any,
 ) -> np.ndarray:
-    """Maps of a captum method: `method(score)` gives its attribute function."""
+    """Maps of a captum method, `method(score).attribute`.
+
+    options: of that function; one that depends on the batch is a function of it.
+    """
     like = gradcam.device_of(model)
     maps = []
     with gradcam.evaluating(model), torch.inference_mode(False):
-        attribute = method(gradcam.class_score_module(model))
+        attribute = method(gradcam.class_score_module(model)).attribute
         for start in range(0, len(images), batch_size):
             batch = gradcam.channels_last(images[start : start + batch_size], like)
             wanted = classes[start : start + batch_size].to(like.device)
+            more = {k: value(batch) if callable(value) else value for k, value in options.items()}
             with torch.set_grad_enabled(True):
-                values = attribute(batch.requires_grad_(), additional_forward_args=wanted)
+                batch.requires_grad_()
+                values = attribute(batch, additional_forward_args=wanted, **more)
             maps.append(values.detach().amax(1).cpu().numpy())
     return unit(np.concatenate(maps) if maps else np.zeros((0, *images.shape[2:])))

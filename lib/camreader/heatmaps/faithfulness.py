@@ -99,7 +99,7 @@ def probability(
 
 
 def randomisation(
-    model: nn.Module,
+    model: nn.Module | None,
     untrained: Callable[[], nn.Module],
     images: torch.Tensor,
     classes: Any,
@@ -114,12 +114,13 @@ def randomisation(
     drawn by the architecture's own initialiser, `draws` times. One row per method and step:
     `layer`, `step`, mean rank correlation `likeness` with its `lowest` and `highest` draw, the
     number of `maps` compared and how many of them are `blank`. A blank map is like nothing and
-    unlike nothing: it is left out of the mean. No images, no rows.
+    unlike nothing: it is left out of the mean. No images or no network, no rows.
     """
-    methods = list(methods) if len(images) else []
+    if model is None or not len(images):
+        return _over_draws(pd.DataFrame(columns=DRAWN))
+    methods, rows = list(methods), []
     true = {name: registry.compute(name, model, images, classes) for name in methods}
-    rows = []
-    for draw in range(draws if len(images) else 0):
+    for draw in range(draws):
         for step, layer, broken in _cascade(model, untrained, seed + draw):
             for name in methods:
                 maps = registry.compute(name, broken, images, classes) if step else true[name]
@@ -127,11 +128,6 @@ def randomisation(
                 about = {"method": name, "step": step, "layer": layer, "draw": draw}
                 rows += [about | {"likeness": value} for value in alike]
     return _over_draws(pd.DataFrame(rows, columns=DRAWN))
-
-
-def no_randomisation() -> pd.DataFrame:
-    """The table of `randomisation` without a row: there is no network to randomise."""
-    return _over_draws(pd.DataFrame(columns=DRAWN))
 
 
 def _cascade(

@@ -20,7 +20,7 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import CTImageStorage, generate_uid
 
 from camreader.common.storage import atomic_path
-from camreader.heatmaps import dicom_export
+from camreader.heatmaps import dicom_export, overlay
 
 HALF = 0.5  # of the map's maximum: where the SEG marks, as `localisation.FIXED`
 _MAKER = ("camreader", "camreader", "0.1", "0")
@@ -74,11 +74,7 @@ def export(
 
 def enlarged(heat: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """A map (h, w) in 0..1 at its slice's size, float32 (H, W), as `overlay.blend` enlarges it."""
-    height, width = shape
-    large = cv2.resize(
-        np.asarray(heat, np.float32), (width, height), interpolation=cv2.INTER_LINEAR
-    )
-    return np.clip(large, 0, 1)
+    return np.clip(overlay.enlarged(heat, shape), 0, 1)
 
 
 def slice_dataset(
@@ -91,9 +87,7 @@ def slice_dataset(
     words = f"Slice of a heat-map export, layer {layer}. DERIVED IMAGE, NOT FOR DIAGNOSIS."
     place = (patient, study, series, number)
     stored = (np.asarray(image, np.int32) + (1024 if hu else 32768)).clip(0, 65535)
-    data = dicom_export.grey_dataset(
-        stored.astype(np.uint16), card["title"], place, card["synthetic"], words
-    )
+    data = dicom_export.dataset(stored.astype(np.uint16), card, place, words)
     spacing = case["spacing_mm"] if np.isfinite(case["spacing_mm"]) else 1.0
     data.FrameOfReferenceUID = generate_uid(entropy_srcs=["space", data.SOPInstanceUID])
     data.PositionReferenceIndicator = ""

@@ -170,11 +170,9 @@ def _usual(sizes: list[int]) -> int:
     return next((b for b in sizes if b & (b - 1) == 0), sizes[0])
 
 
-def _share_that_fits(
-    percent: str, n: int, sizes: list[int], around: float = 1.0, step: float = 0.001
-) -> float:
-    """Share of the printable percentages within `around` points that the first size can give."""
-    near = np.arange(float(percent) - around, float(percent) + around, step)
+def _share_that_fits(percent: str, n: int, sizes: list[int]) -> float:
+    """Share of the printable percentages within one point that the first size can give."""
+    near = np.arange(float(percent) - 1.0, float(percent) + 1.0, 0.001)
     return float(np.mean([bool(mean_of_batches(f"{p:.3f}", n, _usual(sizes))) for p in near]))
 
 

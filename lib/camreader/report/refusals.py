@@ -14,6 +14,7 @@ from pathlib import Path
 from camreader.common import advice
 from camreader.common.storage import atomic_path
 
+SHARED = {"refuse": ((2, "words"), (4, "expected"))}  # io.refuse, which several modules call
 KINDS = ("DataError", "NotApplicable", "Refusal", "LogError", "Refused", "StudyError")
 CODE = Path(__file__).parents[1]
 PAGE = CODE.parents[1] / "docs" / "refusals.md"
@@ -73,20 +74,15 @@ def _of_module(path: Path, code: Path) -> Iterator[Entry]:
     functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
     handed = _handed_on(functions)
     for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
-        name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+        if (pair := _said(call, handed)) is None:
+            continue
+        first, expected = pair
         around = [f for f in functions if f.lineno <= call.lineno <= (f.end_lineno or 0)]
         scopes = [*reversed(around), tree]
-        given = {k.arg: k.value for k in call.keywords}
-        first: ast.expr | None
-        if name in KINDS and call.args:
-            first, expected = call.args[0], given.get("expected")
-        elif name in handed:
-            first, expected = (_argument(call, place) for place in handed[name])
-        else:
-            continue
         said = {"expected": _words(expected, scopes) if expected else ""}
         why = ""
-        if name == "Refusal":
+        if _called(call) == "Refusal":
+            given = _given(call)
             parts = [_words(argument, scopes) for argument in call.args]
             why = parts[1] if len(parts) > 1 else _words(given["why"], scopes)
             needed = _words(given["needed"], scopes) if "needed" in given else ""
@@ -100,20 +96,14 @@ Place = tuple[int, str] | None  # of a parameter: its number and name
 
 def _handed_on(functions: list[ast.FunctionDef]) -> dict[str, tuple[Place, Place]]:
     """{function: places of the words and of what is expected} that hand them to a refusal."""
-    found: dict[str, tuple[Place, Place]] = {}
+    found: dict[str, tuple[Place, Place]] = dict(SHARED)
     for _ in range(3):  # one may hand them to another
         for function in functions:
             names = [a.arg for a in function.args.args if a.arg not in ("self", "cls")]
             names += [a.arg for a in function.args.kwonlyargs]
             for call in (n for n in ast.walk(function) if isinstance(n, ast.Call)):
-                name = getattr(call.func, "id", getattr(call.func, "attr", ""))
-                given = {k.arg: k.value for k in call.keywords}
-                pair: list[ast.expr | None]
-                if name in KINDS and call.args:
-                    pair = [call.args[0], given.get("expected")]
-                elif name in found and name != function.name:
-                    pair = [_argument(call, place) for place in found[name]]
-                else:
+                others = {name: place for name, place in found.items() if name != function.name}
+                if (pair := _said(call, others)) is None:
                     continue
                 words, expected = (
                     (names.index(node.id), node.id)
@@ -126,13 +116,33 @@ def _handed_on(functions: list[ast.FunctionDef]) -> dict[str, tuple[Place, Place
     return found
 
 
+def _called(call: ast.Call) -> str:
+    return getattr(call.func, "id", getattr(call.func, "attr", ""))
+
+
+def _given(call: ast.Call) -> dict[str | None, ast.expr]:
+    return {k.arg: k.value for k in call.keywords}
+
+
+def _said(
+    call: ast.Call, handed: dict[str, tuple[Place, Place]]
+) -> tuple[ast.expr | None, ast.expr | None] | None:
+    """(words, what is expected) of a call that refuses, or hands them on; None for any other."""
+    name = _called(call)
+    if name in KINDS and call.args:
+        return call.args[0], _given(call).get("expected")
+    if name not in handed:
+        return None
+    words, expected = handed[name]
+    return _argument(call, words), _argument(call, expected)
+
+
 def _argument(call: ast.Call, place: Place) -> ast.expr | None:
     """The argument of a call that goes to a parameter."""
     if place is None:
         return None
-    given = {k.arg: k.value for k in call.keywords}
     number, name = place
-    return given.get(name) or (call.args[number] if number < len(call.args) else None)
+    return _given(call).get(name) or (call.args[number] if number < len(call.args) else None)
 
 
 def _todo(words: str, why: str, said: dict[str, str]) -> str:

@@ -24,7 +24,7 @@ from camreader.statistics.intervals import (
     disagreement,
     newcombe,
     newcombe_paired,
-    units,
+    unit_codes,
     wilson,
 )
 
@@ -67,8 +67,7 @@ def _answers(column: Answers, name: str) -> pd.Series:
 
 def raw_agreement(table: pd.DataFrame | np.ndarray) -> Estimate:
     """Share of cases on the diagonal, Wilson interval."""
-    share = wilson(np.trace(table), np.sum(table))
-    return Estimate(share.value, share.low, share.high, share.n)
+    return _estimate(np.trace(table), np.sum(table), "")
 
 
 def cohen_kappa(table: ArrayLike, level: float = 0.95) -> Estimate:
@@ -292,17 +291,23 @@ def alpha_with_interval(
         return found
     values, counts = _answer_counts(ratings, metric)
     kept = (ratings.notna().sum(axis=1) > 1).to_numpy()
-    owner = units(groups, len(ratings))
-    owner = np.arange(len(counts)) if owner is None else owner[kept]
-    undefined = []
+    owner = unit_codes(groups, len(ratings))[kept]
+    return _resampled(found, lambda rows: _alpha(values, counts[rows], metric), owner, draws, seed)
+
+
+def _resampled(
+    found: Estimate, value: Callable[[np.ndarray], float], owner: np.ndarray, draws: int, seed: int
+) -> Estimate:
+    """`found` with the percentile interval of `value(rows)`; undefined draws are counted."""
+    drawn: list[float] = []
 
     def draw(rows: np.ndarray) -> float:
-        value = _alpha(values, counts[rows], metric)
-        undefined.extend([1] if np.isnan(value) else [])
-        return value
+        drawn.append(value(rows))
+        return drawn[-1]
 
     low, high = cluster_bootstrap(draw, owner, draws, seed)
-    note = f"undefined in {len(undefined)} of {draws} draws" if undefined else ""
+    undefined = int(np.isnan(drawn).sum())
+    note = f"undefined in {undefined} of {draws} draws" if undefined else ""
     note = note if not np.isnan(low) else "too few cases to resample"
     return Estimate(found.value, low, high, found.n, note)
 
@@ -343,7 +348,6 @@ def case_bootstrap(
     statistic: Callable[[pd.DataFrame], Estimate] = krippendorff_alpha,
     draws: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> Estimate:
     """`statistic(ratings)` with a percentile interval from resampled cases (all their readings).
 
@@ -352,14 +356,8 @@ def case_bootstrap(
     whole = statistic(ratings)
     if np.isnan(whole.value):
         return whole
-    undefined = []
 
     def draw(rows: np.ndarray) -> float:
-        value = statistic(ratings.iloc[rows].reset_index(drop=True)).value
-        undefined.extend([1] if np.isnan(value) else [])
-        return value
+        return statistic(ratings.iloc[rows].reset_index(drop=True)).value
 
-    low, high = cluster_bootstrap(draw, np.arange(len(ratings)), draws, seed, level)
-    note = f"undefined in {len(undefined)} of {draws} draws" if undefined else ""
-    note = note if not np.isnan(low) else "too few cases to resample"
-    return Estimate(whole.value, low, high, whole.n, note)
+    return _resampled(whole, draw, np.arange(len(ratings)), draws, seed)

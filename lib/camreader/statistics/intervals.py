@@ -78,6 +78,22 @@ def units(groups: Groups | None, n: int) -> np.ndarray | None:
     return pd.factorize(names)[0]
 
 
+def unit_codes(groups: Groups | None, n: int) -> np.ndarray:
+    """Codes (n,) as of `units`; where rows are independent, each is a unit of its own."""
+    codes = units(groups, n)
+    return np.arange(n) if codes is None else codes
+
+
+def by_unit(method: str, groups: Groups) -> str:
+    """An interval's method with its unit of analysis: "Wilson by slice", "t by patient"."""
+    return f"{method} by {'slice' if isinstance(groups, str) else 'patient'}"
+
+
+def units_in(groups: Groups) -> Any:
+    """How many patients `groups` names; missing where rows are independent."""
+    return pd.NA if isinstance(groups, str) else len(set(np.asarray(groups).tolist()))
+
+
 def cluster_bootstrap(
     statistic: Callable[[np.ndarray], float],
     groups: Groups,
@@ -162,8 +178,7 @@ def clustered_mean(
     groups, in units of the range. (NaN, NaN) below two units.
     """
     values = np.asarray(values, float)
-    codes = units(groups, len(values))
-    codes = np.arange(len(values)) if codes is None else codes
+    codes = unit_codes(groups, len(values))
     number = 1 + max(codes, default=-1)
     if number < 2:
         return NAN, NAN
@@ -187,8 +202,7 @@ def clustered_difference(
     (NaN, NaN) where a side has fewer than two groups.
     """
     hits, first = np.asarray(hits, bool), np.asarray(first, bool)
-    codes = units(groups, len(hits))
-    codes = np.arange(len(hits)) if codes is None else codes
+    codes = unit_codes(groups, len(hits))
     sides = first, ~first
     numbers = [len(set(codes[side].tolist())) for side in sides]
     if min(numbers) < 2:
@@ -256,16 +270,13 @@ def difference(
     return float(a - b - low), float(a - b + high)
 
 
-def disagreement(low: float, high: float, p: float, null: float = 0.0, alpha: float = 0.05) -> str:
-    """Words where interval and exact test do not say the same of `null`; empty where they do.
+def disagreement(low: float, high: float, p: float) -> str:
+    """Words where 95 % interval and exact test do not say the same of 0; empty where they do.
 
     They rest on different approximations: a score interval can exclude what an exact test, which
     is conservative for few cases, does not reject.
     """
-    if np.isnan(low) or np.isnan(p):
-        return ""
-    excluded = low > null or high < null
-    if excluded == (p < alpha):
+    if np.isnan(low) or np.isnan(p) or (low > 0 or high < 0) == (p < 0.05):
         return ""
     return "interval and exact test disagree: too few cases to conclude"
 

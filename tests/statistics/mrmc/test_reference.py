@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from places import ROOT
 
-from camreader.statistics.mrmc import analysis, merits, power
+from camreader.statistics.mrmc import analysis, margins, marks, merits, power, ustatistics
 from camreader.statistics.mrmc.anova import Components
 from camreader.statistics.mrmc.binormal import binormal_auc
 
@@ -43,10 +43,8 @@ def vandyke(covariance="jackknife", **options):
 
 @cache
 def froc(metric="wafroc"):
-    marks = analysis.read_marks(
-        DATA / "froc_dataset01_marks.csv", DATA / "froc_dataset01_truth.csv"
-    )
-    return analysis.obuchowski_rockette(marks, metric=metric)
+    read = marks.read_marks(DATA / "froc_dataset01_marks.csv", DATA / "froc_dataset01_truth.csv")
+    return analysis.obuchowski_rockette(read, metric=metric)
 
 
 @cache
@@ -62,7 +60,7 @@ def mitotic(scanner, clustered):
 
 @cache
 def u(name):
-    return analysis.u_statistics(scores(name))
+    return ustatistics.u_statistics(scores(name))
 
 
 @cache
@@ -248,7 +246,7 @@ def u_statistics():
 
 def margins_and_others():
     viper = u("viper_mrmc.imrmc")
-    test = analysis.non_inferiority(viper, 0.05)
+    test = margins.non_inferiority(viper, 0.05)
     for name, text, value in (
         ("variance of FFDM minus SFM", ".001103761", viper.differences["variance"][0]),
         ("df", "30.66184", viper.differences["df"][0]),

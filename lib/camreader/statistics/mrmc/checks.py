@@ -5,39 +5,16 @@ Accuracies of every arm with their covariances, what was left out at a time, and
 Tested in tests/statistics/mrmc/test_analysis.py, with the analysis that rests on it.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from camreader.common.errors import DataError
-from camreader.statistics.mrmc.io import Arms, arms_of, repeats, tidy
-from camreader.statistics.mrmc.mark_merits import estimates as mark_estimates
-from camreader.statistics.mrmc.marks import Marks
-from camreader.statistics.mrmc.merits import BOTH, NEEDED, estimates
+from camreader.statistics.mrmc.io import Arms, arms_of, need_columns, repeats, tidy
+from camreader.statistics.mrmc.merits import BOTH, NEEDED, StudyArms, estimates
 
 FEW_PATIENTS = 40  # below it clustered variances are off by a little: docs/statistics.md
-
-
-@dataclass(frozen=True)
-class StudyArms:
-    """What every analysis needs, whether it came from scores or from marks."""
-
-    theta: np.ndarray  # (modalities, readers); NaN where a reader did not read a modality
-    matrix: np.ndarray  # covariances, modality-major
-    modalities: tuple
-    readers: tuple
-    counts: tuple  # (diseased, without disease) read, each (modalities, readers)
-    unit: str
-    units: int
-    crossed: bool
-    flags: list
-
-    @property
-    def nested(self) -> bool:
-        """True where no reader read under two modalities."""
-        return bool((~np.isnan(self.theta)).sum(0).max() <= 1)
 
 
 def from_scores(
@@ -78,31 +55,11 @@ def by_column(frame: pd.DataFrame | Arms, cluster: str | bool | None) -> pd.Data
         raise DataError(words, found=type(frame).__name__)
     if not isinstance(cluster, str) or cluster == "cluster":
         wanted = cluster is True or cluster == "cluster"
-        if wanted and not {"cluster", "patient", "patient_id"} & set(frame.columns):
-            raise DataError("Column missing", column="cluster", found=", ".join(map(str, frame)))
+        if wanted and not {"patient", "patient_id"} & set(frame.columns):
+            need_columns(frame, ["cluster"])
         return frame
-    if cluster not in frame.columns:
-        raise DataError("Column missing", column=cluster, found=", ".join(map(str, frame)))
+    need_columns(frame, [cluster])
     return frame.drop(columns="cluster", errors="ignore").rename(columns={cluster: "cluster"})
-
-
-def from_marks(
-    marks: Marks, metric: str, covariance: str, at: float | None, cluster: str | bool | None
-) -> StudyArms:
-    """`StudyArms` of free-response marks."""
-    found = mark_estimates(marks, metric, covariance, at, cluster is not False)
-    flags = list(marks.flags) + found.flags
-    return StudyArms(
-        found.theta,
-        found.matrix,
-        marks.modalities,
-        marks.readers,
-        found.counts,
-        found.unit,
-        found.units,
-        marks.reads is None,
-        flags,
-    )
 
 
 def as_designed(frame: pd.DataFrame | Arms, design: str) -> pd.DataFrame | Arms:

@@ -3,7 +3,6 @@
 Tested in tests/statistics/mrmc/test_marks.py, which makes the marks it needs.
 """
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,19 +20,7 @@ from camreader.statistics.mrmc.marks import (
     lesion_sensitivity,
     ratings,
 )
-from camreader.statistics.mrmc.merits import jackknife_products, refuse_unbiased
-
-
-@dataclass(frozen=True)
-class MarkEstimates:
-    """theta (T, R), matrix (T*R, T*R), counts ((T, R) diseased, (T, R) free), unit, units."""
-
-    theta: np.ndarray
-    matrix: np.ndarray
-    counts: tuple
-    unit: str
-    units: int
-    flags: list = field(default_factory=list)
+from camreader.statistics.mrmc.merits import StudyArms, jackknife_products, refuse_unbiased
 
 
 def estimates(
@@ -42,8 +29,8 @@ def estimates(
     covariance: str = "jackknife",
     at: float | None = None,
     cluster: bool = True,
-) -> MarkEstimates:
-    """`MarkEstimates` of `marks.Marks`. A case (patient) leaves the study with all its lesions."""
+) -> StudyArms:
+    """`StudyArms` of `marks.Marks`. A case (patient) leaves the study with all its lesions."""
     options.one_of("metric of marks", metric, MARK_METRICS)
     refuse_unbiased(covariance)
     found = ratings(marks, cluster)
@@ -60,10 +47,11 @@ def estimates(
     counts = tuple((found.read & own).sum(-1) for own in (sick, ~sick))
     units = len(set(found.clusters.tolist()))
     unit = "patients" if found.clustered else "cases"
-    flags = []
+    flags = list(marks.flags)
     if found.clustered:
         flags.append(f"{len(sick)} cases of {units} patients: patients are the unit")
-    return MarkEstimates(theta, matrix, counts, unit, units, flags)
+    arms, crossed = (found.modalities, found.readers), marks.reads is None
+    return StudyArms(theta, matrix, *arms, counts, unit, units, crossed, flags)
 
 
 def _check(found: Ratings) -> None:
