@@ -180,14 +180,14 @@ def by_contrast(groups: dict[str, pd.DataFrame]) -> Figure:
     if any("conspicuity" in set(table["by"]) for table in groups.values()):
         columns.insert(0, "conspicuity")
     figure, axes = plt.subplots(1, len(columns), figsize=(4.3 * len(columns), 3.6), sharey=True)
-    drawn = [
-        axis for axis, column in zip(axes, columns, strict=True) if _found(axis, groups, column)
-    ]
+    drawn = []
     for axis, column in zip(axes, columns, strict=True):
-        axis.set(title=TITLES[column], ylim=(0, 1.03))
-        if axis not in drawn:
+        if _found(axis, groups, column):
+            drawn.append(axis)
+        else:
             axis.text(0.5, 0.5, f"{column} not known", transform=axis.transAxes, ha="center")
             axis.set_xticks([])
+        axis.set(title=TITLES[column], ylim=(0, 1.03))
     axes[0].set_ylabel("tumor slices found (sensitivity)")
     for axis in drawn[:1]:
         axis.legend(frameon=False, fontsize=8, loc="lower right")

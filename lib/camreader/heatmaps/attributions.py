@@ -62,38 +62,22 @@ def layer_maps(
     weigh: (activations, gradient, (logits, classes)) -> raw maps (n, h, w) of a batch;
     with_images: it gets the batch's images as well. Maps of several layers are averaged.
     """
-    layers = gradcam.find_layers(model)
-    parts = [
-        _of_layer(model, layer, images, classes, batch_size, weigh, with_images) for layer in layers
-    ]
-    return parts[0] if len(parts) == 1 else unit(np.mean(parts, axis=0))
-
-
-def _of_layer(
-    model: Module,
-    layer: Module,
-    images: Tensor,
-    classes: Tensor,
-    batch_size: int,
-    weigh: Callable[..., Tensor],
-    with_images: bool,
-) -> np.ndarray:
-    """The same of one layer."""
-    like = gradcam.device_of(model)
+    like, parts = gradcam.device_of(model), []
     step = gradcam.batch_length(images, batch_size, like)
-    maps = np.zeros((len(images), *images.shape[2:]), np.float32)
-    with gradcam.evaluating(model), torch.inference_mode(False):
-        for start in range(0, len(images), step):
-            rows = slice(start, start + step)
-            batch = gradcam.channels_last(images[rows], like)
-            found = gradcam.gradients(model, layer, batch, classes[rows])
-            activations, gradient, logits, wanted, _scores = found
-            with torch.no_grad():
-                more = (batch,) if with_images else ()
-                raw = weigh(activations, gradient, (logits, wanted), *more).float()
-            shown, *_flags = gradcam.scale(raw, images.shape[2:], torch.zeros_like(wanted).bool())
-            maps[rows] = shown.cpu()
-    return maps
+    for layer in gradcam.find_layers(model):
+        maps = np.zeros((len(images), *images.shape[2:]), np.float32)
+        with gradcam.evaluating(model), torch.inference_mode(False):
+            for rows in gradcam.slices(len(images), step):
+                batch = gradcam.channels_last(images[rows], like)
+                found = gradcam.gradients(model, layer, batch, classes[rows])
+                activations, gradient, logits, wanted, _scores = found
+                with torch.no_grad():
+                    more = (batch,) if with_images else ()
+                    raw = weigh(activations, gradient, (logits, wanted), *more).float()
+                never = torch.zeros_like(wanted).bool()
+                maps[rows] = gradcam.scale(raw, images.shape[2:], never)[0].cpu()
+        parts.append(maps)
+    return parts[0] if len(parts) == 1 else unit(np.mean(parts, axis=0))
 
 
 def has_feature_maps(model: Module, layer: Module, images: Tensor) -> bool:
@@ -121,9 +105,9 @@ def captum_maps(
     maps = []
     with gradcam.evaluating(model), torch.inference_mode(False):
         attribute = method(gradcam.class_score_module(model)).attribute
-        for start in range(0, len(images), batch_size):
-            batch = gradcam.channels_last(images[start : start + batch_size], like)
-            wanted = classes[start : start + batch_size].to(like.device)
+        for rows in gradcam.slices(len(images), batch_size):
+            batch = gradcam.channels_last(images[rows], like)
+            wanted = classes[rows].to(like.device)
             more = {k: value(batch) if callable(value) else value for k, value in options.items()}
             with torch.set_grad_enabled(True):
                 batch.requires_grad_()

@@ -88,11 +88,10 @@ def probability(
     classes = gradcam.check_classes(classes, len(images))
     like, out = gradcam.device_of(model), []
     with gradcam.evaluating(model):
-        for start in range(0, len(images), batch_size):
-            batch = gradcam.channels_last(images[start : start + batch_size], like)
+        for rows in gradcam.slices(len(images), batch_size):
+            batch = gradcam.channels_last(images[rows], like)
             logits = check_outputs(model(batch), len(batch))
-            wanted = classes[start : start + batch_size].to(like.device)
-            scores = gradcam.class_scores(logits, wanted)
+            scores = gradcam.class_scores(logits, classes[rows].to(like.device))
             one = logits.shape[1] == 1
             out.append(scores.sigmoid() if one else (scores - logits.logsumexp(1)).exp())
     return torch.cat(out).float().cpu().numpy() if out else np.zeros(0, np.float32)

@@ -9,7 +9,8 @@ they lie: each has a frame of reference of its own.
 """
 
 import gzip
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def export(
     `cases`, `maps` and `card` as in `dicom_export.export`; `values` the slices as int16 (H, W), HU
     or own values. Files of an earlier export into the same folder are replaced.
     """
-    folder, rows, written = Path(folder), [], set()
+    folder, rows = Path(folder), []
     folder.mkdir(parents=True, exist_ok=True)
     patients = dicom_export.patient_numbers(cases, values)
     things = zip(cases.to_dict("records"), values, maps, patients, strict=True)
@@ -48,24 +49,22 @@ def export(
         heat = enlarged(small, image.shape)
         source = slice_dataset(image, case, card, patient, number, layer)
         uids = (str(source.StudyInstanceUID), str(source.SOPInstanceUID), heat.tobytes())
-        files = {
-            f"slice_{number:04d}.dcm": ("slice", source),
-            f"map_{number:04d}_pm.dcm": ("Parametric Map", parametric_map(source, heat, uids)),
+        whole, own = partial(dicom_export.write, source), parametric_map(source, heat, uids)
+        files: dict[str, tuple[str, Callable[[Path], None]]] = {
+            f"slice_{number:04d}.dcm": ("slice", whole),
+            f"map_{number:04d}_pm.dcm": ("Parametric Map", partial(dicom_export.write, own)),
         }
         if (heat >= HALF).any():
-            files[f"map_{number:04d}_seg.dcm"] = ("SEG", segmentation(source, heat, uids))
-        for name, (kind, data) in files.items():
-            dicom_export.write(data, folder / name)
+            marked = partial(dicom_export.write, segmentation(source, heat, uids))
+            files[f"map_{number:04d}_seg.dcm"] = "SEG", marked
+        for name, picture in (("map", heat), ("slice", image)):
+            volume = partial(write_nifti, picture, case["spacing_mm"])
+            files[f"{name}_{number:04d}.nii.gz"] = f"NIfTI: {name}", volume
+        files[f"map_{number:04d}.png"] = "PNG, 16 bit", partial(write_png, heat)
+        for name, (kind, write) in files.items():
+            write(folder / name)
             rows.append({"file": name, "slice_id": case["slice_id"], "caption": kind})
-        pictures = ((f"map_{number:04d}", heat), (f"slice_{number:04d}", image))
-        for name, picture in pictures:
-            write_nifti(picture, case["spacing_mm"], folder / f"{name}.nii.gz")
-            kind = "NIfTI: " + ("map" if name.startswith("map") else "slice")
-            rows.append({"file": f"{name}.nii.gz", "slice_id": case["slice_id"], "caption": kind})
-        name = f"map_{number:04d}.png"
-        write_png(heat, folder / name)
-        rows.append({"file": name, "slice_id": case["slice_id"], "caption": "PNG, 16 bit"})
-        written |= {row["file"] for row in rows}
+    written = {row["file"] for row in rows}
     for leftover in {p for kind in _KINDS for p in folder.glob(kind)}:
         if leftover.name not in written:
             leftover.unlink()

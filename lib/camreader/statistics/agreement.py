@@ -70,7 +70,7 @@ def raw_agreement(table: pd.DataFrame | np.ndarray) -> Estimate:
     return _estimate(np.trace(table), np.sum(table), "")
 
 
-def cohen_kappa(table: ArrayLike, level: float = 0.95) -> Estimate:
+def cohen_kappa(table: ArrayLike) -> Estimate:
     """Cohen's kappa with its asymptotic interval (Fleiss, Cohen & Everitt 1969), statsmodels.
 
     table: counts (q, q), see `cross_table`. Flagged: a rater who gives one answer only makes kappa
@@ -85,13 +85,17 @@ def cohen_kappa(table: ArrayLike, level: float = 0.95) -> Estimate:
         note = "degenerate: a rater gave one answer only, so kappa is 0 whatever the agreement"
         return Estimate(0.0, NAN, NAN, n, note)
     result = inter_rater.cohens_kappa(counts, return_results=True)
-    half = stats.norm.ppf((1 + level) / 2) * result.std_kappa
-    note = "" if half > 0 else "degenerate: the asymptotic interval has no width"
-    low, high = max(-1.0, result.kappa - half), min(1.0, result.kappa + half)
-    return Estimate(float(result.kappa), float(low), float(high), n, note)
+    half = stats.norm.ppf(0.975) * result.std_kappa
+    return _around(result.kappa, half, n, "degenerate: the asymptotic interval has no width")
 
 
-def gwet_ac1(table: ArrayLike, level: float = 0.95) -> Estimate:
+def _around(value: float, half: float, n: int, words: str) -> Estimate:
+    """A value in -1..1 with its interval of half width `half`; `words` where that is 0."""
+    low, high = max(-1.0, value - half), min(1.0, value + half)
+    return Estimate(float(value), float(low), float(high), n, "" if half > 0 else words)
+
+
+def gwet_ac1(table: ArrayLike) -> Estimate:
     """Gwet's AC1 with its interval (t, n - 1 degrees of freedom).
 
     Gwet 2008, Br J Math Stat Psychol 61:29, equations for two raters. The categories are those
@@ -109,10 +113,8 @@ def gwet_ac1(table: ArrayLike, level: float = 0.95) -> Estimate:
     if n < 2:
         return Estimate(float(value), NAN, NAN, n, "one case: no interval")
     error = np.sqrt(_ac1_variance(shares, mean, observed, chance, value) / n)
-    half = stats.t.ppf((1 + level) / 2, n - 1) * error
-    note = "" if half > 0 else "degenerate: the interval has no width"
-    low, high = max(-1.0, value - half), min(1.0, value + half)
-    return Estimate(float(value), float(low), float(high), n, note)
+    half = stats.t.ppf(0.975, n - 1) * error
+    return _around(value, half, n, "degenerate: the interval has no width")
 
 
 def _ac1_variance(

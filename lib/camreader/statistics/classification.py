@@ -180,7 +180,7 @@ def _check_values(y: np.ndarray, p: np.ndarray, called: np.ndarray) -> None:
 
 
 def auc_interval(
-    labels: ArrayLike, scores: ArrayLike, patients: Groups, level: float = 0.95
+    labels: ArrayLike, scores: ArrayLike, patients: Groups
 ) -> tuple[float, float, str, str]:
     """(low, high, method, note) of the AUC: DeLong's variance on the logit, t with K - 1 degrees
     of freedom for K units; clustered by patient (Obuchowski 1997). An AUC of 0 or 1 has no
@@ -195,16 +195,16 @@ def auc_interval(
     parts = kernel(scores[None, sick], scores[None, ~sick])
     variance = clustered_delong(*parts, codes[sick], codes[~sick])[0, 0]
     if value in (0, 1) or not variance > 0:
-        ends = wilson(round(value) * fewest, fewest, level)
+        ends = wilson(round(value) * fewest, fewest)
         note = f"degenerate variance: Wilson's limit for the {fewest} units of the smaller class"
         return ends.low, ends.high, "Wilson", note
-    low, high = _on_logit(value, np.sqrt(variance), len(set(codes.tolist())), level)
+    low, high = _on_logit(value, np.sqrt(variance), len(set(codes.tolist())))
     return low, high, "DeLong on the logit", ""
 
 
-def _on_logit(value: float, error: float, count: int, level: float) -> tuple[float, float]:
+def _on_logit(value: float, error: float, count: int) -> tuple[float, float]:
     """(low, high) of a share with its standard error over `count` units, by t on the logit."""
-    reach = stats.t.ppf((1 + level) / 2, count - 1) * error / (value * (1 - value))
+    reach = stats.t.ppf(0.975, count - 1) * error / (value * (1 - value))
     low, high = special.expit(special.logit(value) + np.array([-reach, reach]))
     return float(low), float(high)
 
@@ -220,7 +220,7 @@ def macro_auc(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def macro_auc_interval(
-    labels: ArrayLike, scores: ArrayLike, patients: Groups, level: float = 0.95
+    labels: ArrayLike, scores: ArrayLike, patients: Groups
 ) -> tuple[float, float, str, str]:
     """(low, high, method, note) of the macro AUC: a jackknife over units, on the logit, t with
     K - 1 degrees of freedom for K units (patients, or slices where INDEPENDENT)."""
@@ -235,7 +235,7 @@ def macro_auc_interval(
     spread = np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum())
     if value in (0, 1) or not spread > 0:
         return np.nan, np.nan, "no interval", "no interval: every class is told apart perfectly"
-    return *_on_logit(value, spread, count, level), "jackknife on the logit", ""
+    return *_on_logit(value, spread, count), "jackknife on the logit", ""
 
 
 def _brier_interval(

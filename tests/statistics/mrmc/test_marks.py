@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from camreader.common.errors import DataError
-from camreader.statistics.mrmc import analysis, mark_merits, marks
+from camreader.statistics.mrmc import analysis, checks, marks
 
 MARKS = pd.DataFrame(
     [
@@ -79,7 +79,7 @@ def by_hand(metric, modality, reader):
 
 @pytest.mark.parametrize("metric", marks.KERNELS)
 def test_every_figure_of_merit_is_its_definition(read, metric):
-    found = mark_merits.estimates(read, metric).theta
+    found = checks.from_marks(read, metric).theta
     expected = [[by_hand(metric, m, r) for r in ("r1", "r2")] for m in ("A", "B")]
     np.testing.assert_allclose(found, expected)
 
@@ -90,14 +90,14 @@ def test_the_jackknife_leaves_out_whole_cases(read):
     for left in TRUTH["case"]:
         rest = marks.read_marks(MARKS[MARKS["case"] != left], TRUTH[TRUTH["case"] != left])
         arms = {(m, r): k for k, (m, r) in enumerate([("A", "r1"), ("A", "r2"), ("B", "r1")])}
-        found = mark_merits.estimates(rest, "afroc1")
+        found = checks.from_marks(rest, "afroc1")
         names = [(m, r) for m in rest.modalities for r in rest.readers]
         at = dict(zip(names, found.theta.ravel(), strict=True))
         values.append([at.get(name, np.nan) for name in arms])
     values = np.array(values).T
     gaps = values - values.mean(1, keepdims=True)
     expected = 5 / 6 * gaps @ gaps.T
-    np.testing.assert_allclose(mark_merits.estimates(read, "afroc1").matrix[:3, :3], expected)
+    np.testing.assert_allclose(checks.from_marks(read, "afroc1").matrix[:3, :3], expected)
 
 
 def test_cases_of_one_patient_leave_together():
@@ -137,7 +137,7 @@ def test_the_workbook_comes_back_as_it_was_written(read, tmp_path):
         zip(read.truth["case"], read.truth["weights"], strict=True)
     )
     for metric in ("wafroc", "hr_auc"):
-        a, b = (mark_merits.estimates(x, metric).theta for x in (read, again))
+        a, b = (checks.from_marks(x, metric).theta for x in (read, again))
         np.testing.assert_allclose(np.sort(a.ravel()), np.sort(b.ravel()))
 
 
@@ -216,8 +216,8 @@ def test_what_marks_cannot_give_is_said(read):
     free = TRUTH[TRUTH["lesions"] > 0]
     sick = marks.read_marks(MARKS[MARKS["case"].isin(free["case"])], free)
     with pytest.raises(DataError, match=r"No case without a lesion.*afroc1"):
-        mark_merits.estimates(sick, "wafroc")
-    assert np.isfinite(mark_merits.estimates(sick, "wafroc1").theta).all()
+        checks.from_marks(sick, "wafroc")
+    assert np.isfinite(checks.from_marks(sick, "wafroc1").theta).all()
     with pytest.raises(DataError, match="metric of marks is one of"):
         analysis.obuchowski_rockette(read, metric="auc")
     with pytest.raises(DataError, match="takes cases of one patient for independent"):
@@ -236,7 +236,7 @@ def test_what_a_reader_did_not_read_does_not_count():
         ~((every["reader"] == "r2") & (every["modality"] == "A") & (every["case"] == "d3"))
     ]
     whole, part = (
-        mark_merits.estimates(marks.read_marks(MARKS, TRUTH, reads), "hr_auc").theta
+        checks.from_marks(marks.read_marks(MARKS, TRUTH, reads), "hr_auc").theta
         for reads in (every, fewer)
     )
     assert whole[0, 1] != part[0, 1] and whole[1, 1] == part[1, 1]
@@ -245,11 +245,11 @@ def test_what_a_reader_did_not_read_does_not_count():
 def test_the_mark_of_invented_marks_survives_workbook_and_tables(read, tmp_path):
     pytest.importorskip("openpyxl")
     for word in (True, False):
-        marks = replace(read, simulated=word)
-        marks.write_jafroc(marks, tmp_path / "study.xlsx")
+        told = replace(read, simulated=word)
+        marks.write_jafroc(told, tmp_path / "study.xlsx")
         assert marks.read_jafroc(tmp_path / "study.xlsx").simulated is word
         paths = tmp_path / "marks.csv", tmp_path / "truth.csv"
-        marks.write_marks(marks, *paths)
+        marks.write_marks(told, *paths)
         assert marks.read_marks(*paths).simulated is word
     marked = pd.read_csv(paths[0]).assign(Simulated="yes")
     marked.to_csv(paths[0], index=False)

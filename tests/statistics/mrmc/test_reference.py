@@ -15,7 +15,7 @@ from places import ROOT
 
 from camreader.statistics.mrmc import analysis, margins, marks, merits, power, ustatistics
 from camreader.statistics.mrmc.anova import Components
-from camreader.statistics.mrmc.binormal import binormal_auc
+from camreader.statistics.mrmc.binormal import fit
 
 DATA = ROOT.parent / "shared" / "reader-data"
 TABLE = ROOT / "docs" / "reference.csv"
@@ -74,7 +74,7 @@ def binormal(stopped=None):
     AUC nears 42/44. stopped: the AUC to take for that fit, as of an optimiser that gave up."""
 
     def auc(positives, negatives, at):
-        found = binormal_auc(positives, negatives)
+        found = fit(positives, negatives).auc
         return stopped if stopped and abs(found - 42 / 44) < 1e-6 else found
 
     with mock.patch.dict(merits.FUNCTIONS, binormal_auc=auc):

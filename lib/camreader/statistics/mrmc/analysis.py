@@ -17,11 +17,10 @@ from scipy import stats
 from camreader.common.errors import DataError
 from camreader.statistics.mrmc import anova, nested, options
 from camreader.statistics.mrmc.anova import holm
-from camreader.statistics.mrmc.checks import as_designed, by_column, from_scores
+from camreader.statistics.mrmc.checks import as_designed, by_column, from_marks, from_scores
 from camreader.statistics.mrmc.covariance import ESTIMATORS
 from camreader.statistics.mrmc.figures_of_merit import METRICS, check_metric
 from camreader.statistics.mrmc.io import Arms, is_imrmc, read_csv, read_imrmc
-from camreader.statistics.mrmc.mark_merits import estimates as of_marks
 from camreader.statistics.mrmc.marks import MARK_METRICS, Marks
 from camreader.statistics.mrmc.merits import SCORE_METRICS, StudyArms, check_point
 
@@ -150,7 +149,7 @@ def obuchowski_rockette(
     asked = _Asked(covariance, readers, cases, metric, threshold, level, at, design, convention)
     asked.check()
     if isinstance(frame, Marks):
-        study = of_marks(frame, metric, covariance, at, cluster is not False)
+        study = from_marks(frame, metric, covariance, at, cluster is not False)
     else:
         frame = as_designed(by_column(frame, cluster), design)
         study = from_scores(frame, metric, threshold, covariance, at, cluster)

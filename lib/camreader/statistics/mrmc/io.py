@@ -212,11 +212,10 @@ def _with_truth(rows: pd.DataFrame, path: Path | str) -> tuple[pd.DataFrame, pd.
     words = rows[["reader", "modality"]].apply(lambda column: column.str.strip().str.lower())
     is_truth = words["modality"].eq("truth") | words["reader"].isin(("truth", "-1"))
     truths, readings = rows[is_truth], rows[~is_truth]
-    truth = _truth_by_case(truths, path)
-    unknown = readings[~readings["case"].isin(truth.index)]
-    if len(unknown):
-        row, case = unknown.index[0], unknown["case"].iloc[0]
-        raise DataError("Case without a truth row", file=path, row=row, column="case", found=case)
+    refuse(truths["case"].duplicated(), truths["case"], "Second truth row for a case", path)
+    truth = truths.set_index("case")["score"]
+    unknown = ~readings["case"].isin(truth.index)
+    refuse(unknown, readings["case"], "Case without a truth row", path)
     return readings.assign(truth=readings["case"].map(truth)), truth
 
 
@@ -307,14 +306,6 @@ def _imrmc_rows(lines: list[str], start: int, path: Path | str) -> pd.DataFrame:
         rows.append(fields)
         numbers.append(number)
     return pd.DataFrame(rows, index=numbers, columns=["reader", "case", "modality", "score"])
-
-
-def _truth_by_case(truths: pd.DataFrame, path: Path | str) -> pd.Series:
-    repeated = truths[truths["case"].duplicated()]
-    if len(repeated):
-        row, case = repeated.index[0], repeated["case"].iloc[0]
-        raise DataError("Second truth row for a case", file=path, row=row, found=case)
-    return truths.set_index("case")["score"]
 
 
 def _header_flags(header: list[str], table: pd.DataFrame, truth: pd.Series) -> list[str]:
