@@ -120,7 +120,7 @@ ADVICE: tuple[tuple[str, str], ...] = (
     # the report
     (".*protocol$", "the cohort is too small or too one-sided for it; the other results stand"),
     (".* not found|.*cannot be read", PATH),
-    ("Notebook cannot|No such figure|Pictures for", AGAIN),
+    ("Notebook cannot", AGAIN),
     ("A notebook was started", "start it in notebooks/"),
     ("Check|This is recorded|The test set is|Row 16", "correct data/published/, which the message"
      " names; tests/published tells what fits"),

@@ -12,8 +12,6 @@ board: where the study stands, for the start page of JupyterLab
 provenance: which notebook, code and inputs made what; the run as an RO-Crate
 paper: a finished run as a manuscript
 paper_files: the pieces that it is made of; PDF by Typst, and Word
-gallery: the README's pictures
-refusals: docs/refusals.md, every refusal read from the code
 """
 
 import lazy_loader

@@ -5,6 +5,7 @@ Accuracies of every arm with their covariances, what was left out at a time, and
 Tested in tests/statistics/mrmc/test_analysis.py, with the analysis that rests on it.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -153,7 +154,7 @@ def complete_arms(
     scores, flags = arms_of(frame)
     if cluster is False and repeats(scores.clusters):
         flags.append("cases of one patient are taken for independent, as asked")
-    scores = scores.without_clusters() if cluster is False else scores
+    scores = replace(scores, clusters=None) if cluster is False else scores
     needed = NEEDED.get(metric, BOTH)
     for name in needed:
         if getattr(scores, name).shape[-1] < 2:

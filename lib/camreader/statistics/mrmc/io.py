@@ -6,7 +6,7 @@ one arm per modality and reader.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,19 +64,11 @@ class Arms:
         _, codes = np.unique(own.astype(str), return_inverse=True)
         return ((read @ np.eye(codes.max() + 1)[codes]) > 0).sum(-1)
 
-    def without_clusters(self) -> "Arms":
-        """The same arms with every case a patient of its own."""
-        return replace(self, clusters=None)
-
     def keep_readers(self, keep: np.ndarray) -> "Arms":
         """The same arms for the readers where `keep` (readers,) is True."""
         names = tuple(np.asarray(self.readers, dtype=object)[keep])
-        return replace(
-            self,
-            positives=self.positives[:, keep],
-            negatives=self.negatives[:, keep],
-            readers=names,
-        )
+        blocks = self.positives[:, keep], self.negatives[:, keep]
+        return Arms(*blocks, self.modalities, names, self.clusters)
 
 
 def tidy(frame: pd.DataFrame, file: Path | str | None = None) -> pd.DataFrame:

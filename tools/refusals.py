@@ -1,12 +1,12 @@
 """docs/refusals.md: every refusal of the package, why, and what to do, read from the code.
 
 A refusal is where the code makes a DataError, a Refusal or one of their kin. Its words are read
-from the call, the advice from what it says is `expected` or from `common.advice`. `camreader
-refusals` writes the page anew; a test holds it against the code.
+from the call, the advice from what it says is `expected` or from `common.advice`. `make refusals`
+writes the page anew; a test holds it against the code.
 """
 
+import argparse
 import ast
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,8 @@ from camreader.common.storage import atomic_path
 
 SHARED = {"refuse": ((2, "words"), (4, "expected"))}  # io.refuse, which several modules call
 KINDS = ("DataError", "NotApplicable", "Refusal", "LogError", "Refused", "StudyError")
-CODE = Path(__file__).parents[1]
-PAGE = CODE.parents[1] / "docs" / "refusals.md"
+CODE = Path(advice.__file__).parents[1]
+PAGE = Path(__file__).parents[1] / "docs" / "refusals.md"
 ANY = "…"  # what only the run can say
 ROOMS = {  # why each room refuses
     "common": "A file that is damaged, or that could be read in two ways, would give wrong numbers"
@@ -36,7 +36,7 @@ ROOMS = {  # why each room refuses
 }
 HEAD = """# What is refused, and what to do
 
-This page is made from the code (`camreader refusals`), so it is complete: every message with which
+This page is made from the code (`make refusals`), so it is complete: every message with which
 the workbook stops or leaves something out. Each names the file, and where there is one the row and
 the column. “…” stands for what only the run knows. Nothing is changed in your files, and what was
 finished before is kept: mend it and start the same command again.
@@ -78,8 +78,12 @@ def _of_module(path: Path, code: Path) -> Iterator[Entry]:
             continue
         first, expected = pair
         around = [f for f in functions if f.lineno <= call.lineno <= (f.end_lineno or 0)]
+        asked = {name for function in around for name in _parameters(function)}
+        if isinstance(first, ast.Name) and first.id in asked:
+            continue  # its callers say the words
+        known = expected is not None and getattr(expected, "id", "") not in asked
         scopes = [*reversed(around), tree]
-        said = {"expected": _words(expected, scopes) if expected else ""}
+        said = {"expected": _words(expected, scopes) if known else ""}
         why = ""
         if _called(call) == "Refusal":
             given = _given(call)
@@ -99,8 +103,7 @@ def _handed_on(functions: list[ast.FunctionDef]) -> dict[str, tuple[Place, Place
     found: dict[str, tuple[Place, Place]] = dict(SHARED)
     for _ in range(3):  # one may hand them to another
         for function in functions:
-            names = [a.arg for a in function.args.args if a.arg not in ("self", "cls")]
-            names += [a.arg for a in function.args.kwonlyargs]
+            names = _parameters(function)
             for call in (n for n in ast.walk(function) if isinstance(n, ast.Call)):
                 others = {name: place for name, place in found.items() if name != function.name}
                 if (pair := _said(call, others)) is None:
@@ -135,6 +138,12 @@ def _said(
         return None
     words, expected = handed[name]
     return _argument(call, words), _argument(call, expected)
+
+
+def _parameters(function: ast.FunctionDef) -> list[str]:
+    """Names of a function's parameters, as they are counted in a call."""
+    names = [a.arg for a in (*function.args.args, *function.args.kwonlyargs)]
+    return [name for name in names if name not in ("self", "cls")]
 
 
 def _argument(call: ast.Call, place: Place) -> ast.expr | None:
@@ -208,13 +217,10 @@ def _cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Arguments of `camreader refusals`."""
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", nargs="?", default=str(PAGE), help="file to write")
-
-
-def run(options: Namespace) -> None:
-    """Write the page."""
-    with atomic_path(options.target) as temporary:
+    target = parser.parse_args().target
+    with atomic_path(target) as temporary:
         temporary.write_text(page(entries()), encoding="utf-8")
-    print(options.target)
+    print(target)
