@@ -47,7 +47,7 @@ endef
 export COUNT
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 
-.PHONY: help env report test test-all lab read paper bench gallery deeplesion dist docs pins lint clean
+.PHONY: help env report test test-all lab read paper bench gallery refusals deeplesion dist docs pins lint clean
 
 help:
 	@echo "make report [DATA=folder] [SEEDS=n] [PROFILE=slurm]  the whole study -> reports/index.html"
@@ -104,7 +104,11 @@ paper: $(STAMP)
 	@$(BIN)/camreader paper $(ARGS)
 
 gallery: $(STAMP)
-	@$(BIN)/camreader gallery $(ARGS)
+	@$(BIN)/python tools/gallery.py $(ARGS)
+
+# docs/refusals.md is read from the code: run after changing a refusal.
+refusals: $(STAMP)
+	@$(BIN)/python tools/refusals.py
 
 deeplesion: $(STAMP)
 	@$(BIN)/camreader download --zips "$(ZIPS)" --dest "$(DEST)" $(ARGS)

@@ -85,7 +85,7 @@ def values(notebook, here=from_notebooks):
 
     here: what becomes of a path that starts from this folder.
     """
-    known = configuration.parameter_names(f"notebooks/{notebook}.ipynb")
+    known = configuration.parameter_values(f"notebooks/{notebook}.ipynb")
     common = {
         "DATA": from_notebooks(DATA),
         "COHORT": COHORT,

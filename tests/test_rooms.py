@@ -89,7 +89,6 @@ MECHANISMS = {  # what a mechanism alone may call, and the modules that are allo
         {
             "cohorts/folder.py",  # the walk
             "session/sealed.py",  # envelopes that the study itself wrote
-            "report/refusals.py",  # the code
             "report/new_study.py",  # what the package itself carries
             "cohorts/fetch.py",  # what it wrote itself, looked through for identifiers
         },
@@ -106,7 +105,6 @@ MECHANISMS = {  # what a mechanism alone may call, and the modules that are allo
             "session/lesions.py",
             "heatmaps/dicom_export.py",  # files that the study itself wrote
             "heatmaps/localisation.py",
-            "report/gallery.py",
             "report/page.py",
             "training/results.py",  # maps in DICOM, which are no slices
         },

@@ -24,11 +24,9 @@ COMMANDS = {  # name: (module, what it does)
     "fetch": ("cohorts.fetch", "fetch images from a DICOMweb archive, without identity"),
     "deidentify": ("cohorts.deidentify", "copy a folder of DICOM without identity"),
     "send": ("cohorts.send", "send DICOM results to a DICOMweb archive"),
-    "gallery": ("report.gallery", "renew the README's pictures from the last report"),
     "train": ("training.train", "train one run of the study (a step of `report`)"),
     "maps": ("heatmaps.maps", "make the maps of one method (a step of `report`)"),
     "claims": ("published.claims", "complete the claims ledger (a step of `report`)"),
-    "refusals": ("report.refusals", "write docs/refusals.md anew from the code"),
     "page": ("report.page", "write reports/index.html (the last step of `report`)"),
 }
 

@@ -6,10 +6,14 @@ with the Monte-Carlo interval of that share. Run alone it writes the committed t
 docs/coverage.csv and the figure docs/pictures/coverage.png.
 """
 
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import numpy as np
 import pandas as pd
+import simulated_studies
 from results import finish, studies_asked
 
 from camreader.common.errors import DataError
@@ -35,18 +39,18 @@ def crossed(readers=5, diseased=25, healthy=25, separations=(1.5, 1.5), name="HL
         )
         if missing:
             arrays = [np.where(rng.random(x.shape) < missing, np.nan, x) for x in arrays]
-        yield from map(roe_metz.study_arms, *arrays)
+        yield from map(simulated_studies.study_arms, *arrays)
 
 
 def clustered_studies(patients, each, mixed=False, separations=(1.5, 1.5)):
     """Simulated studies with several slices of each patient, of one class or of both."""
     variances = roe_metz.structure("HL")
     for block in range(0, STUDIES, 100):
-        *arrays, clusters = roe_metz.simulate_clustered(
+        *arrays, clusters = simulated_studies.simulate_clustered(
             100, 5, patients, each, separations, variances, mixed=mixed, seed=2000 + block
         )
         for positives, negatives in zip(*arrays, strict=True):
-            yield roe_metz.study_arms(positives, negatives, clusters)
+            yield simulated_studies.study_arms(positives, negatives, clusters)
 
 
 def nested(study):
@@ -54,7 +58,7 @@ def nested(study):
     blocks = [study.positives.copy(), study.negatives.copy()]
     for block in blocks:
         block[0, 1::2], block[1, ::2] = np.nan, np.nan
-    return roe_metz.study_arms(*blocks)
+    return simulated_studies.study_arms(*blocks)
 
 
 def alarm(p):
@@ -87,7 +91,7 @@ def at_the_margin():
     """Separations of two modalities, the first worse by the margin."""
     variances = roe_metz.structure("HL")
     upper = roe_metz.expected_auc(1.5, variances)
-    return roe_metz.separation_for(upper - MARGIN, variances), 1.5
+    return simulated_studies.separation_for(upper - MARGIN, variances), 1.5
 
 
 def designs():

@@ -6,16 +6,20 @@ often 2,000 simulated studies without any difference are called different.
 """
 
 import statistics
+import sys
 import time
 from itertools import product
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
 import numpy as np
 import pandas as pd
+import simulated_studies
 from results import finish
 
 from camreader.statistics.intervals import wilson
-from camreader.statistics.mrmc import analysis, roe_metz
+from camreader.statistics.mrmc import analysis, io, marks, roe_metz
 from camreader.statistics.mrmc.ustatistics import u_statistics
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +54,7 @@ def growth():
     rows = []
     for readers, cases in SIZES:
         blocks = roe_metz.simulate(1, readers, cases // 2, cases // 2, seed=0)
-        frame = roe_metz.study_frame(*(block[0] for block in blocks))
+        frame = simulated_studies.study_frame(*(block[0] for block in blocks))
         found = {f"{name} seconds": seconds(work) for name, work in analyses(frame).items()}
         rows.append({"cases": cases, "readers": readers, "readings": len(frame), **found})
     return rows
@@ -60,14 +64,14 @@ def viper():
     """Seconds from the file to every analysis of the 20-reader study; None where it is absent."""
     if not VIPER.exists():
         return None
-    frame = analysis.read_imrmc(VIPER)
-    found = {"reading the file seconds": seconds(lambda: analysis.read_imrmc(VIPER))}
+    frame = io.read_imrmc(VIPER)
+    found = {"reading the file seconds": seconds(lambda: io.read_imrmc(VIPER))}
     found |= {f"{name} seconds": seconds(work) for name, work in analyses(frame).items()}
     slowest = max(value for name, value in found.items() if "file" not in name)
     return found | {"slowest analysis seconds": slowest, "limit seconds": LIMIT_S}
 
 
-def marks():
+def free_response():
     """Seconds from two tables of marks to wAFROC: 2 modalities x 5 readers x 200 cases."""
     rng = np.random.default_rng(0)
     cases = [f"c{k:03d}" for k in range(200)]
@@ -80,7 +84,7 @@ def marks():
     table = pd.DataFrame(rows, columns=["modality", "reader", "case", "mark", "index", "rating"])
 
     def analyse():
-        return analysis.obuchowski_rockette(analysis.read_marks(table, truth), metric="wafroc")
+        return analysis.obuchowski_rockette(marks.read_marks(table, truth), metric="wafroc")
 
     return {"marks": len(table), "wAFROC seconds": seconds(analyse), "limit seconds": MARKS_LIMIT_S}
 
@@ -91,7 +95,7 @@ def type_one_error():
     for name in ("HL", "HH", "LL", "LH"):
         variances = roe_metz.structure(name)
         blocks = roe_metz.simulate(STUDIES, 5, 25, 25, variances=variances, seed=1)
-        share = wilson(roe_metz.rejections(*blocks).sum(), STUDIES)
+        share = wilson(simulated_studies.rejections(*blocks).sum(), STUDIES)
         shown = {"rejected %": 100 * share.value, "low": 100 * share.low, "high": 100 * share.high}
         rows.append({"structure": name, "studies": STUDIES, **shown})
     return rows
@@ -99,7 +103,7 @@ def type_one_error():
 
 def main():
     """Measure and print."""
-    real, localised = viper(), marks()
+    real, localised = viper(), free_response()
     slow = real is not None and real["slowest analysis seconds"] > LIMIT_S
     result = {
         "about": __doc__.split("\n\n")[1].replace("\n", " "),

@@ -2,9 +2,10 @@
 
 import re
 
+from refusals import entries
+
 from camreader.__main__ import main
 from camreader.common import advice
-from camreader.report.refusals import entries
 
 
 def test_every_line_of_advice_is_for_some_refusal():

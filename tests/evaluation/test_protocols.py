@@ -54,7 +54,7 @@ def test_an_accuracy_no_better_than_one_answer_is_said_to_be_so(low, more):
     )
     leaks = pd.DataFrame(columns=["split", "negatives", "accuracy", "note", "seed"])
     card = {"contamination": {"share": None, "source": "no truth"}}
-    first = protocols.findings(table, {}, leaks, card)[0]
+    first = next(protocols.findings(table, {}, leaks, card))
     assert "always naming the majority class would reach 60.0 %" in first
     assert ("not shown to exceed this baseline" in first) is not more
 

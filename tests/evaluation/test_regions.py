@@ -73,5 +73,5 @@ def test_the_words_on_a_region_carry_the_interval_of_its_table():
     row = {"region": "lung", "protocol": "sound", "n": 40, "wrong": 10, "accuracy": 0.75}
     row |= {"low": 0.4, "high": 0.95, "interval": "bootstrap by patient", "note": ""}
     none = pd.DataFrame(columns=["protocol", "difference"])
-    first = regions.findings(pd.DataFrame([row]), none)[0]
+    first = next(regions.findings(pd.DataFrame([row]), none))
     assert first.endswith("75.0 % (40.0–95.0, n = 40), bootstrap by patient.")

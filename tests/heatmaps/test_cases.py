@@ -73,8 +73,8 @@ def test_the_slice_of_figure_2_is_a_found_lesion_where_there_is_one(run):
 def test_the_viewer_holds_full_slices_with_every_method(study, run):
     maps = gradcam.grad_cam(run.model, run.images)
     rows = cases.pick(run.cases, 4)
-    viewer = cases.viewer(study, run, rows, maps, ("gradcam", "saliency"))
-    assert viewer.count == 4 and viewer._methods == ["Grad-CAM", "Saliency"]
+    viewer = cases.viewer(study, run, rows, maps)
+    assert viewer.count == 4 and viewer._methods == ["Grad-CAM", "HiResCAM", "Guided Grad-CAM"]
     assert np.asarray(viewer.images[0]).shape == (64, 64) and viewer.images[0].dtype == np.int16
     titles = " ".join(viewer.titles)
     assert "actual: tumor" in titles and run.cases["slice_id"].iloc[rows[0]] in titles

@@ -39,7 +39,7 @@ def test_it_opens_with_a_title_and_its_parameters(notebook):
     assert first["cell_type"] == "markdown" and "".join(first["source"]).startswith("# ")
     tagged = [c for c in cells(notebook, "code") if "parameters" in c["metadata"].get("tags", [])]
     assert len(tagged) == 1 and cells(notebook, "code")[0] == tagged[0]
-    assert "REPORTS" in configuration.parameter_names(notebook)
+    assert "REPORTS" in configuration.parameter_values(notebook)
 
 
 def test_cells_are_short_and_define_nothing(notebook):

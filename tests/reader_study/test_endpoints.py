@@ -85,11 +85,12 @@ def test_limits_of_agreement_are_bland_and_altmans_for_two_readers():
     the readers' levels are alike."""
     rng = np.random.default_rng(3)
     ratings = rng.normal(10, 3, 200)[:, None] + rng.normal(0, 1, (200, 2))
-    found = endpoints.limits_of_agreement(ratings).iloc[0]
+    found = endpoints.limits_of_agreement(ratings)
     between = 1.96 * np.sqrt(np.mean((ratings[:, 0] - ratings[:, 1]) ** 2))
-    assert found["limit"] == pytest.approx(between / 2, rel=1e-3)
-    assert found["low"] < found["limit"] < found["high"]
-    assert "refused" in endpoints.limits_of_agreement([[1, np.nan], [2, 3], [4, 5]])
+    assert found.value == pytest.approx(between / 2, rel=1e-3)
+    assert found.low < found.value < found.high
+    none = endpoints.limits_of_agreement([[1, np.nan], [2, 3], [4, 5]])
+    assert np.isnan(none.value) and "every reading" in none.note
 
 
 def test_a_file_of_scores_refuses_in_words(study):

@@ -10,8 +10,8 @@ from PIL import Image
 
 from camreader.common.errors import DataError
 from camreader.common.study import Study
-from camreader.report import paper, paper_pdf, paper_word
-from camreader.report.paper_text import Block, cell
+from camreader.report import paper, paper_files
+from camreader.report.paper_files import Block, cell
 
 HARD = "#let x = 1 $a_b$ *bold* _it_ `code` <tag> @cite [x] ~ \\ == - + / // /* \" ' 5 % – “ ”"
 
@@ -35,8 +35,8 @@ def test_both_files_hold_every_block(blocks, tmp_path):
     folder.mkdir()
     figures = folder / "figures"
     tmp_path.rename(figures)
-    paper_word.write(blocks, figures, folder / "p.docx")
-    paper_pdf.write(blocks, figures, folder / "p.pdf")
+    paper_files.write_word(blocks, figures, folder / "p.docx")
+    paper_files.write_pdf(blocks, figures, folder / "p.pdf")
     word = Document(str(folder / "p.docx"))
     texts = [paragraph.text for paragraph in word.paragraphs]
     assert texts[:5] == ["Title", "Heading", HARD, HARD, "two"] and "Its caption" in texts
@@ -50,7 +50,7 @@ def test_both_files_hold_every_block(blocks, tmp_path):
 @settings(max_examples=40, deadline=None)
 @given(st.text(st.characters(exclude_categories=("C", "Z"), max_codepoint=0x2FFF), max_size=60))
 def test_any_text_is_printed_as_it_is(text):
-    source = f"#let shown = [{paper_pdf.escape(text)}]\n#shown"
+    source = f"#let shown = [{paper_files.escape(text)}]\n#shown"
     assert typst.compile(source.encode()).startswith(b"%PDF")
 
 

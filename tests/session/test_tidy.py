@@ -20,7 +20,7 @@ from camreader.session.progress import Design, Reading
 from camreader.session.sealed import open_all, release
 from camreader.session.simulate import simulate_readings, through_log
 from camreader.session.tidy import load_tidy, write_imrmc, write_tidy
-from camreader.statistics.mrmc.analysis import read_imrmc
+from camreader.statistics.mrmc.io import read_imrmc
 
 NASTY = "=cmd|' /C calc'!A0 <script>alert(1)</script>, \"quoted\"\nnext"
 NAME = "=Ann <b>O'Neil</b>, MD"

@@ -52,7 +52,6 @@ ADVICE: tuple[tuple[str, str], ...] = (
     ("Case without a truth row", "add a row truth,<case>,truth,<0 or 1> for the case named"),
     ("No readings with a score|File of readings not found|Sheet missing|Weights do not sum|No case"
      " with a lesion|Workbook", STUDY),
-    ("(Reading|Writing) a workbook", "install openpyxl, or use the two CSV files of `write_marks`"),
     ("File is not valid JSON|Table cannot be read|Pixels|.*not found; |Table not found", AGAIN),
     ("The phantom", AGAIN),
     ("Folder holds data that is no phantom", "choose another `data:` folder or cohort name"),
@@ -121,7 +120,7 @@ ADVICE: tuple[tuple[str, str], ...] = (
     # the report
     (".*protocol$", "the cohort is too small or too one-sided for it; the other results stand"),
     (".* not found|.*cannot be read", PATH),
-    ("Notebook cannot|No such figure|Pictures for", AGAIN),
+    ("Notebook cannot", AGAIN),
     ("A notebook was started", "start it in notebooks/"),
     ("Check|This is recorded|The test set is|Row 16", "correct data/published/, which the message"
      " names; tests/published tells what fits"),

@@ -68,29 +68,20 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 }
 
 
-def _parameters(notebook: str | Path) -> list[ast.Assign]:
-    """The assignments of a notebook's cell tagged `parameters`."""
-    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
-    source = next(
-        "".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", [])
-    )
-    return [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
-
-
 def _name(node: ast.Assign) -> str:
     target = node.targets[0]
     assert isinstance(target, ast.Name), "a parameter cell assigns to plain names only"
     return target.id
 
 
-def parameter_names(notebook: str | Path) -> list[str]:
-    """Names set in a notebook's cell tagged `parameters`, in order."""
-    return [_name(node) for node in _parameters(notebook)]
-
-
 def parameter_values(notebook: str | Path) -> Values:
-    """{name: value} of that cell, without running it."""
-    return {_name(node): ast.literal_eval(node.value) for node in _parameters(notebook)}
+    """{name: value} of a notebook's cell tagged `parameters`, in order, without running it."""
+    cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
+    source = next(
+        "".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", [])
+    )
+    nodes = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    return {_name(node): ast.literal_eval(node.value) for node in nodes}
 
 
 def origin_of(source: str | Path) -> str:

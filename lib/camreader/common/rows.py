@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from camreader.common import workbooks
 from camreader.common.errors import DataError
@@ -48,6 +49,13 @@ _UNSEEN = re.compile("[\u00ad\u200b\u2060\ufeff]")  # signs that have no width
 _WITH_POINT = re.compile(r"[-+]?[0-9]+\.[0-9]+([eE][-+]?[0-9]{1,3})?")
 
 
+def _wrong(
+    words: str, path: str | Path, row: int, column: str | None, found: str, expected: Any = None
+) -> DataError:
+    """The DataError for one cell, or for a whole row."""
+    return DataError(words, file=path, row=row, column=column, found=found, expected=expected)
+
+
 class Cell:
     """Parses cells of one row; every failure is a DataError naming file, row and column."""
 
@@ -58,14 +66,8 @@ class Cell:
 
     def wrong(self, column: str, expected: str) -> DataError:
         """The DataError for this row's `column`."""
-        return DataError(
-            "Bad value",
-            file=self.path,
-            row=self.row,
-            column=column,
-            found=repr(self.cells[column]),
-            expected=expected,
-        )
+        found = repr(self.cells[column])
+        return _wrong("Bad value", self.path, self.row, column, found, expected)
 
     def text(self, column: str) -> str:
         """The cell's text; empty where it says in one word that there is none (NA, nan, ?)."""
@@ -232,19 +234,20 @@ def _records(
         tries, skip = [said[1]], skip + 1
     else:
         tries = list(SEPARATORS)
-    body, best, wanted = "".join(lines[skip:]), None, {_key(name) for name in columns}
-    for separator in tries:
+    body = "".join(lines[skip:])
+    others = {_key(name) for c in columns for name in synonyms.get(c, ())}
+
+    def fits(separator: str) -> int:
+        """How much the first row looks like a header, its cells parted so."""
         try:
             header = next(csv.reader(io.StringIO(body, newline=""), delimiter=separator), [])
         except csv.Error:
-            continue
+            return -10
         named = {_key(name) for name in header}
-        others = {_key(name) for c in columns for name in synonyms.get(c, ())}
-        hits = len(named & wanted) * 100 + len(named & others) * 10 + min(len(header), 9)
-        hits -= 9 * (separator == " ")  # a header of words with blanks in them
-        if best is None or hits > best[0]:
-            best = (hits, separator)
-    separator = best[1] if best else ","
+        found = len(named & names) * 100 + len(named & others) * 10 + min(len(header), 9)
+        return found - 9 * (separator == " ")  # a header of words with blanks in them
+
+    separator = max(tries, key=fits)
     return separator, _parse(body, separator, skip, path, what), notes
 
 
@@ -294,14 +297,9 @@ def _places(
             others = {_key(name) for name in synonyms.get(column, ())}
             found = [place for place, key in enumerate(keys) if key in others]
         if len(found) > 1 or (not found and column in columns):
-            words = " and ".join(repr(header[place]) for place in found)
-            raise DataError(
-                f"{what} needs column {column} once",
-                file=path,
-                row=1,
-                column=column,
-                found=f"twice: {words}" if found else f"columns {', '.join(header)}"[:200],
-            )
+            twice = f"twice: {' and '.join(repr(header[place]) for place in found)}"
+            there = twice if found else f"columns {', '.join(header)}"[:200]
+            raise _wrong(f"{what} needs column {column} once", path, 1, column, there)
         if found:
             places[column] = found[0]
     taken = set(places.values())
@@ -321,13 +319,9 @@ def _squared(body: list, width: int, path: Path, text: str) -> list:
     for number, cells in body:
         spare = cells[width:]
         if len(cells) < width or any(cell.strip(BLANKS) for cell in spare):
-            raise DataError(
-                "Row is cut short or has stray cells",
-                file=path,
-                row=number,
-                found=f"{len(cells)} cells",
-                expected=f"{width} cells; is the separator also used inside a cell?",
-            )
+            words = "Row is cut short or has stray cells"
+            expected = f"{width} cells; is the separator also used inside a cell?"
+            raise _wrong(words, path, number, None, f"{len(cells)} cells", expected)
         squared.append((number, cells[:width]))
     return squared
 
@@ -335,14 +329,8 @@ def _squared(body: list, width: int, path: Path, text: str) -> list:
 def _cell(text: str, path: Path, row: int, column: str) -> str:
     """A cell without blanks around it; DataError where its bytes are no UTF-8."""
     if _printable(text) != text:
-        raise DataError(
-            "Text is not UTF-8",
-            file=path,
-            row=row,
-            column=column,
-            found=_printable(text),
-            expected="the table saved as CSV UTF-8",
-        )
+        expected = "the table saved as CSV UTF-8"
+        raise _wrong("Text is not UTF-8", path, row, column, _printable(text), expected)
     return text.strip(BLANKS)
 
 
@@ -362,14 +350,9 @@ def _one_decimal_sign(table: Table) -> None:
                 "," if _WITH_COMMA.fullmatch(text) else "." if _WITH_POINT.fullmatch(text) else ""
             )
             if sign and seen.setdefault(column, sign) != sign:
-                raise DataError(
-                    "Decimal comma and decimal point in one column",
-                    file=table.path,
-                    row=number,
-                    column=column,
-                    found=text,
-                    expected=f"a decimal '{seen[column]}', as in the rows before",
-                )
+                words = "Decimal comma and decimal point in one column"
+                expected = f"a decimal '{seen[column]}', as in the rows before"
+                raise _wrong(words, table.path, number, column, text, expected)
 
 
 def _not_thousands(table: Table) -> None:
@@ -382,14 +365,9 @@ def _not_thousands(table: Table) -> None:
     ]
     if commas and all(_THOUSANDS.fullmatch(text) for *_, text in commas):
         number, column, text = commas[0]
-        raise DataError(
-            "A comma that parts thousands or decimals: the table does not tell",
-            file=table.path,
-            row=number,
-            column=column,
-            found=text,
-            expected=f"{text.replace(',', '')} or {text.replace(',', '.')}, whichever is meant",
-        )
+        words = "A comma that parts thousands or decimals: the table does not tell"
+        expected = f"{text.replace(',', '')} or {text.replace(',', '.')}, whichever is meant"
+        raise _wrong(words, table.path, number, column, text, expected)
 
 
 def plain_name(text: str) -> str:

@@ -72,6 +72,12 @@ def _behind(start: Iterable[str]) -> set[str]:
     return start.union(*(_graph().find_upstream_modules(module) for module in start))
 
 
+def notebook_code(path: Path) -> str:
+    """A notebook's code, without outputs or run counts."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
 def modules_behind(what: str | Path) -> list[str]:
     """Source files of every module that a notebook (a path) or a module (its name) rests on.
 
@@ -81,13 +87,7 @@ def modules_behind(what: str | Path) -> list[str]:
     """
     path = Path(what)
     if path.suffix == ".ipynb":
-        cells = [
-            c
-            for c in json.loads(path.read_text(encoding="utf-8"))["cells"]
-            if c["cell_type"] == "code"
-        ]
-        source = "\n".join("".join(c["source"]) for c in cells)
-        start = _imported(re.sub(r"^\s*[%!].*$", "", source, flags=re.M))
+        start = _imported(re.sub(r"^\s*[%!].*$", "", notebook_code(path), flags=re.M))
     else:
         start = {f"camreader.{what}"}
     files = {_path(module) for module in _behind(start)}

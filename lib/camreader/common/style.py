@@ -163,6 +163,24 @@ def picture_grid(
     return figure, axes.ravel()
 
 
+def intervals(axis: Axes, places: Any, ends: Any, across: bool = False, **look: Any) -> None:
+    """Points with intervals at `places`, upwards or `across`; ends: values, lows and highs."""
+    value, low, high = np.asarray(ends, float)
+    reach = np.clip([value - low, high - value], 0, None)
+    if across:
+        axis.errorbar(value, places, xerr=reach, **look)
+    else:
+        axis.errorbar(places, value, yerr=reach, **look)
+
+
+def counts_grid(axis: Axes, counts: np.ndarray, most: int, **text: Any) -> None:
+    """A table of counts (rows, columns) as a picture; `most`: the count that is darkest."""
+    axis.imshow(counts, cmap="Blues", vmin=0, vmax=max(most, 1))
+    for (line, column), n in np.ndenumerate(counts):
+        ink = "white" if n > most / 2 else "black"
+        axis.text(column, line, f"{n}", ha="center", va="center", color=ink, **text)
+
+
 def lesion_boxes(axis: Axes, case: Any, shape: tuple[int, int]) -> None:
     """Draw a case's lesion boxes on its picture of `shape` (H, W), whatever that was reduced to.
 

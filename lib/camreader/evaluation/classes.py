@@ -16,13 +16,14 @@ from camreader.common.errors import Refusal
 from camreader.common.storage import read_table
 from camreader.common.study import Study
 from camreader.statistics.classification import macro_auc, macro_auc_interval, metrics
-from camreader.statistics.intervals import INDEPENDENT, Groups, clustered
+from camreader.statistics.intervals import INDEPENDENT, Groups, by_unit, clustered, units_in
 from camreader.training import predictions, runs
 
 WHAT = "Several classes"
 TWO = "the network answers with the finding or without it, which the tables above say"
 TRAINED = "the network was trained here for the finding alone, its other classes were not"
 PER_CLASS = ("sensitivity", "specificity", "AUC")
+KEYS = ["slice_id", "patient_id", "protocol", "class"]
 COLUMNS = ["class", "metric", "value", "low", "high", "k", "n", "patients", "interval", "note"]
 
 
@@ -53,17 +54,12 @@ def tested(study: Study, cohort: pd.DataFrame, seed: int = 0) -> pd.DataFrame | 
         why = f"no class of the data ({found}) is one of the network's"
         return Refusal(WHAT, why, f"OUTPUTS with the words of the data, now {', '.join(shares)}")
     chosen = shares.loc[known["slice_id"]].reset_index(drop=True)
-    columns = ["slice_id", "patient_id", "protocol", "class"]
-    return pd.concat([known[columns], chosen], axis=1).assign(named=chosen.idxmax(axis=1))
+    return pd.concat([known[KEYS], chosen], axis=1).assign(named=chosen.idxmax(axis=1))
 
 
 def names_of(found: pd.DataFrame) -> list[str]:
     """The network's classes, in its order, of `tested`."""
-    return [
-        name
-        for name in found
-        if name not in ("slice_id", "patient_id", "protocol", "class", "named")
-    ]
+    return list(found.columns.difference([*KEYS, "named"], sort=False))
 
 
 def table(found: pd.DataFrame | Refusal) -> pd.DataFrame:
@@ -82,26 +78,19 @@ def table(found: pd.DataFrame | Refusal) -> pd.DataFrame:
         label, called = ((found[c] == name).astype(int) for c in ("class", "named"))
         rows = metrics(label, found[name], called, patients=patients, draws=1)
         parts.append(rows[rows["metric"].isin(PER_CLASS)].assign(**{"class": name}))
-    whole = pd.DataFrame([_accuracy(found, patients), _macro(found, names, patients)])
+    whole = pd.DataFrame(_together(found, names, patients))
     return pd.concat([*parts, whole], ignore_index=True).reindex(columns=COLUMNS)
 
 
-def _accuracy(found: pd.DataFrame, patients: Groups) -> dict[str, Any]:
+def _together(found: pd.DataFrame, names: list[str], patients: Groups) -> list[dict[str, Any]]:
+    """The rows of all classes together: the share named right, and the macro AUC."""
+    about = {"class": "all", "patients": units_in(patients)}
     share, how = clustered(found["class"] == found["named"], patients)
-    by = "slice" if isinstance(patients, str) else "patient"
-    row = {"class": "all", "metric": "accuracy", **vars(share), "interval": f"{how} by {by}"}
-    return row | {"patients": found["patient_id"].nunique() if by == "patient" else pd.NA}
-
-
-def _macro(found: pd.DataFrame, names: list[str], patients: Groups) -> dict[str, Any]:
-    """The macro AUC's row."""
-    labels = found["class"].map(names.index).to_numpy()
-    scores = found[names].to_numpy(float)
-    low, high, how, note = macro_auc_interval(labels, scores, patients)
-    by = "slice" if isinstance(patients, str) else "patient"
-    row = {"class": "all", "metric": "macro AUC", "value": macro_auc(labels, scores), "low": low}
-    row |= {"high": high, "n": len(found), "interval": f"{how} by {by}", "note": note}
-    return row | {"patients": found["patient_id"].nunique() if by == "patient" else pd.NA}
+    right = about | {"metric": "accuracy", **vars(share), "interval": by_unit(how, patients)}
+    answers = found["class"].map(names.index).to_numpy(), found[names].to_numpy(float)
+    low, high, how, note = macro_auc_interval(*answers, patients)
+    macro = about | {"metric": "macro AUC", "value": macro_auc(*answers), "low": low, "high": high}
+    return [right, macro | {"n": len(found), "interval": by_unit(how, patients), "note": note}]
 
 
 def confusion(found: pd.DataFrame) -> pd.DataFrame:

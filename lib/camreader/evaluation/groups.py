@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from camreader.statistics.classification import CONSPICUITY, _share
+from camreader.statistics.classification import CONSPICUITY, metrics, share_of
 from camreader.statistics.intervals import INDEPENDENT
 from camreader.training.predictions import size_bands
 
@@ -75,8 +75,8 @@ def by_group(
 def _group(part: pd.DataFrame, patients: Sequence | str) -> dict:
     """Counts, accuracy and share of tumors found of one group's test slices."""
     right, tumor = part["correct"].to_numpy(bool), (part["truth"] == 1).to_numpy()
-    share = _share(np.ones(len(part), bool), right, patients)
-    found = _share(tumor, right, patients)
+    share = share_of(np.ones(len(part), bool), right, patients)
+    found = share_of(tumor, right, patients)
     return {
         "n": share["n"],
         "patients": share["patients"],
@@ -97,6 +97,13 @@ def _group(part: pd.DataFrame, patients: Sequence | str) -> dict:
     }
 
 
+def measured(tested: pd.DataFrame, by_patient: bool, draws: int = 1000) -> pd.DataFrame:
+    """`classification.metrics` of test slices, intervals by patient or by slice."""
+    answers = (tested[name] for name in ("truth", "probability", "predicted"))
+    patients = tested["patient_id"] if by_patient else INDEPENDENT
+    return metrics(*answers, patients=patients, draws=draws)
+
+
 def over_seeds(
     values: Sequence[float], limits: tuple[float, float] = (-np.inf, np.inf)
 ) -> dict[str, float]:
@@ -108,14 +115,7 @@ def over_seeds(
     known = np.asarray(values, float)
     known = known[~np.isnan(known)]
     n, mean = len(known), float(np.mean(known)) if len(known) else np.nan
-    if n < 2:
-        return {"seeds": n, "mean": mean, "sd": np.nan, "low": np.nan, "high": np.nan}
-    sd = float(np.std(known, ddof=1))
-    half = stats.t.ppf(0.975, n - 1) * sd / np.sqrt(n)
-    return {
-        "seeds": n,
-        "mean": mean,
-        "sd": sd,
-        "low": max(mean - half, limits[0]),
-        "high": min(mean + half, limits[1]),
-    }
+    sd = float(np.std(known, ddof=1)) if n > 1 else np.nan
+    half = stats.t.ppf(0.975, n - 1) * sd / np.sqrt(n) if n > 1 else np.nan
+    ends = {"low": max(mean - half, limits[0]), "high": min(mean + half, limits[1])}
+    return {"seeds": n, "mean": mean, "sd": sd} | ends

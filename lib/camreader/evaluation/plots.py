@@ -1,7 +1,6 @@
 """Pictures of right and wrong: outputs, confusion, curves, calibration, groups, errors."""
 
 import re
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,6 +16,8 @@ from camreader.common.style import (
     MISSED,
     PAPER,
     SOUND,
+    counts_grid,
+    intervals,
     lesion_boxes,
     picture_grid,
     refusal,
@@ -78,12 +79,9 @@ def _examples(tested: pd.DataFrame, count: int, seed: int) -> list[int]:
 def _one_output(axis: Axes, row: pd.Series) -> None:
     answer = "Yes" if row["predicted"] else "No"
     right = row["correct"]
-    axis.set_title(
-        f"{answer} / {row['truth']}   p = {row['probability']:.2f}\n{row['region']}",
-        size=8,
-        color="black" if right else "#C00000",
-        fontweight="normal" if right else "bold",
-    )
+    words = f"{answer} / {row['truth']}   p = {row['probability']:.2f}\n{row['region']}"
+    colour, weight = ("black", "normal") if right else ("#C00000", "bold")
+    axis.set_title(words, size=8, color=colour, fontweight=weight)
     if not right:
         axis.axis("on")
         axis.set(xticks=[], yticks=[])
@@ -99,13 +97,10 @@ def confusion(tests: Tests) -> Figure:
             _words(axis, protocol, tested)
             continue
         counts = confusion_matrix(tested["truth"], tested["predicted"], labels=(1, 0))
-        axis.imshow(counts, cmap="Blues", vmin=0, vmax=max(counts.sum(), 1))
-        for (line, column), n in np.ndenumerate(counts):
-            light = "white" if n > counts.sum() / 2 else "black"
-            axis.text(column, line, f"{n}", ha="center", va="center", size=14, color=light)
-        axis.set(xticks=(0, 1), yticks=(0, 1), xlabel="network says", ylabel="truth")
-        axis.set_xticklabels(["tumor", "no tumor"])
-        axis.set_yticklabels(["tumor", "no tumor"], rotation=90, va="center")
+        counts_grid(axis, counts, counts.sum(), size=14)
+        axis.set_xticks((0, 1), ["tumor", "no tumor"])
+        axis.set_yticks((0, 1), ["tumor", "no tumor"], rotation=90, va="center")
+        axis.set(xlabel="network says", ylabel="truth")
         axis.set_title(f"{protocol}: {np.trace(counts)} of {counts.sum()} right", size=9)
     return figure
 
@@ -114,19 +109,14 @@ def class_confusion(found: pd.DataFrame | Refusal) -> Figure:
     """Counts of slices by the class of the data and the class named; found: `classes.tested`."""
     if isinstance(found, Refusal):
         return refusal(found.why)
-    counts = classes.confusion(found)
-    side = 1.4 + 0.8 * len(counts)
+    table = classes.confusion(found)
+    side, counts = 1.4 + 0.8 * len(table), table.to_numpy(int)
     figure, axis = plt.subplots(figsize=(side + 0.6, side))
-    axis.imshow(counts, cmap="Blues", vmin=0, vmax=max(int(counts.to_numpy().max()), 1))
-    for (line, column), n in np.ndenumerate(counts.to_numpy()):
-        light = "white" if n > counts.to_numpy().max() / 2 else "black"
-        axis.text(column, line, f"{n}", ha="center", va="center", color=light)
-    places = range(len(counts))
-    axis.set(xticks=places, yticks=places, xlabel="network names", ylabel="class of the data")
-    axis.set_xticklabels(counts.columns, rotation=30, ha="right")
-    axis.set_yticklabels(counts.index)
-    right = int(np.trace(counts.to_numpy()))
-    axis.set_title(f"{right} of {int(counts.to_numpy().sum())} right", size=9)
+    counts_grid(axis, counts, counts.max())
+    axis.set_xticks(range(len(table)), table.columns, rotation=30, ha="right")
+    axis.set_yticks(range(len(table)), table.index)
+    axis.set(xlabel="network names", ylabel="class of the data")
+    axis.set_title(f"{np.trace(counts)} of {counts.sum()} right", size=9)
     return figure
 
 
@@ -171,11 +161,9 @@ def calibration_curves(tests: Tests) -> Figure:
             continue
         patients = tested["patient_id"] if protocol == "sound" else INDEPENDENT
         bins = calibration(tested["truth"], tested["probability"], patients)
-        bars = np.abs(bins[["low", "high"]].to_numpy() - bins[["observed"]].to_numpy()).T
         axis.plot([0, 1], [0, 1], color="0.8", lw=1)
-        axis.errorbar(
-            bins["predicted"], bins["observed"], bars, fmt="o-", color=COLOURS[protocol], capsize=2
-        )
+        ends, colour = bins[["observed", "low", "high"]].T, COLOURS[protocol]
+        intervals(axis, bins["predicted"], ends, fmt="o-", color=colour, capsize=2)
         for row in bins.itertuples():
             axis.text(row.predicted, -0.1, str(row.n), ha="center", size=6.5, color="0.4")
         axis.set(xlim=(-0.04, 1.04), ylim=(-0.14, 1.04), ylabel="observed share of tumor")
@@ -192,14 +180,14 @@ def by_contrast(groups: dict[str, pd.DataFrame]) -> Figure:
     if any("conspicuity" in set(table["by"]) for table in groups.values()):
         columns.insert(0, "conspicuity")
     figure, axes = plt.subplots(1, len(columns), figsize=(4.3 * len(columns), 3.6), sharey=True)
-    drawn = [
-        axis for axis, column in zip(axes, columns, strict=True) if _found(axis, groups, column)
-    ]
+    drawn = []
     for axis, column in zip(axes, columns, strict=True):
-        axis.set(title=TITLES[column], ylim=(0, 1.03))
-        if axis not in drawn:
+        if _found(axis, groups, column):
+            drawn.append(axis)
+        else:
             axis.text(0.5, 0.5, f"{column} not known", transform=axis.transAxes, ha="center")
             axis.set_xticks([])
+        axis.set(title=TITLES[column], ylim=(0, 1.03))
     axes[0].set_ylabel("tumor slices found (sensitivity)")
     for axis in drawn[:1]:
         axis.legend(frameon=False, fontsize=8, loc="lower right")
@@ -215,9 +203,9 @@ def _found(axis: Axes, groups: dict[str, pd.DataFrame], column: str) -> bool:
     bands = sorted({band for part in parts.values() for band in part["group"]}, key=_place)
     for shift, (protocol, part) in zip((-0.08, 0.08), parts.items(), strict=False):
         places = np.array([bands.index(band) for band in part["group"]]) + shift
-        reach = [part["found"] - part["found_low"], part["found_high"] - part["found"]]
-        style: dict[str, Any] = {"fmt": "o-", "capsize": 3, "lw": 1.2, "color": COLOURS[protocol]}
-        axis.errorbar(places, part["found"], np.clip(reach, 0, 1), label=protocol, **style)
+        ends = part[["found", "found_low", "found_high"]].T
+        colour = COLOURS[protocol]
+        intervals(axis, places, ends, fmt="o-", capsize=3, lw=1.2, color=colour, label=protocol)
     counts = [_tumor_slices(parts, band) for band in bands]
     names = [f"{band}\nn = {n}" for band, n in zip(bands, counts, strict=True)]
     axis.set_xticks(range(len(bands)), names, fontsize=8)
@@ -245,14 +233,11 @@ def by_region(groups: dict[str, pd.DataFrame]) -> Figure:
         return refusal("No protocol was tested, so there is no accuracy by region")
     figure, axis = plt.subplots(figsize=(7.5, 0.5 * len(names) + 1.4))
     for shift, (protocol, table) in zip((-0.14, 0.14), tables.items(), strict=False):
-        for row in table.itertuples():
-            place = names.index(row.group) + shift
-            gaps = [[row.accuracy - row.low], [row.high - row.accuracy]]
-            axis.errorbar(
-                row.accuracy, place, xerr=np.clip(gaps, 0, 1), fmt="o", color=COLOURS[protocol]
-            )
-            axis.text(1.005, place, f"n = {row.n}", size=7, va="center", color=COLOURS[protocol])
-        axis.plot([], [], "o", color=COLOURS[protocol], label=protocol)
+        places = np.array([names.index(group) for group in table["group"]]) + shift
+        ends, colour = table[["accuracy", "low", "high"]].T, COLOURS[protocol]
+        intervals(axis, places, ends, True, fmt="o", color=colour, label=protocol)
+        for place, n in zip(places, table["n"], strict=True):
+            axis.text(1.005, place, f"n = {n}", size=7, va="center", color=colour)
     axis.set_yticks(range(len(names)), names)
     low = min(table["low"].min() for table in tables.values() if len(table))
     _accuracy_axis(axis, low)
@@ -292,12 +277,9 @@ def _one_error(axis: Axes, row: pd.Series) -> None:
         details.append(f"{row['diameter_mm']:.0f} mm")
     if row["contrast_hu"] == row["contrast_hu"]:
         details.append(f"{row['contrast_hu']:+.0f} HU")
-    words = "missed" if missed else "false alarm"
-    axis.set_title(
-        f"{words}, p = {row['probability']:.2f}\n{' '.join(details)}",
-        size=6.5,
-        color=MISSED if missed else FALSE_ALARM,
-    )
+    words, colour = ("missed", MISSED) if missed else ("false alarm", FALSE_ALARM)
+    words = f"{words}, p = {row['probability']:.2f}\n{' '.join(details)}"
+    axis.set_title(words, size=6.5, color=colour)
 
 
 def leakage(table: pd.DataFrame) -> Figure:
@@ -312,10 +294,9 @@ def leakage(table: pd.DataFrame) -> Figure:
     for shift, split, colour in ((-0.1, "slices", PAPER), (0.1, "patients", SOUND)):
         here = table["split"] == split
         part, others = table[first & here].set_index("negatives").loc[rules], table[~first & here]
-        gaps = np.array([part["accuracy"] - part["low"], part["high"] - part["accuracy"]])
         places = np.arange(len(rules)) + shift
-        style: dict[str, Any] = {"fmt": "o", "capsize": 4, "color": colour}
-        axis.errorbar(places, part["accuracy"], gaps, label=f"{split} split", **style)
+        ends, label = part[["accuracy", "low", "high"]].T, f"{split} split"
+        intervals(axis, places, ends, fmt="o", capsize=4, color=colour, label=label)
         axis.hlines(part["commoner class"], places - 0.08, places + 0.08, colors=colour, ls=":")
         axis.plot(places, part["own_label_accuracy"], "x", color=colour, ms=7)
         beside = [rules.index(rule) + shift + 0.04 for rule in others["negatives"]]
@@ -335,10 +316,8 @@ def comparison(table: pd.DataFrame) -> Figure:
     figure, axis = plt.subplots(figsize=(7.2, 0.55 * len(table) + 1.2))
     for place, row in enumerate(table[::-1].itertuples()):
         if row.n == row.n and row.n:
-            gaps = np.clip([[row.accuracy - row.low], [row.high - row.accuracy]], 0, 1)
-            axis.errorbar(
-                row.accuracy, place, xerr=gaps, fmt="o", capsize=3, color=COLOURS[row.protocol]
-            )
+            ends, colour = [[row.accuracy], [row.low], [row.high]], COLOURS[row.protocol]
+            intervals(axis, [place], ends, True, fmt="o", capsize=3, color=colour)
             axis.text(1.01, place, f"{int(row.n - row.wrong)}/{int(row.n)}", size=8, va="center")
         else:
             inside = axis.get_yaxis_transform()

@@ -14,9 +14,9 @@ import pandas as pd
 from camreader.common.errors import DataError, Refusal
 from camreader.common.storage import read_table
 from camreader.common.study import Study
-from camreader.evaluation.groups import by_group, over_seeds, with_groups
-from camreader.statistics.classification import metrics
-from camreader.statistics.intervals import INDEPENDENT, Proportion, wilson
+from camreader.common.text import points
+from camreader.evaluation.groups import by_group, measured, over_seeds, with_groups
+from camreader.statistics.intervals import Proportion, wilson
 from camreader.training import runs
 from camreader.training.experiments import MAIN, part_of_study
 from camreader.training.predictions import test_slices
@@ -141,9 +141,7 @@ def _measured(
     tested = tests(predictions, cohort, card, run, seed)[protocol]
     if isinstance(tested, Refusal):
         return pd.DataFrame({"metric": METRICS, "value": np.nan, "n": 0, "note": tested.note})
-    patients = tested["patient_id"] if protocol == "sound" else INDEPENDENT
-    answers = (tested[name] for name in ("truth", "probability", "predicted"))
-    return metrics(*answers, patients=patients, draws=draws)
+    return measured(tested, protocol == "sound", draws)
 
 
 def groups(found: Tests) -> dict[str, pd.DataFrame]:
@@ -193,8 +191,8 @@ def _here(study: Study, run: str, seed: int) -> dict[str, Any]:
         "accuracy_percent": 1 - wrong.value,
     }
     row = {f"{name}_here": 100 * value for name, value in percents.items()}
-    note = runs.ending(record)
-    return row | {"low": 100 * wrong.low, "high": 100 * wrong.high, "n": wrong.n, "note": note}
+    row |= {"low": 100 * wrong.low, "high": 100 * wrong.high, "n": wrong.n}
+    return row | {"note": runs.ending(record)}
 
 
 def words(row: pd.Series) -> str:
@@ -208,14 +206,8 @@ def words(row: pd.Series) -> str:
 
 def findings(
     table: pd.DataFrame, grouped: dict[str, pd.DataFrame], leaks: pd.DataFrame, card: dict
-) -> list[str]:
-    """Sentences that state what the evaluation found, computed from its tables."""
-    return list(_sentences(table, grouped, leaks, card))
-
-
-def _sentences(
-    table: pd.DataFrame, grouped: dict[str, pd.DataFrame], leaks: pd.DataFrame, card: dict
 ) -> Iterator[str]:
+    """Sentences that state what the evaluation found, computed from its tables."""
     final = table[table["run"] == "final"].set_index(["protocol", "metric"], drop=False)
     for protocol in ("paper", "sound"):
         row = final.loc[protocol, "accuracy"]
@@ -270,11 +262,6 @@ def _found(row: pd.Series) -> str:
     return f"({row['group']}) {Proportion(n - row['missed tumors'], n, *ends)}"
 
 
-def _points(gap: float, low: float, high: float) -> str:
-    """A difference of shares in words."""
-    return f"{100 * gap:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
-
-
 def _leak_words(leaks: pd.DataFrame) -> Iterator[str]:
     """What splitting slices and trusting neighbours would have added or cost."""
     tested = leaks.dropna(subset=["accuracy"])
@@ -298,7 +285,7 @@ def _split_gap(by_slice: pd.DataFrame, by_patient: pd.DataFrame) -> str:
         gap = 100 * (first["accuracy"] - second["accuracy"])
         return f"{gap:+.1f} points ({SHARED})"
     found = over_seeds(by_slice.loc[seeds, "accuracy"] - by_patient.loc[seeds, "accuracy"])
-    said = _points(found["mean"], found["low"], found["high"])
+    said = points(found["mean"], found["low"], found["high"])
     return f"{said} over {len(seeds)} seeds"
 
 

@@ -8,15 +8,16 @@ import pandas as pd
 
 from camreader.common.errors import Refusal
 from camreader.common.study import Study
-from camreader.evaluation.groups import over_seeds
+from camreader.common.text import points
+from camreader.evaluation.groups import measured, over_seeds
 from camreader.statistics import proportions
-from camreader.statistics.classification import metrics
-from camreader.statistics.intervals import INDEPENDENT, Proportion, clustered_difference
+from camreader.statistics.intervals import Proportion, clustered_difference
 from camreader.training import experiments, runs
 from camreader.training.predictions import test_slices
 
 PROTOCOL = {"final": "paper", "sound": "sound"}  # a region's run -> the split it was made with
 NAMES = ("lung", "liver")
+PUBLISHED = (0.98126, 1.0)  # their accuracies in the paper
 
 
 def tested(
@@ -57,10 +58,7 @@ def _accuracy(study: Study, cohort: pd.DataFrame, records: pd.DataFrame) -> dict
     for record in records.itertuples():
         predictions = runs.read_part(study, record, "predictions")
         test = test_slices(predictions, cohort, record.protocol, record.run, record.seed)
-        patients = test["patient_id"] if record.run == "sound" else INDEPENDENT
-        answers = (test[name] for name in ("truth", "probability", "predicted"))
-        rows = metrics(*answers, patients=patients)
-        found.append(rows.iloc[0])
+        found.append(measured(test, record.run == "sound").iloc[0])
     first, spread = found[0], over_seeds([row["value"] for row in found], (0, 1))
     row = {"n": first["n"], "wrong": first["n"] - first["k"], "accuracy": first["value"]}
     row |= {name: first[name] for name in ("patients", "low", "high", "interval", "note")}
@@ -110,17 +108,8 @@ def _difference(
     return row | {"interval": "t by patient"}
 
 
-def least_n(published: float = 0.98126, other: float = 1.0) -> float:
-    """Test slices per region to tell the two published accuracies apart (80 % power, 5 %)."""
-    return proportions.cases_needed(published, other)
-
-
-def findings(accuracies: pd.DataFrame, compared: pd.DataFrame) -> list[str]:
+def findings(accuracies: pd.DataFrame, compared: pd.DataFrame) -> Iterator[str]:
     """Sentences that state what the comparison found, computed from its tables."""
-    return list(_sentences(accuracies, compared))
-
-
-def _sentences(accuracies: pd.DataFrame, compared: pd.DataFrame) -> Iterator[str]:
     for row in accuracies[accuracies["n"] > 0].itertuples():
         share = Proportion(row.n - row.wrong, row.n, row.accuracy, row.low, row.high)
         yield f"{row.region.capitalize()}, {row.protocol} protocol: {share}, {row.interval}."
@@ -134,7 +123,8 @@ def _sentences(accuracies: pd.DataFrame, compared: pd.DataFrame) -> Iterator[str
         yield f"Lung and liver cannot be compared ({' and '.join(missing)} protocol)."
     yield (
         f"To tell the published 98.126 % from 100 %, Fisher's exact test would need "
-        f"{least_n():,.0f} test slices per region, each of another patient (power 80 %)."
+        f"{proportions.cases_needed(*PUBLISHED):,.0f} test slices per region, each of another "
+        "patient (power 80 %)."
     )
 
 
@@ -142,10 +132,8 @@ def _compared_words(row: Any) -> Iterator[str]:
     told = row.p < proportions.ALPHA if row.p == row.p else row.low > 0 or row.high < 0
     verdict = "more than chance explains" if told else "compatible with chance"
     test = f"Fisher p = {row.p:.2g}" if row.p == row.p else f"interval: {row.interval}"
-    yield (
-        f"Under the {row.protocol} protocol lung is {100 * row.difference:+.1f} points "
-        f"({100 * row.low:+.1f} to {100 * row.high:+.1f}) from liver: {verdict} ({test})."
-    )
+    gap = points(row.difference, row.low, row.high)
+    yield f"Under the {row.protocol} protocol lung is {gap} from liver: {verdict} ({test})."
     if told or row.difference == 0:
         return
     needed = f"more than {proportions.MOST:,}" if np.isnan(row.n_needed) else f"{row.n_needed:,.0f}"

@@ -6,7 +6,7 @@ Tested in tests/heatmaps/test_methods.py, as the methods that are made of these.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lazy_loader
 import numpy as np
@@ -62,38 +62,22 @@ def layer_maps(
     weigh: (activations, gradient, (logits, classes)) -> raw maps (n, h, w) of a batch;
     with_images: it gets the batch's images as well. Maps of several layers are averaged.
     """
-    layers = gradcam.find_layers(model)
-    parts = [
-        _of_layer(model, layer, images, classes, batch_size, weigh, with_images) for layer in layers
-    ]
-    return parts[0] if len(parts) == 1 else unit(np.mean(parts, axis=0))
-
-
-def _of_layer(
-    model: Module,
-    layer: Module,
-    images: Tensor,
-    classes: Tensor,
-    batch_size: int,
-    weigh: Callable[..., Tensor],
-    with_images: bool,
-) -> np.ndarray:
-    """The same of one layer."""
-    like = gradcam.device_of(model)
+    like, parts = gradcam.device_of(model), []
     step = gradcam.batch_length(images, batch_size, like)
-    maps = np.zeros((len(images), *images.shape[2:]), np.float32)
-    with gradcam.evaluating(model), torch.inference_mode(False):
-        for start in range(0, len(images), step):
-            rows = slice(start, start + step)
-            batch = gradcam.channels_last(images[rows], like)
-            found = gradcam.gradients(model, layer, batch, classes[rows])
-            activations, gradient, logits, wanted, _scores = found
-            with torch.no_grad():
-                more = (batch,) if with_images else ()
-                raw = weigh(activations, gradient, (logits, wanted), *more).float()
-            shown, *_flags = gradcam.scale(raw, images.shape[2:], torch.zeros_like(wanted).bool())
-            maps[rows] = shown.cpu()
-    return maps
+    for layer in gradcam.find_layers(model):
+        maps = np.zeros((len(images), *images.shape[2:]), np.float32)
+        with gradcam.evaluating(model), torch.inference_mode(False):
+            for rows in gradcam.slices(len(images), step):
+                batch = gradcam.channels_last(images[rows], like)
+                found = gradcam.gradients(model, layer, batch, classes[rows])
+                activations, gradient, logits, wanted, _scores = found
+                with torch.no_grad():
+                    more = (batch,) if with_images else ()
+                    raw = weigh(activations, gradient, (logits, wanted), *more).float()
+                never = torch.zeros_like(wanted).bool()
+                maps[rows] = gradcam.scale(raw, images.shape[2:], never)[0].cpu()
+        parts.append(maps)
+    return parts[0] if len(parts) == 1 else unit(np.mean(parts, axis=0))
 
 
 def has_feature_maps(model: Module, layer: Module, images: Tensor) -> bool:
@@ -110,17 +94,23 @@ def captum_maps(
     images: Tensor,
     classes: Tensor,
     batch_size: int,
-    method: Callable[[Module], Callable],
+    method: Callable,
+    **options: Any,
 ) -> np.ndarray:
-    """Maps of a captum method: `method(score)` gives its attribute function."""
+    """Maps of a captum method, `method(score).attribute`.
+
+    options: of that function; one that depends on the batch is a function of it.
+    """
     like = gradcam.device_of(model)
     maps = []
     with gradcam.evaluating(model), torch.inference_mode(False):
-        attribute = method(gradcam.class_score_module(model))
-        for start in range(0, len(images), batch_size):
-            batch = gradcam.channels_last(images[start : start + batch_size], like)
-            wanted = classes[start : start + batch_size].to(like.device)
+        attribute = method(gradcam.class_score_module(model)).attribute
+        for rows in gradcam.slices(len(images), batch_size):
+            batch = gradcam.channels_last(images[rows], like)
+            wanted = classes[rows].to(like.device)
+            more = {k: value(batch) if callable(value) else value for k, value in options.items()}
             with torch.set_grad_enabled(True):
-                values = attribute(batch.requires_grad_(), additional_forward_args=wanted)
+                batch.requires_grad_()
+                values = attribute(batch, additional_forward_args=wanted, **more)
             maps.append(values.detach().amax(1).cpu().numpy())
     return unit(np.concatenate(maps) if maps else np.zeros((0, *images.shape[2:])))

@@ -3,7 +3,6 @@
 Shown at full resolution: in figures, in the viewer, and as DICOM files for a reading room.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,25 +161,21 @@ def viewer(
     explained: Explained,
     rows: list[int],
     maps: np.ndarray,
-    names: Iterable[str] | None = None,
     **traits: Any,
 ) -> SliceViewer:
     """SliceViewer of the cases numbered `rows`, at full resolution, with several methods' maps.
 
-    `maps` (n, S, S) are the stored maps of all cases; the other methods (`names`, by
-    default those registered for the viewer) are computed here for the same class, the network's
-    decision.
+    `maps` (n, S, S) are the stored maps of all cases; those of the other methods registered for
+    the viewer are computed here for the same class, the network's decision.
     """
     cases, card = explained.cases.iloc[rows], study.card
     images = explained.images[rows]
     decided = cases["predicted"].to_numpy()
     offered = [name for name, method in methods.METHODS.items() if method.viewer]
     stacks: dict[str, Any] = {methods.title(explained.main): np.asarray(maps[rows], np.float32)}
-    for name in offered if names is None else names:
-        if (
-            name != explained.main
-            and methods.METHODS[name].applies(explained.model, images) is None
-        ):
+    for name in offered:
+        applies = methods.METHODS[name].applies
+        if name != explained.main and applies(explained.model, images) is None:
             stacks[methods.title(name)] = methods.compute(name, explained.model, images, decided)
     slices = [pixels.read_hu(Path(card["source"]) / path) for path in cases["image_path"]]
     return SliceViewer(

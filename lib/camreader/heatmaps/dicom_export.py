@@ -43,41 +43,14 @@ def picture(
 
 
 def dataset(
-    rgb: np.ndarray,
-    title: str,
-    place: tuple[str, str, str, int],
-    synthetic: bool,
-    spacing_mm: float | None = None,
-    derived: str = "",
+    pixels: np.ndarray, card: dict, place: tuple[str, str, str, int], derived: str
 ) -> FileDataset:
-    """pydicom dataset of one Secondary Capture (PS3.3 A.8.1) of `rgb` (H, W, 3) uint8.
+    """pydicom dataset of one Secondary Capture (PS3.3 A.8.1).
 
-    `place` is (patient's number, a text; study UID, series UID, instance number); `title` the
-    cohort's; `derived` says how the picture came about; `spacing_mm` the size of a pixel, where
-    known.
+    `pixels`: a picture (H, W, 3) uint8, or a slice's stored values (H, W) uint16, of which it does
+    not yet say what they mean. `place` is (patient's number, a text; study UID, series UID,
+    instance number); `card` the cohort's; `derived` says how the picture came about.
     """
-    data = _empty(rgb, title, place, synthetic, derived)
-    if spacing_mm is not None and np.isfinite(spacing_mm):
-        data.PixelSpacing = [f"{spacing_mm:.6g}"] * 2
-    data.set_pixel_data(rgb, "RGB", bits_stored=8, generate_instance_uid=False)
-    data.LossyImageCompression = "00"
-    return data
-
-
-def grey_dataset(
-    stored: np.ndarray, title: str, place: tuple[str, str, str, int], synthetic: bool, derived: str
-) -> FileDataset:
-    """The same of one slice's stored values (H, W) uint16, not yet saying what they mean."""
-    data = _empty(stored, title, place, synthetic, derived)
-    data.set_pixel_data(stored, "MONOCHROME2", bits_stored=16, generate_instance_uid=False)
-    data.LossyImageCompression = "00"
-    return data
-
-
-def _empty(
-    pixels: np.ndarray, title: str, place: tuple[str, str, str, int], synthetic: bool, derived: str
-) -> FileDataset:
-    """A Secondary Capture without its pixels, named after them."""
     patient, study_uid, series_uid, number = place
     uid = generate_uid(entropy_srcs=[series_uid, str(number), str(pixels.tobytes())])
     meta = FileMetaDataset()
@@ -87,8 +60,11 @@ def _empty(
     data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     data.SOPClassUID, data.SOPInstanceUID = SecondaryCaptureImageStorage, uid
     data.StudyInstanceUID, data.SeriesInstanceUID = study_uid, series_uid
-    for name, value in _facts(patient, title, number, synthetic, derived).items():
+    for name, value in _facts(patient, card["title"], number, card["synthetic"], derived).items():
         setattr(data, name, value)
+    kind, bits = ("RGB", 8) if pixels.ndim == 3 else ("MONOCHROME2", 16)
+    data.set_pixel_data(pixels, kind, bits_stored=bits, generate_instance_uid=False)
+    data.LossyImageCompression = "00"
     return data
 
 
@@ -124,9 +100,10 @@ def export(
         )
         rgb = picture(grey, heat, lines, case["boxes"])
         place = (patient, study_uid, series_uid, number)
-        spacing = case["spacing_mm"]
         path = folder / f"overlay_{number:04d}.dcm"
-        data = dataset(rgb, card["title"], place, card["synthetic"], spacing, " ".join(lines))
+        data = dataset(rgb, card, place, " ".join(lines))
+        if np.isfinite(case["spacing_mm"]):
+            data.PixelSpacing = [f"{case['spacing_mm']:.6g}"] * 2
         write(data, path)
         written.add(path)
         rows.append({"file": path.name, "slice_id": case["slice_id"], "caption": lines[0]})

@@ -88,18 +88,17 @@ def probability(
     classes = gradcam.check_classes(classes, len(images))
     like, out = gradcam.device_of(model), []
     with gradcam.evaluating(model):
-        for start in range(0, len(images), batch_size):
-            batch = gradcam.channels_last(images[start : start + batch_size], like)
+        for rows in gradcam.slices(len(images), batch_size):
+            batch = gradcam.channels_last(images[rows], like)
             logits = check_outputs(model(batch), len(batch))
-            wanted = classes[start : start + batch_size].to(like.device)
-            scores = gradcam.class_scores(logits, wanted)
+            scores = gradcam.class_scores(logits, classes[rows].to(like.device))
             one = logits.shape[1] == 1
             out.append(scores.sigmoid() if one else (scores - logits.logsumexp(1)).exp())
     return torch.cat(out).float().cpu().numpy() if out else np.zeros(0, np.float32)
 
 
 def randomisation(
-    model: nn.Module,
+    model: nn.Module | None,
     untrained: Callable[[], nn.Module],
     images: torch.Tensor,
     classes: Any,
@@ -114,12 +113,13 @@ def randomisation(
     drawn by the architecture's own initialiser, `draws` times. One row per method and step:
     `layer`, `step`, mean rank correlation `likeness` with its `lowest` and `highest` draw, the
     number of `maps` compared and how many of them are `blank`. A blank map is like nothing and
-    unlike nothing: it is left out of the mean. No images, no rows.
+    unlike nothing: it is left out of the mean. No images or no network, no rows.
     """
-    methods = list(methods) if len(images) else []
+    if model is None or not len(images):
+        return _over_draws(pd.DataFrame(columns=DRAWN))
+    methods, rows = list(methods), []
     true = {name: registry.compute(name, model, images, classes) for name in methods}
-    rows = []
-    for draw in range(draws if len(images) else 0):
+    for draw in range(draws):
         for step, layer, broken in _cascade(model, untrained, seed + draw):
             for name in methods:
                 maps = registry.compute(name, broken, images, classes) if step else true[name]
@@ -127,11 +127,6 @@ def randomisation(
                 about = {"method": name, "step": step, "layer": layer, "draw": draw}
                 rows += [about | {"likeness": value} for value in alike]
     return _over_draws(pd.DataFrame(rows, columns=DRAWN))
-
-
-def no_randomisation() -> pd.DataFrame:
-    """The table of `randomisation` without a row: there is no network to randomise."""
-    return _over_draws(pd.DataFrame(columns=DRAWN))
 
 
 def _cascade(

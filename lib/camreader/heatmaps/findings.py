@@ -11,17 +11,14 @@ GAIN = "insertion_minus_deletion"
 FEWEST = 6  # patients: of fewer, even all on one side could be chance (sign test, 2 / 2^5 > 0.05)
 
 
-def findings(table: pd.DataFrame, faithful: pd.DataFrame, banner: str = "") -> list[str]:
+def findings(table: pd.DataFrame, faithful: pd.DataFrame, banner: str = "") -> Iterator[str]:
     """Sentences that state what the tables of localisation and faithfulness carry.
 
     faithful: empty where it was not asked; banner: said first, where the network is not worth
     explaining (learned.Learned.banner).
     """
-    first = [f"{banner}."] if banner else []
-    return [*first, *_sentences(table, faithful)]
-
-
-def _sentences(table: pd.DataFrame, faithful: pd.DataFrame) -> Iterator[str]:
+    if banner:
+        yield f"{banner}."
     truth = table["truth"].iloc[0]
     rows = table[(table["kind"] == "all") & (table["truth"] == truth) & (table["n"] > 0)]
     rows = rows.set_index("method")

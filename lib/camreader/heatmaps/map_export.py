@@ -9,7 +9,8 @@ they lie: each has a frame of reference of its own.
 """
 
 import gzip
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import CTImageStorage, generate_uid
 
 from camreader.common.storage import atomic_path
-from camreader.heatmaps import dicom_export
+from camreader.heatmaps import dicom_export, overlay
 
 HALF = 0.5  # of the map's maximum: where the SEG marks, as `localisation.FIXED`
 _MAKER = ("camreader", "camreader", "0.1", "0")
@@ -40,7 +41,7 @@ def export(
     `cases`, `maps` and `card` as in `dicom_export.export`; `values` the slices as int16 (H, W), HU
     or own values. Files of an earlier export into the same folder are replaced.
     """
-    folder, rows, written = Path(folder), [], set()
+    folder, rows = Path(folder), []
     folder.mkdir(parents=True, exist_ok=True)
     patients = dicom_export.patient_numbers(cases, values)
     things = zip(cases.to_dict("records"), values, maps, patients, strict=True)
@@ -48,24 +49,22 @@ def export(
         heat = enlarged(small, image.shape)
         source = slice_dataset(image, case, card, patient, number, layer)
         uids = (str(source.StudyInstanceUID), str(source.SOPInstanceUID), heat.tobytes())
-        files = {
-            f"slice_{number:04d}.dcm": ("slice", source),
-            f"map_{number:04d}_pm.dcm": ("Parametric Map", parametric_map(source, heat, uids)),
+        whole, own = partial(dicom_export.write, source), parametric_map(source, heat, uids)
+        files: dict[str, tuple[str, Callable[[Path], None]]] = {
+            f"slice_{number:04d}.dcm": ("slice", whole),
+            f"map_{number:04d}_pm.dcm": ("Parametric Map", partial(dicom_export.write, own)),
         }
         if (heat >= HALF).any():
-            files[f"map_{number:04d}_seg.dcm"] = ("SEG", segmentation(source, heat, uids))
-        for name, (kind, data) in files.items():
-            dicom_export.write(data, folder / name)
+            marked = partial(dicom_export.write, segmentation(source, heat, uids))
+            files[f"map_{number:04d}_seg.dcm"] = "SEG", marked
+        for name, picture in (("map", heat), ("slice", image)):
+            volume = partial(write_nifti, picture, case["spacing_mm"])
+            files[f"{name}_{number:04d}.nii.gz"] = f"NIfTI: {name}", volume
+        files[f"map_{number:04d}.png"] = "PNG, 16 bit", partial(write_png, heat)
+        for name, (kind, write) in files.items():
+            write(folder / name)
             rows.append({"file": name, "slice_id": case["slice_id"], "caption": kind})
-        pictures = ((f"map_{number:04d}", heat), (f"slice_{number:04d}", image))
-        for name, picture in pictures:
-            write_nifti(picture, case["spacing_mm"], folder / f"{name}.nii.gz")
-            kind = "NIfTI: " + ("map" if name.startswith("map") else "slice")
-            rows.append({"file": f"{name}.nii.gz", "slice_id": case["slice_id"], "caption": kind})
-        name = f"map_{number:04d}.png"
-        write_png(heat, folder / name)
-        rows.append({"file": name, "slice_id": case["slice_id"], "caption": "PNG, 16 bit"})
-        written |= {row["file"] for row in rows}
+    written = {row["file"] for row in rows}
     for leftover in {p for kind in _KINDS for p in folder.glob(kind)}:
         if leftover.name not in written:
             leftover.unlink()
@@ -74,11 +73,7 @@ def export(
 
 def enlarged(heat: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """A map (h, w) in 0..1 at its slice's size, float32 (H, W), as `overlay.blend` enlarges it."""
-    height, width = shape
-    large = cv2.resize(
-        np.asarray(heat, np.float32), (width, height), interpolation=cv2.INTER_LINEAR
-    )
-    return np.clip(large, 0, 1)
+    return np.clip(overlay.enlarged(heat, shape), 0, 1)
 
 
 def slice_dataset(
@@ -91,9 +86,7 @@ def slice_dataset(
     words = f"Slice of a heat-map export, layer {layer}. DERIVED IMAGE, NOT FOR DIAGNOSIS."
     place = (patient, study, series, number)
     stored = (np.asarray(image, np.int32) + (1024 if hu else 32768)).clip(0, 65535)
-    data = dicom_export.grey_dataset(
-        stored.astype(np.uint16), card["title"], place, card["synthetic"], words
-    )
+    data = dicom_export.dataset(stored.astype(np.uint16), card, place, words)
     spacing = case["spacing_mm"] if np.isfinite(case["spacing_mm"]) else 1.0
     data.FrameOfReferenceUID = generate_uid(entropy_srcs=["space", data.SOPInstanceUID])
     data.PositionReferenceIndicator = ""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import lazy_loader
@@ -227,7 +228,7 @@ def saliency(model: Module, images: Tensor, classes: Tensor, batch_size: int = 1
     """Saliency (Simonyan et al. 2014): absolute gradient of the score in each pixel; captum."""
     from captum.attr import Saliency
 
-    return captum_maps(model, images, classes, batch_size, lambda score: Saliency(score).attribute)
+    return captum_maps(model, images, classes, batch_size, Saliency)
 
 
 @register("Guided Grad-CAM", "layer", "pixels", signed=True, viewer=True, only=RELU_MODULES)
@@ -244,17 +245,10 @@ def guided_gradcam(
     relu = any(isinstance(module, torch.nn.ReLU) for module in model.modules())
     if not relu or len(layers) > 1 or not has_feature_maps(model, layers[0], images):
         raise METHODS["guided_gradcam"].not_applicable()
-    layer = layers[0]
-
-    def method(score: Module) -> Callable:
-        guided = GuidedGradCam(score, layer)
-        return lambda images, **others: guided.attribute(
-            images, interpolate_mode="bilinear", **others
-        )
-
+    method, options = partial(GuidedGradCam, layer=layers[0]), {"interpolate_mode": "bilinear"}
     with warnings.catch_warnings():  # it announces hooks that it then takes away itself
         warnings.filterwarnings("ignore", "Setting backward hooks on ReLU")
-        return captum_maps(model, images, classes, batch_size, method)
+        return captum_maps(model, images, classes, batch_size, method, **options)
 
 
 @register("Integrated gradients", "pixels", "slow", signed=True)
@@ -264,13 +258,8 @@ def integrated_gradients(
     """Integrated gradients (Sundararajan et al. 2017) from a black slice; captum."""
     from captum.attr import IntegratedGradients
 
-    def method(score: Module) -> Callable:
-        path = IntegratedGradients(score)
-        return lambda images, **others: path.attribute(
-            images, n_steps=steps, internal_batch_size=16, **others
-        )
-
-    return captum_maps(model, images, classes, batch_size, method)
+    options = {"n_steps": steps, "internal_batch_size": 16}
+    return captum_maps(model, images, classes, batch_size, IntegratedGradients, **options)
 
 
 @register("Occlusion", "slow", signed=True)
@@ -288,18 +277,13 @@ def occlusion(
     """
     from captum.attr import Occlusion
 
-    def method(score: Module) -> Callable:
-        occluder = Occlusion(score)
-        return lambda images, **others: occluder.attribute(
-            images,
-            sliding_window_shapes=(images.shape[1], window, window),
-            strides=(images.shape[1], stride, stride),
-            baselines=images.mean((1, 2, 3), keepdim=True).expand_as(images),
-            perturbations_per_eval=2,
-            **others,
-        )
-
-    return captum_maps(model, images, classes, batch_size, method)
+    options = {
+        "sliding_window_shapes": (images.shape[1], window, window),
+        "strides": (images.shape[1], stride, stride),
+        "baselines": lambda batch: batch.mean((1, 2, 3), keepdim=True).expand_as(batch),
+        "perturbations_per_eval": 2,
+    }
+    return captum_maps(model, images, classes, batch_size, Occlusion, **options)
 
 
 @register("LayerCAM", "layer", "gradient")
@@ -328,9 +312,7 @@ def gradient_input(
     """Gradient x input (Shrikumar et al. 2016, arXiv 1605.01713); captum."""
     from captum.attr import InputXGradient
 
-    return captum_maps(
-        model, images, classes, batch_size, lambda score: InputXGradient(score).attribute
-    )
+    return captum_maps(model, images, classes, batch_size, InputXGradient)
 
 
 @register("Attention rollout", "layer", only=TRANSFORMERS)

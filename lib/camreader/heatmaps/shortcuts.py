@@ -19,7 +19,14 @@ from camreader.common.study import Study
 from camreader.common.tables import Cohort
 from camreader.heatmaps.cases import Explained
 from camreader.heatmaps.methods import NO_NETWORK
-from camreader.statistics.intervals import INDEPENDENT, clustered, clustered_mean, paired_difference
+from camreader.statistics.intervals import (
+    INDEPENDENT,
+    Groups,
+    by_unit,
+    clustered,
+    clustered_mean,
+    paired_difference,
+)
 from camreader.training.trainer import predict
 
 BODY_HU = -300  # between air and fat
@@ -65,12 +72,13 @@ def table(study: Study, explained: Explained, maps: np.ndarray) -> pd.DataFrame:
     values = np.asarray(values[cases["row"].to_numpy()])
     inside = body(values, unit)
     patients = cases["patient_id"].to_numpy() if explained.protocol == "sound" else None
+    whose: Groups = INDEPENDENT if patients is None else patients
     total = maps.sum(axis=(1, 2))
     lit = np.flatnonzero(total > 0)
     heat = (maps * ~inside).sum(axis=(1, 2))[lit] / total[lit]
     rows = [
-        _mean("heat outside the body", heat, None if patients is None else patients[lit]),
-        _mean("area outside the body", (~inside).mean(axis=(1, 2)), patients),
+        _mean("heat outside the body", heat, whose if patients is None else patients[lit]),
+        _mean("area outside the body", (~inside).mean(axis=(1, 2)), whose),
     ]
     if explained.model is None:
         row = {"measure": "accuracy lost by blanking", "note": NO_NETWORK}
@@ -81,8 +89,8 @@ def table(study: Study, explained: Explained, maps: np.ndarray) -> pd.DataFrame:
     right = cases["predicted"].to_numpy() == truth
     still = (predict(explained.model, images).numpy() > 0) == (truth > 0)
     rows += [
-        _share("accuracy", right, patients),
-        _share("accuracy, outside blanked", still, patients),
+        _share("accuracy", right, whose),
+        _share("accuracy, outside blanked", still, whose),
     ]
     lost, how = paired_difference(still, right, patients)
     rows.append({"measure": "accuracy lost by blanking", "value": -lost.value, "n": lost.n})
@@ -90,21 +98,19 @@ def table(study: Study, explained: Explained, maps: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(rows).reindex(columns=COLUMNS).fillna({"note": ""})
 
 
-def _mean(name: str, values: np.ndarray, patients: np.ndarray | None) -> dict[str, Any]:
+def _mean(name: str, values: np.ndarray, whose: Groups) -> dict[str, Any]:
     """Mean of values (n,) over slices with its interval."""
     row = {"measure": name, "n": len(values)}
     if not len(values):
         return row | {"note": "no map with any heat"}
-    low, high = clustered_mean(values, INDEPENDENT if patients is None else patients)
-    how = f"t by {'slice' if patients is None else 'patient'}"
-    return row | {"value": float(values.mean()), "low": low, "high": high, "interval": how}
+    low, high = clustered_mean(values, whose)
+    row |= {"value": float(values.mean()), "low": low, "high": high}
+    return row | {"interval": by_unit("t", whose)}
 
 
-def _share(name: str, hits: np.ndarray, patients: np.ndarray | None) -> dict[str, Any]:
-    share, how = clustered(hits, INDEPENDENT if patients is None else patients)
-    row = {"measure": name, "value": share.value, "low": share.low, "high": share.high}
-    interval = f"{how} by {'slice' if patients is None else 'patient'}"
-    return row | {"n": share.n, "interval": interval}
+def _share(name: str, hits: np.ndarray, whose: Groups) -> dict[str, Any]:
+    share, how = clustered(hits, whose)
+    return {"measure": name, **vars(share), "interval": by_unit(how, whose)}
 
 
 def finding(found: pd.DataFrame) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """The tables of notebook 04: what the maps are, where they point, whether they are faithful."""
 
 from collections.abc import Iterable
-from typing import Any
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -33,14 +33,14 @@ def maps_table(explained: Explained, records: pd.DataFrame) -> pd.DataFrame:
         return _maps_given(explained, records)
     positive = gradcam.explain(explained.model, explained.images, 1)
     frame = records.assign(outcome=cases["outcome"], peer_blank=positive.blank)
-    rows = []
+    rows, cells = [], " x ".join(map(str, positive.raw.shape[1:]))
     for outcome, part in frame.groupby("outcome", sort=True):
         peer = wilson(part["peer_blank"].sum(), len(part))
         row = {"protocol": explained.protocol, "outcome": outcome, "n": len(part)}
         row |= {"explained": "tumor" if part["explained_class"].iloc[0] else "no tumor"}
         row |= {"blank": int(part["blank"].sum()), "relative": int(part["relative"].sum())}
         row |= {"peer_blank": peer.k, "peer_blank_low": peer.low, "peer_blank_high": peer.high}
-        rows.append(row | {"layer": part["layer"].iloc[0], "cells": _cells(positive.raw)})
+        rows.append(row | {"layer": part["layer"].iloc[0], "cells": cells})
     return pd.DataFrame(rows)
 
 
@@ -180,25 +180,15 @@ def sanity(
         if not (method.baseline or method.slow)
         and method.applies(explained.model, explained.images) is None
     ]
-    model = explained.model
-    if model is None:
-        return faithfulness.no_randomisation()
-    return faithfulness.randomisation(
-        model,
-        lambda: _untrained(model, explained.record),
-        explained.images[chosen],
-        1,
-        names,
-        draws,
-        seed,
-    )
+    images, untrained = explained.images[chosen], partial(_untrained, explained)
+    return faithfulness.randomisation(explained.model, untrained, images, 1, names, draws, seed)
 
 
-def _untrained(model: nn.Module, record: dict[str, Any]) -> nn.Module:
+def _untrained(explained: Explained) -> nn.Module:
     """The network that a run trained or used, with random weights."""
-    if isinstance(model, own_networks.OwnNetwork):
-        return own_networks.untrained(model)
-    return networks.build(record["architecture"], record["image_size"])
+    if isinstance(explained.model, own_networks.OwnNetwork):
+        return own_networks.untrained(explained.model)
+    return networks.build(explained.record["architecture"], explained.record["image_size"])
 
 
 def seeds_table(study: Study, explained: Explained, seeds: Iterable[int]) -> pd.DataFrame:
@@ -242,7 +232,3 @@ def faithfulness_table(
     if "given" in set(table["method"]):
         table["note"] = registry.NO_NETWORK
     return table[[name for name in table if name != "note"] + ["note"]]
-
-
-def _cells(raw: np.ndarray) -> str:
-    return f"{raw.shape[1]} x {raw.shape[2]}"

@@ -49,19 +49,6 @@ def smooth(points: ArrayLike, rounds: int = 2) -> np.ndarray:
     return points
 
 
-def ellipse(
-    centre: Sequence[float] | np.ndarray,
-    radii: Sequence[float] | np.ndarray,
-    angle: float = 0.0,
-    points: int = 24,
-) -> np.ndarray:
-    """A plain ellipse (points, 2)."""
-    t = np.linspace(0, 2 * np.pi, points, endpoint=False)
-    x, y = radii[0] * np.cos(t), radii[1] * np.sin(t)
-    c, s = np.cos(angle), np.sin(angle)
-    return np.stack([centre[0] + c * x - s * y, centre[1] + s * x + c * y], 1)
-
-
 def grow_tree(
     rng: np.random.Generator,
     targets: np.ndarray,

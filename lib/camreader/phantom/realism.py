@@ -19,7 +19,6 @@ REAL_LIVER_HU = (-52.0, -35.0, -23.0)  # lesion minus surrounding ring: quartile
 # Long axis, quartiles of the 162 rows of DL_info.csv of patients 1 and 89-100.
 REAL_DIAMETER_QUARTILES = (11.8, 18.9, 26.9)
 REAL_INNER_SD = 15.0  # HU: texture of a lesion, noise taken off; at most so much in most of them
-INNER = 0.6  # of a lesion's half axes: what lies so far in is its inside, clear of its border
 BLOCK = 16  # pixels a side of the blocks that noise is measured in
 
 
@@ -75,26 +74,6 @@ def read_truth(folder: Path | str) -> list[pd.DataFrame]:
         words = "The phantom was drawn by an older version; `make report` draws it anew"
         raise DataError(words, file=path, column="inner_sd_hu", found="no such column")
     return tables
-
-
-def inner_sd(hu: np.ndarray, inside: np.ndarray) -> float:
-    """Texture of a lesion in HU: SD of the pixels `inside` (bool) less the noise, at least 0.
-
-    NaN for fewer than 12 pixels. Noise is `noise_sd` of the slice, a little below the true one.
-    """
-    values = hu[inside].astype(float)
-    if len(values) < 12:
-        return float("nan")
-    return float(np.sqrt(max(0.0, values.var() - noise_sd(hu) ** 2)))
-
-
-def inside_box(shape: tuple, box: tuple) -> np.ndarray:
-    """The inner ellipse of a box x1, y1, x2, y2 (zero-based pixels): bool of `shape`."""
-    x1, y1, x2, y2 = box
-    y, x = np.ogrid[: shape[0], : shape[1]]
-    across = (x - (x1 + x2) / 2) / max(INNER * (x2 - x1) / 2, 0.5)
-    down = (y - (y1 + y2) / 2) / max(INNER * (y2 - y1) / 2, 0.5)
-    return across**2 + down**2 <= 1
 
 
 def comparison(folder: Path | str, sds: ArrayLike) -> pd.DataFrame:

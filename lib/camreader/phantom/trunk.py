@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from camreader.phantom.anatomy import BACK, Patient, ellipse, smooth
+from camreader.phantom.anatomy import BACK, Patient, smooth
 from camreader.phantom.scanner import Canvas
 
 CORTEX, SPONGE = 520, 200  # HU of compact and of spongy bone
@@ -173,7 +173,8 @@ def draw_vertebra(canvas: Canvas, p: Patient, z: float, y: float) -> None:
     canvas.fill(p.blob("vertebra", (0, y), body, rough=0.025), 122 if disc else CORTEX - 30)
     canvas.fill(p.blob("vertebra", (0, y), inner, rough=0.025), 114 if disc else spongy)
     canal = 0, y + body[1] + 7 * size
-    canvas.fill(ellipse(canal, (11 * size, 9.5 * size)), -10)
+    ring = p.blob("canal", canal, (11 * size, 9.5 * size), rough=0, points=24)
+    canvas.fill(ring, -10)
     canvas.disc(*canal, 7.5 * size, p.number("canal", 15, 40))
 
 

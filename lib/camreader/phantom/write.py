@@ -7,7 +7,7 @@ says that the folder is whole. A patient whose images are cut short or gone is a
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -155,29 +155,15 @@ def _quota(
 
 
 def _draw_all(plans: list[Plan], workers: int | None, progress: bool) -> None:
-    workers = workers or machine.cpus()
-    report = _progress_bar(len(plans)) if progress and plans else lambda done: None
-    if workers == 1 or len(plans) < 2:
-        for done, plan in enumerate(plans, 1):
-            draw_patient(plan)
-            report(done)
-        return
-    with ProcessPoolExecutor(workers) as pool:
-        for done, _ in enumerate(pool.map(draw_patient, plans, chunksize=4), 1):
-            report(done)
-
-
-def _progress_bar(total: int) -> Callable[[int], None]:
     from tqdm.auto import tqdm
 
-    bar = tqdm(total=total, desc="phantom", unit="patient")
-
-    def report(done: int) -> None:
-        bar.update(1)
-        if done == total:
-            bar.close()
-
-    return report
+    workers, hidden = workers or machine.cpus(), not (progress and plans)
+    shown = partial(tqdm, total=len(plans), desc="phantom", unit="patient", disable=hidden)
+    if workers == 1 or len(plans) < 2:
+        list(shown(map(draw_patient, plans)))
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        list(shown(pool.map(draw_patient, plans, chunksize=4)))
 
 
 def draw_patient(plan: Plan) -> None:

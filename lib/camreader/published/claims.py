@@ -114,7 +114,8 @@ class Measure:
         return f"{100 * value:.1f} % ({limits}{n})"
 
 
-def _metric(name: str, protocol: str = "paper", run: str = "final") -> Measure:
+def metric(name: str, protocol: str = "paper", run: str = "final") -> Measure:
+    """A metric of one run under one protocol."""
     return Measure("03_metrics", {"metric": name, "protocol": protocol, "run": run})
 
 
@@ -123,15 +124,17 @@ def region(name: str, protocol: str = "paper") -> Measure:
     return Measure("06_regions", {"region": name, "protocol": protocol}, "accuracy")
 
 
-MAP_HIT = Measure("04_localisation", {"method": "gradcam", "kind": "all"}, "hit")
+def localisation(method: str, column: str = "hit") -> Measure:
+    """How often a method's maximum lies on the lesion, over all slices that have one."""
+    return Measure("04_localisation", {"method": method, "kind": "all"}, column)
+
+
+MAP_HIT = localisation("gradcam")
 DIFFERENCES = {  # best of several: answered by what the others hit minus what Grad-CAM hits
-    f"{words} minus Grad-CAM": Measure(
-        MAP_HIT.table, {"method": name, "kind": "all"}, "hit_minus_gradcam"
-    )
+    f"{words} minus Grad-CAM": localisation(name, "hit_minus_gradcam")
     for name, words in (("gradcam_pp", "Grad-CAM++"), ("cam", "CAM"), ("saliency", "saliency"))
 }
 FAITHFUL = Measure("04_faithfulness", {"method": "gradcam"}, "insertion")
-MAP_NEAR = Measure(MAP_HIT.table, MAP_HIT.where, "hit_near")  # at most 1/16 of the side away
 HIDDEN = Measure("01_label_rules", {"rule": "neighbour", "distance_mm": 0.0}, "share")
 MEASURED = {  # claim -> what this run measured of the same quantity, each named in words
     "cited-ms": {"Grad-CAM on the lesion": MAP_HIT} | DIFFERENCES,
@@ -140,12 +143,12 @@ MEASURED = {  # claim -> what this run measured of the same quantity, each named
     "benefit-faithful": {"Grad-CAM, insertion": FAITHFUL},
     "labels": {"neighbours that hide a lesion": HIDDEN},
     "labels-incomplete": {"neighbours that hide a lesion": HIDDEN},
-    "threshold": {"paper": _metric("accuracy")},
-    "accuracy-final": {"paper": _metric("accuracy")},
-    "accuracy-true": {"paper": _metric("accuracy"), "sound": _metric("accuracy", "sound")},
-    "accuracy-unseen": {"sound": _metric("accuracy", "sound")},
-    "accuracy-1": {"first run": _metric("accuracy", run="first")},
-    "accuracy-2": {"second run": _metric("accuracy", run="second")},
+    "threshold": {"paper": metric("accuracy")},
+    "accuracy-final": {"paper": metric("accuracy")},
+    "accuracy-true": {"paper": metric("accuracy"), "sound": metric("accuracy", "sound")},
+    "accuracy-unseen": {"sound": metric("accuracy", "sound")},
+    "accuracy-1": {"first run": metric("accuracy", run="first")},
+    "accuracy-2": {"second run": metric("accuracy", run="second")},
     "accuracy-lung": {"lung": region("lung")},
     "accuracy-liver": {"liver": region("liver")},
     "region-higher": {
@@ -154,7 +157,7 @@ MEASURED = {  # claim -> what this run measured of the same quantity, each named
         for name, measure in (
             ("lung", region("lung", protocol)),
             ("liver", region("liver", protocol)),
-            ("all", _metric("accuracy", protocol)),
+            ("all", metric("accuracy", protocol)),
         )
     },
 }

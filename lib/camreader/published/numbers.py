@@ -65,17 +65,15 @@ def final_accuracy(paper: Paper, *_: str) -> Finding:
 def final_errors(paper: Paper, _: str, published: str) -> Finding:
     """The same count seen from the errors."""
     k, n = final_test(paper)
-    verdict = verdict_of(n - k == int(published))
     reason = f"{n - k} of the {n} images that the printed accuracy forces."
-    return share(n - k, n, f"{n - k} of {n}", verdict, reason)
+    return share(n - k, n, f"{n - k} of {n}", verdict_of(n - k == int(published)), reason)
 
 
 def passes_threshold(paper: Paper, threshold: str, _: str) -> Finding:
     """Did the test set itself pass the threshold?"""
     (k, n), wanted = final_test(paper), paper.number(threshold) / 100
-    verdict = verdict_of(k / n >= wanted)
     reason = f"{k / n:.2%} on this test set. {STOPPED}"
-    return share(k, n, f"{k} of {n}", verdict, reason)
+    return share(k, n, f"{k} of {n}", verdict_of(k / n >= wanted), reason)
 
 
 def true_accuracy(paper: Paper, threshold: str, _: str) -> Finding:
@@ -106,9 +104,8 @@ def same_statement(paper: Paper, argument: str, _: str) -> Finding:
     """Two places that should say the same."""
     rows = [paper.statement(name) for name in argument.split("; ")]
     said = [row["value"] for row in rows]
-    verdict = verdict_of(len(set(said)) == 1)
     reason = "; ".join(f"{row['place']}: the {row['value']} set" for row in rows) + "."
-    return Finding(", ".join(said), verdict, reason)
+    return Finding(", ".join(said), verdict_of(len(set(said)) == 1), reason)
 
 
 def image_total(paper: Paper, about: str, _: str) -> Finding:
@@ -118,8 +115,7 @@ def image_total(paper: Paper, about: str, _: str) -> Finding:
     close = low <= 1.05 * stated and high >= 0.95 * stated
     reason = f"{n} test images are {paper.number('test_percent'):.0f} % of {low} to {high} images "
     reason += "(taking the split as stated: the two claims are checked against each other)."
-    verdict = verdict_of(close)
-    return Finding(f"{low} to {high}", verdict, reason, (low + high) / 2, low, high)
+    return Finding(f"{low} to {high}", verdict_of(close), reason, (low + high) / 2, low, high)
 
 
 def split_share(paper: Paper, percent: str, _: str) -> Finding:
@@ -170,11 +166,9 @@ def _usual(sizes: list[int]) -> int:
     return next((b for b in sizes if b & (b - 1) == 0), sizes[0])
 
 
-def _share_that_fits(
-    percent: str, n: int, sizes: list[int], around: float = 1.0, step: float = 0.001
-) -> float:
-    """Share of the printable percentages within `around` points that the first size can give."""
-    near = np.arange(float(percent) - around, float(percent) + around, step)
+def _share_that_fits(percent: str, n: int, sizes: list[int]) -> float:
+    """Share of the printable percentages within one point that the first size can give."""
+    near = np.arange(float(percent) - 1.0, float(percent) + 1.0, 0.001)
     return float(np.mean([bool(mean_of_batches(f"{p:.3f}", n, _usual(sizes))) for p in near]))
 
 

@@ -86,12 +86,8 @@ def _cell(
     axes: Axes, x: float, y: float, width: float, text: str, colour: str, status: str
 ) -> None:
     hatch = {"inferred": "///", "missing": "xxx"}.get(status)
-    style: dict[str, Any] = {
-        "facecolor": colour,
-        "edgecolor": "0.7" if hatch else "white",
-        "hatch": hatch,
-    }
-    axes.add_patch(Rectangle((x, y), width, 1, linewidth=1, **style))
+    look: dict[str, Any] = {"edgecolor": "0.7" if hatch else "white", "hatch": hatch}
+    axes.add_patch(Rectangle((x, y), width, 1, linewidth=1, facecolor=colour, **look))
     weight = {"Has Tumor": TUMOR, "No Tumor": NO_TUMOR}.get(text, "0.15")
     box = {"facecolor": colour, "edgecolor": "none", "pad": 1.5} if hatch else None
     axes.text(x + 0.1, y + 0.5, text, va="center", color=weight, bbox=box)
@@ -149,7 +145,7 @@ def claims(ledger: pd.DataFrame) -> Figure:
     return _source(figure)
 
 
-def granularity(percents: dict[str, str], n_test: int, n_max: int = 400) -> Figure:
+def granularity(percents: dict[str, str], n_test: int) -> Figure:
     """For each printed percentage: how near can a count of n images come?
 
     A dot per n; those under the line round to the printed digits and are marked.
@@ -157,21 +153,16 @@ def granularity(percents: dict[str, str], n_test: int, n_max: int = 400) -> Figu
     size = (9, 1.75 * len(percents))
     figure, all_axes = plt.subplots(nrows=len(percents), sharex=True, figsize=size)
     for axes, (title, percent) in zip(all_axes, percents.items(), strict=True):
-        near, fits = nearest_counts(percent, n_max), matching_counts(percent, n_max)
+        near, fits = nearest_counts(percent), matching_counts(percent)
         axes.semilogy(near["n"], near["gap"].clip(1e-5), ".", color="0.7", markersize=3)
         axes.axvline(n_test, color=NO_TUMOR, linestyle=":")
         decimals = len(percent.partition(".")[2])
         axes.axhline(0.5 * 10**-decimals, color=TUMOR, linewidth=0.8)
         hits = near[near["n"].isin(fits["n"])]
         axes.plot(hits["n"], hits["gap"].clip(1e-5), "o", color=TUMOR, markersize=5)
-        words = (
-            f"{len(fits)} counts fit"
-            if len(fits) != 1
-            else "{k} of {n} only".format(**fits.iloc[0])
-        )
-        axes.set_title(
-            f"{title}: {percent} %, {words if len(fits) else 'no count fits'}", loc="left"
-        )
+        words = f"{len(fits)} counts fit" if len(fits) else "no count fits"
+        words = "{k} of {n} only".format(**fits.iloc[0]) if len(fits) == 1 else words
+        axes.set_title(f"{title}: {percent} %, {words}", loc="left")
         axes.set(ylim=(5e-6, 100), yticks=[1e-4, 1e-2, 1])
     words = f"number of images n; dotted: {n_test} test images; line: limit of rounding"
     all_axes[-1].set(xlabel=words)

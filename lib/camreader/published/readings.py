@@ -232,8 +232,7 @@ def agree_plus_differ(paper: Paper, _: str, published: str) -> Finding:
     same = agreeing + differing == total
     found = int((paper.readings()["reader"] != paper.readings()["label"]).sum())
     reason = f"{agreeing} + {differing} = {agreeing + differing}; Table 3 has {found} that differ."
-    verdict = verdict_of(same)
-    return Finding(f"{agreeing} + {differing} of {total}", verdict, reason, n=total)
+    return Finding(f"{agreeing} + {differing} of {total}", verdict_of(same), reason, n=total)
 
 
 def too_few(paper: Paper, question: str, _: str) -> Finding:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from camreader.reader_study.study import ReaderStudy
-from camreader.reader_study.tables import NO_LOG, refused, unit_names
+from camreader.reader_study.tables import needs_log, refused, unit_names
 
 ERROR_RATES = tuple(np.round(np.arange(0, 0.51, 0.05), 2))
 PREVALENCES = (0.01, 0.1, 0.5)
@@ -24,6 +24,7 @@ BEYOND = 9.0  # an error rate that there is not
 STRATA = ((1, True), (1, False), (0, True), (0, False))  # truth, network right
 
 
+@needs_log
 def break_even_table(
     study: ReaderStudy,
     prevalences: Sequence[float] = PREVALENCES,
@@ -43,8 +44,6 @@ def break_even_table(
     prevalence, error_rate, gain, low, high, break_even, break_even_low, break_even_high, readers,
     cases, note.
     """
-    if study.readings is None:
-        return refused(NO_LOG)
     if study.contrast is None:
         return refused("one stage: nothing changes")
     frame = study.log.dropna(subset=["cnn_prediction"])
@@ -72,7 +71,7 @@ def _curve(
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     changes = _drawn_changes(frame, pair, draws, rng)  # (1 + draws, 4), the study itself first
-    readers, cases = (frame.loc[frame["modality"].isin(pair), n].nunique() for n in _UNITS)
+    readers, cases = frame.loc[frame["modality"].isin(pair), ["reader", "case"]].nunique()
     rows = []
     for prevalence in prevalences:
         gains = [_gain(changes, prevalence, threshold, rate) for rate in (0.0, 1.0)]
@@ -80,9 +79,8 @@ def _curve(
         ends = np.nanpercentile(crossing[1:], [2.5, 97.5])
         inside = [np.nan if not 0 <= x <= 1 else float(x) for x in (crossing[0], *ends)]
         note = _side(gains[0][0], gains[1][0]) if np.isnan(inside[0]) else ""
-        note = note or "an end of the break-even's interval lies outside 0 to 1" * bool(
-            np.isnan(inside).any()
-        )
+        outside = "an end of the break-even's interval lies outside 0 to 1"
+        note = note or outside * bool(np.isnan(inside).any())
         for rate in rates:
             gain = 1000 * _gain(changes, prevalence, threshold, rate)
             low, high = np.nanpercentile(gain[1:], [2.5, 97.5])
@@ -93,52 +91,38 @@ def _curve(
     return pd.DataFrame(rows)
 
 
-_UNITS = ("reader", "case")
-
-
 def _drawn_changes(
     frame: pd.DataFrame, pair: tuple[str, str], draws: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Change in the share called a tumor by stratum, of the study (row 0) and of each draw."""
-    readers, names = (pd.unique(frame[name]) for name in _UNITS)
+    readers = pd.unique(frame["reader"])
+    cases = frame.drop_duplicates("case").set_index("case", drop=False)
     arm = frame[frame["modality"].isin(pair)].groupby("reader")["modality"].agg(frozenset)
     weights = np.zeros((draws, len(readers)))
     for members in arm.reindex(readers).groupby(arm.reindex(readers)).groups.values():
         own = np.isin(readers, list(members))  # readers of one arm are drawn among themselves
         weights[:, own] = rng.multinomial(own.sum(), np.full(own.sum(), 1 / own.sum()), draws)
-    units = _owners(frame, names)
+    units = pd.factorize(unit_names(cases))[0]  # patients; cases, where these are not known
     count = 1 + units.max()
     of_units = rng.multinomial(count, np.full(count, 1 / count), draws)
-    by_reader = np.vstack([np.ones(len(readers)), weights])
-    by_case = np.vstack([np.ones(len(names)), of_units[:, units]])
-    return _share(frame, pair[0], readers, names, by_reader, by_case) - _share(
-        frame, pair[1], readers, names, by_reader, by_case
-    )
-
-
-def _owners(frame: pd.DataFrame, names: np.ndarray) -> np.ndarray:
-    """Number of the patient that each case is of; of the case, where patients are not known."""
-    first = frame.drop_duplicates("case").set_index("case", drop=False).loc[list(names)]
-    return pd.factorize(unit_names(first))[0]
+    by_case = np.vstack([np.ones(len(cases)), of_units[:, units]])
+    drawn = np.vstack([np.ones(len(readers)), weights]), by_case
+    parts = (frame[frame["modality"] == name] for name in pair)
+    first, second = (_share(part, readers, cases, drawn) for part in parts)
+    return first - second
 
 
 def _share(
-    frame: pd.DataFrame,
-    modality: str,
-    readers: np.ndarray,
-    names: np.ndarray,
-    by_reader: np.ndarray,
-    by_case: np.ndarray,
+    part: pd.DataFrame, readers: np.ndarray, cases: pd.DataFrame, drawn: tuple[np.ndarray, ...]
 ) -> np.ndarray:
-    """(draws, strata) weighted share of readings called a tumor."""
-    part = frame[frame["modality"] == modality]
-    called = np.zeros((len(readers), len(names)))
+    """(draws, strata) weighted share of readings called a tumor; drawn: weights of readers (draws,
+    R) and of cases (draws, C)."""
+    called = np.zeros((len(readers), len(cases)))
     read = np.zeros_like(called)
-    place = pd.Index(readers).get_indexer(part["reader"]), pd.Index(names).get_indexer(part["case"])
+    place = pd.Index(readers).get_indexer(part["reader"]), cases.index.get_indexer(part["case"])
     called[place], read[place] = part["diagnosis"] == "tumor", 1
-    first = frame.drop_duplicates("case").set_index("case").loc[list(names)]
-    truth, right = first["truth"].to_numpy(), (first["cnn_prediction"] == first["truth"]).to_numpy()
-    sums = [(by_reader @ grid) * by_case for grid in (called, read)]
+    truth, right = cases["truth"].to_numpy(), (cases["cnn_prediction"] == cases["truth"]).to_numpy()
+    sums = [(drawn[0] @ grid) * drawn[1] for grid in (called, read)]
     columns = []
     for wanted, agrees in STRATA:
         own = (truth == wanted) & (right == agrees)

@@ -16,15 +16,17 @@ from scipy import stats
 
 from camreader.common.errors import DataError
 from camreader.reader_study.study import ReaderStudy
-from camreader.reader_study.tables import NO_LOG, THESE_READERS, is_right, refused, unit_names
+from camreader.reader_study.tables import THESE_READERS, is_right, needs_log, refused, unit_names
 from camreader.statistics.agreement import alpha_with_interval, fleiss_kappa
-from camreader.statistics.intervals import clustered, clustered_mean
+from camreader.statistics.intervals import Estimate, clustered, clustered_mean
 from camreader.statistics.mrmc.standalone import against_readers
 
 THRESHOLDS = (0.1, 0.2, 0.3)  # probability of a tumor at which somebody would act
 LEAST_UNITS = 10  # patients, for a sandwich variance
+LIMIT = "a score lies nearer to the readers' mean in 95 % of cases"
 
 
+@needs_log
 def gee_table(study: ReaderStudy) -> pd.DataFrame:
     """The contrast in sensitivity and specificity by generalised estimating equations.
 
@@ -32,8 +34,6 @@ def gee_table(study: ReaderStudy) -> pd.DataFrame:
     (Genders et al. 2012, Radiology 265:910): beside Obuchowski-Rockette, whose readers are a
     sample. endpoint, the two stages, difference, low, high, p, readings, patients, note.
     """
-    if study.readings is None:
-        return refused(NO_LOG)
     rows, frame = [], _usable(study)
     if study.contrast and frame[frame["aided"].notna()].groupby("reader")["aided"].std().max() == 0:
         return refused("every reader read one arm only: 08_or compares readers with readers")
@@ -47,7 +47,7 @@ def gee_table(study: ReaderStudy) -> pd.DataFrame:
 def _usable(study: ReaderStudy) -> pd.DataFrame:
     """Readings with right (0/1), aided (1 and 0 at the contrast's first and second stage, NaN at
     others) and unit (patient or case)."""
-    frame = study.readings.reset_index(drop=True)  # type: ignore[union-attr]  # not None: asked before
+    frame = study.log.reset_index(drop=True)
     right = is_right(frame["diagnosis"], frame["truth"]).astype(float)
     aided = frame["modality"].map({m: 1.0 - k for k, m in enumerate(_contrast(study))})
     return frame.assign(right=right, aided=aided, unit=unit_names(frame))
@@ -84,6 +84,7 @@ def _gee(part: pd.DataFrame, contrast: tuple[str, str]) -> dict[str, Any]:
     return row | {"difference": d, **ends, "p": p, "note": THESE_READERS}
 
 
+@needs_log
 def time_model(study: ReaderStudy) -> pd.DataFrame:
     """What the heat-map costs in time: log seconds by modality and order, readers random.
 
@@ -91,9 +92,7 @@ def time_model(study: ReaderStudy) -> pd.DataFrame:
     second's at the same place in the session, and per ten cases. Within a reading a later stage's
     time is what comes on top. term, ratio, low, high, p, readings, readers, note.
     """
-    if study.readings is None:
-        return refused(NO_LOG)
-    frame = study.readings.dropna(subset=["seconds", "order"])
+    frame = study.log.dropna(subset=["seconds", "order"])
     first, second = _contrast(study)
     frame = frame[(frame["seconds"] > 0) & frame["modality"].isin([first, second])]
     if frame["modality"].nunique() < 2 or len(frame) < 20:
@@ -121,13 +120,12 @@ def time_model(study: ReaderStudy) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@needs_log
 def confidence_table(study: ReaderStudy) -> pd.DataFrame:
     """Does confidence mean anything? Share of right answers per modality and stated confidence.
 
     modality, confidence, readings, patients, right, low, high, note; intervals over patients.
     """
-    if study.readings is None:
-        return refused(NO_LOG)
     frame = _usable(study).dropna(subset=["confidence"])
     if frame.empty:
         return refused("no reading states a confidence")
@@ -141,6 +139,7 @@ def confidence_table(study: ReaderStudy) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@needs_log
 def net_benefit_table(
     study: ReaderStudy, prevalence: float | None = None, thresholds: Sequence[float] = THRESHOLDS
 ) -> pd.DataFrame:
@@ -151,21 +150,13 @@ def net_benefit_table(
     to be so. threshold, modality, net_benefit, low, high, all, prevalence, patients, note: `all`
     is that of calling every case a tumor, calling none has 0.
     """
-    if study.readings is None:
-        return refused(NO_LOG)
     frame = _usable(study)
     sick = frame["truth"] == 1
     if not sick.any() or sick.all():
         return refused("net benefit needs cases of both classes")
     own = frame.drop_duplicates("case")["truth"].mean()
-    share, note = (
-        (own, "prevalence of the study, enriched")
-        if prevalence is None
-        else (
-            prevalence,
-            "",
-        )
-    )
+    share = own if prevalence is None else prevalence
+    note = "prevalence of the study, enriched" if prevalence is None else ""
     called = (frame["diagnosis"] == "tumor").astype(float)
     rows = []
     for threshold in thresholds:
@@ -199,6 +190,7 @@ def _gain_of_aid(
     return {"net_benefit": change.mean(), "low": low, "high": high}
 
 
+@needs_log
 def agreement_table(study: ReaderStudy, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
     """Do readers agree, and does the network agree with them as one reader more?
 
@@ -207,9 +199,7 @@ def agreement_table(study: ReaderStudy, draws: int = 1000, seed: int = 0) -> pd.
     interval) and the limit of agreement of the scores; alpha's intervals resample patients.
     modality, raters, statistic, value, low, high, n, note.
     """
-    if study.readings is None:
-        return refused(NO_LOG)
-    if study.readings["reader"].nunique() < 2:
+    if study.log["reader"].nunique() < 2:
         return refused("one reader: nobody to agree with")
     tables = [_agreement(study, modality, draws, seed) for modality in study.stages]
     return pd.DataFrame([row for rows in tables for row in rows])
@@ -217,7 +207,7 @@ def agreement_table(study: ReaderStudy, draws: int = 1000, seed: int = 0) -> pd.
 
 def _agreement(study: ReaderStudy, modality: str, draws: int, seed: int) -> list[dict[str, Any]]:
     """Rows of `agreement_table` for one modality; none where nobody read it."""
-    part = study.readings[study.readings["modality"] == modality]  # type: ignore[index]  # as above
+    part = study.log[study.log["modality"] == modality]
     if part.empty:
         return []
     part = part.assign(call=(part["diagnosis"] == "tumor").astype(float), unit=unit_names(part))
@@ -227,7 +217,8 @@ def _agreement(study: ReaderStudy, modality: str, draws: int, seed: int) -> list
     )
     owner = first["unit"].loc[calls.index].to_numpy()
     both = calls.assign(network=first["cnn_prediction"].astype(float))
-    rows = _limits(modality, scores)
+    limit, row = limits_of_agreement(scores), {"modality": modality, "raters": "readers"}
+    rows = [row | {"statistic": "limit of agreement, scores"} | vars(limit)] * (limit.note == LIMIT)
     sets = [("readers", "scores", scores, "ordinal"), ("readers", "calls", calls, "nominal")]
     sets.append(("readers and network", "calls", both, "nominal"))
     for raters, of, ratings, metric in sets:
@@ -240,27 +231,14 @@ def _agreement(study: ReaderStudy, modality: str, draws: int, seed: int) -> list
     return rows
 
 
-def _limits(modality: str, scores: pd.DataFrame) -> list[dict[str, Any]]:
-    """The row of the limits of agreement of the scores; none where readings are missing."""
-    found = limits_of_agreement(scores)
-    if "refused" in found:
-        return []
-    limit = found.iloc[0]
-    row = {"modality": modality, "raters": "readers", "statistic": "limit of agreement, scores"}
-    row |= {"value": limit["limit"], "low": limit["low"], "high": limit["high"]}
-    note = "a score lies nearer to the readers' mean in 95 % of cases"
-    return [row | {"n": int(limit["cases"]), "note": note}]
-
-
+@needs_log
 def network_table(study: ReaderStudy) -> pd.DataFrame:
     """The network alone against the readers: AUC from its answers, per modality.
 
     The network's score is its answer (0 or 1): a log keeps no more. modality, network, readers,
     difference (readers minus network), low, high, ddf, p, note.
     """
-    if study.readings is None:
-        return refused(NO_LOG)
-    known = study.readings.dropna(subset=["cnn_prediction"]).drop_duplicates("case")
+    known = study.log.dropna(subset=["cnn_prediction"]).drop_duplicates("case")
     answers = known[["case", "cnn_prediction"]].rename(columns={"cnn_prediction": "score"})
     rows = []
     for modality in study.modalities:
@@ -279,24 +257,22 @@ def network_table(study: ReaderStudy) -> pd.DataFrame:
     return pd.DataFrame(rows).reindex(columns=names)
 
 
-def limits_of_agreement(ratings: pd.DataFrame, level: float = 0.95) -> pd.DataFrame:
+def limits_of_agreement(ratings: pd.DataFrame, level: float = 0.95) -> Estimate:
     """Limits of agreement with the mean of several readers (Jones, Dobson & O'Brian 2011, Int J
-    Epidemiol 40:1308), as a dict: limit, low, high (of the limit), readers, cases, note.
+    Epidemiol 40:1308): the limit with its interval over n cases, or a note on why there is none.
 
     `ratings`: cases x readers of a measurement, every cell filled. A reader's value differs from
-    the mean of all by less than `limit` in a share `level` of the cases.
+    the mean of all by less than the limit in a share `level` of the cases.
     """
     values = np.asarray(ratings, float)
-    if np.isnan(values).any():
-        return refused("limits of agreement need every reading")
     n, m = values.shape
-    if n < 3 or m < 2:
-        return refused("limits of agreement need three cases and two readers")
+    if np.isnan(values).any() or n < 3 or m < 2:
+        words = "limits of agreement need every reading, three cases and two readers"
+        return Estimate(np.nan, np.nan, np.nan, n, words)
     gaps = values - values.mean(1, keepdims=True)
     free = n * (m - 1)
     variance = (gaps**2).sum() / free  # within cases, readers' own levels included
     reach = stats.norm.ppf((1 + level) / 2) * np.sqrt(variance * (m - 1) / m)
     tails = stats.chi2.ppf([(1 + level) / 2, (1 - level) / 2], free)
     low, high = reach * np.sqrt(free / tails)
-    row = {"limit": reach, "low": low, "high": high, "readers": m, "cases": n}
-    return pd.DataFrame([row])
+    return Estimate(reach, low, high, n, LIMIT)

@@ -4,13 +4,15 @@ Also the checklist: which items of STARD-AI, CLAIM and the guidance for reader s
 meets, which need recorded readings, and what is missing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from camreader.common.storage import read_table
+from camreader.common.text import points
 from camreader.reader_study.study import ReaderStudy
 from camreader.reader_study.tables import FEW
 from camreader.statistics.mrmc.power import MOST_CASES
@@ -70,8 +72,17 @@ def findings(
     main = list(dict.fromkeys(main))  # one reader makes two rows of one analysis
     sentences += [*main[:1], *_limits(study, compared), *main[1:]]
     sentences += _margins(margins)
-    sentences += _changes(change) + _hits(hits) + _pays(pays)
-    sentences += _helpfulness(helpful) + _time(time, study)
+    parts: list[tuple[str, Callable, pd.DataFrame | None]] = [
+        ("Benefit and harm", _changes, change),
+        ("Map and lesion", _hits, hits),
+        ("Break-even", _pays, pays),
+        ("Helpfulness", _helpfulness, helpful),
+        ("Time", partial(_time, study=study), time),
+    ]
+    for what, said, table in parts:
+        if table is not None:
+            refused = "refused" in table
+            sentences += [f"{what}: {table['refused'].iloc[0]}."] if refused else said(table)
     sentences.append(_plan(planning, max(study.size[0], 5)))
     sentences += [f"Note: {flag}." for flag in study.flags]
     return sentences
@@ -83,9 +94,9 @@ def _limits(study: ReaderStudy, compared: pd.DataFrame) -> list[str]:
         return []
     row, sentences = compared.iloc[0], []
     if pd.notna(row.get("low")) and row["low"] <= 0 <= row["high"]:
-        points = (100 * row["low"], 100 * row["high"])
-        words = "Anything from {:+.1f} to {:+.1f} points of AUC remains compatible with the data; "
-        sentences.append(words.format(*points) + "that the two are equal has not been shown.")
+        ends = f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}"
+        words = f"Anything from {ends} points of AUC remains compatible with the data; "
+        sentences.append(words + "that the two are equal has not been shown.")
     first, second = (set(study.shows(name)) for name in study.paradigm.contrast)
     if first - second == {"map"}:
         sentences.append("The contrast differs in the map alone: the answer's share is not in it.")
@@ -130,8 +141,8 @@ def accuracy(row: Mapping) -> str:
         verdict = "a difference shows"
     elif row["low"] > 0 or row["high"] < 0:
         verdict = "no difference can be concluded after Holm's adjustment"
-    points = (100 * row[key] for key in ("difference", "low", "high"))
-    change = "{:+.1f} points (95 % interval {:+.1f} to {:+.1f})".format(*points)
+    ends = (100 * row[key] for key in ("difference", "low", "high"))
+    change = "{:+.1f} points (95 % interval {:+.1f} to {:+.1f})".format(*ends)
     start = ""
     if row.get("primary"):
         endpoint = row["metric"] == "auc" and general
@@ -139,7 +150,6 @@ def accuracy(row: Mapping) -> str:
     start += (
         f"{name} for {scope}, {row['compared']}: {row['first']:.3f} against {row['second']:.3f}"
     )
-    adjusted = row.get("p_holm", row["p"])
     same = pd.isna(adjusted) or np.isclose(adjusted, row["p"])
     more = "" if same else f" (Holm {_p(adjusted)})"
     return f"{start}, {change}, {_p(row['p'])}{more}: {verdict}."
@@ -150,8 +160,6 @@ def _p(p: float) -> str:
 
 
 def _changes(change: pd.DataFrame) -> list[str]:
-    if "refused" in change:
-        return [f"Benefit and harm: {change['refused'].iloc[0]}."]
     sentences, steps = [], change["step"].nunique()
     for row in change.to_dict("records"):
         where = "In all readings" if row["cnn"] == "all" else f"Where the CNN was {row['cnn']}"
@@ -162,12 +170,8 @@ def _changes(change: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _hits(table: pd.DataFrame | None) -> list[str]:
+def _hits(table: pd.DataFrame) -> list[str]:
     """Benefit and harm where the map lay on the lesion and where it lay elsewhere, by step."""
-    if table is None:
-        return []
-    if "refused" in table:
-        return [f"Map and lesion: {table['refused'].iloc[0]}."]
     sentences, columns = [], ["benefit", "benefit_of", "harm", "harm_of"]
     for step, part in table[table["map"] != "no lesion"].groupby("step", sort=False):
         sums, said = part.groupby("map")[columns].sum(), []
@@ -181,12 +185,8 @@ def _hits(table: pd.DataFrame | None) -> list[str]:
     return sentences
 
 
-def _pays(table: pd.DataFrame | None) -> list[str]:
+def _pays(table: pd.DataFrame) -> list[str]:
     """Up to which error rate of the network the primary contrast pays, by prevalence."""
-    if table is None:
-        return []
-    if "refused" in table:
-        return [f"Break-even: {table['refused'].iloc[0]}."]
     first = table[table["compared"] == table["compared"].iloc[0]]
     said = []
     for prevalence, part in first.groupby("prevalence"):
@@ -206,15 +206,13 @@ def _rate(value: float) -> str:
 def _net(row: Mapping) -> str:
     if pd.isna(row.get("net_low")):
         return f" ({row['note']})" if row["note"] else ""
-    points = (100 * row[key] for key in ("net", "net_low", "net_high"))
-    words = "net {:+.1f} points, {:+.1f} to {:+.1f}".format(*points)
+    ends = (100 * row[key] for key in ("net", "net_low", "net_high"))
+    words = "net {:+.1f} points, {:+.1f} to {:+.1f}".format(*ends)
     few = " only" if row["patients"] < FEW else ""
     return f" ({words} over{few} {row['patients']:.0f} patients, for these readers)"
 
 
 def _helpfulness(helpful: pd.DataFrame) -> list[str]:
-    if "refused" in helpful:
-        return [f"Helpfulness: {helpful['refused'].iloc[0]}."]
     yes = helpful[helpful["helpful"] == "yes"].set_index("readings")
     yes = yes[yes["stage"] == yes["stage"].iloc[0]]  # the contrast's stage comes first
     name = next(index for index in yes.index if index.startswith("CNN agreed"))
@@ -227,8 +225,6 @@ def _helpfulness(helpful: pd.DataFrame) -> list[str]:
 
 
 def _time(time: pd.DataFrame, study: ReaderStudy) -> list[str]:
-    if "refused" in time:
-        return [f"Time: {time['refused'].iloc[0]}."]
     rows = time.to_dict("records")
     parts = [
         f"{'another ' * study.follows(row['modality'])}{row['seconds_median']:.0f} s "
@@ -241,8 +237,7 @@ def _time(time: pd.DataFrame, study: ReaderStudy) -> list[str]:
 
 def _session(row: Mapping) -> str:
     """Learning and fatigue of one modality."""
-    points = (100 * row[f"right_change{end}"] for end in ("", "_low", "_high"))
-    words = "{:+.1f} points ({:+.1f} to {:+.1f})".format(*points)
+    words = points(*(row[f"right_change{end}"] for end in ("", "_low", "_high")))
     start = f"{row['modality'].capitalize()} diagnoses, last against first third of a session"
     time = ""
     if pd.notna(row["change_per_10_cases"]):

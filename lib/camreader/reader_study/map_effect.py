@@ -16,11 +16,11 @@ import pandas as pd
 from camreader.common.errors import DataError
 from camreader.reader_study.study import ReaderStudy
 from camreader.reader_study.tables import (
-    NO_LOG,
     THESE_READERS,
     change_row,
     compare,
     in_words,
+    needs_log,
     paired,
     refused,
     unit_names,
@@ -104,6 +104,7 @@ def map_steps(study: ReaderStudy) -> list[tuple[str, str]]:
     return [s for s in study.steps if "map" in study.shows(s[1]) and "map" not in study.shows(s[0])]
 
 
+@needs_log
 def hit_table(study: ReaderStudy) -> pd.DataFrame:
     """Benefit and harm at each step that shows a map, by whether the network was right and whether
     this case's map lay on the lesion.
@@ -111,8 +112,6 @@ def hit_table(study: ReaderStudy) -> pd.DataFrame:
     A map of a case without a lesion can hit nothing: `map` is then "no lesion". step, map, cnn and
     the columns of `tables.benefit_harm_table`; intervals are over patients, for these readers.
     """
-    if study.readings is None:
-        return refused(NO_LOG)
     if not map_steps(study):
         return refused("no stage shows a map after one that does not")
     if study.log["map_hit"].isna().all():
@@ -129,6 +128,7 @@ def hit_table(study: ReaderStudy) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@needs_log
 def reliance_table(study: ReaderStudy) -> pd.DataFrame:
     """How far readers went with the network, from their first answer to each stage that helps.
 
@@ -141,8 +141,6 @@ def reliance_table(study: ReaderStudy) -> pd.DataFrame:
     are over readings that have both. stage, measure, value, low, high, k, n, patients, note;
     intervals over patients, for these readers.
     """
-    if study.readings is None:
-        return refused(NO_LOG)
     start = study.first_stage
     helped = [name for name in study.stages if name != start and study.shows(name)]
     if study.log["cnn_prediction"].isna().all():
@@ -182,18 +180,25 @@ def _reliance(table: pd.DataFrame) -> dict[str, tuple[pd.DataFrame, pd.Series]]:
 def _reliance_row(
     stage: str, measure: str, table: pd.DataFrame, values: pd.Series
 ) -> dict[str, Any]:
+    if measure == "weight of advice" or not len(values):
+        return _mean_row(stage, measure, table, values, "; a mean, not a count")
+    share, _ = clustered(values == 1, unit_names(table))
+    ends = {"k": values.sum(), "low": share.low, "high": share.high}
+    return _mean_row(stage, measure, table, values) | ends
+
+
+def _mean_row(
+    stage: str, name: str, table: pd.DataFrame, values: pd.Series, words: str = "", least: int = 0
+) -> dict[str, Any]:
+    """Mean of `values`, `least` to 1, over the readings of `table`; words: added to its note."""
     names = unit_names(table)
-    row = {"stage": stage, "measure": measure, "n": len(values), "patients": len(set(names))}
+    row = {"stage": stage, "measure": name, "n": len(values), "patients": len(set(names))}
     if not len(values):
         return row
-    low, high = clustered_mean(values, names)
-    k: float = values.sum() if measure != "weight of advice" else np.nan
-    if measure != "weight of advice":
-        share, _ = clustered(values == 1, names)
-        low, high = share.low, share.high
+    low, high = clustered_mean(values, names, (least, 1.0))
     note = "one patient: no interval" if np.isnan(low) else THESE_READERS
-    note += "; a mean, not a count" if np.isnan(k) else ""
-    return row | {"k": k, "value": values.mean(), "low": low, "high": high, "note": note}
+    row |= {"k": np.nan, "value": values.mean(), "low": low, "high": high}
+    return row | {"note": note + words}
 
 
 def _between(one: dict, other: dict, words: str) -> list[dict[str, Any]]:
@@ -203,18 +208,12 @@ def _between(one: dict, other: dict, words: str) -> list[dict[str, Any]]:
         side = own.assign(value=value)[["reader", "case", "value"]]
         table, values = other[measure]
         both = table.assign(other=values).merge(side, on=["reader", "case"])
-        names = unit_names(both)
-        row = {"stage": words, "measure": measure, "n": len(both), "patients": len(set(names))}
-        if len(both):
-            change = both["value"] - both["other"]
-            low, high = clustered_mean(change, names, (-1.0, 1.0))
-            note = "one patient: no interval" if np.isnan(low) else THESE_READERS
-            row |= {"k": np.nan, "value": change.mean(), "low": low, "high": high}
-            row |= {"note": f"{note}; a difference, not a count"}
-        rows.append(row)
+        change = both["value"] - both["other"]
+        rows.append(_mean_row(words, measure, both, change, "; a difference, not a count", -1))
     return rows
 
 
+@needs_log
 def viewing_table(study: ReaderStudy) -> pd.DataFrame:
     """Does what readers did with the map go with what they gained from it?
 
@@ -224,8 +223,6 @@ def viewing_table(study: ReaderStudy) -> pd.DataFrame:
     step, slider, readings, share of readings that used it; benefit and harm with and without;
     difference, low, high; intervals over patients, for these readers.
     """
-    if study.readings is None:
-        return refused(NO_LOG)
     if not map_steps(study):
         return refused("no stage shows a map after one that does not")
     rows = []

@@ -8,15 +8,24 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from camreader.common.style import refusal
-from camreader.reader_study.plots import BENEFIT, DIFFERENCE_COLOURS, HARM, OTHER, colours, named
+from camreader.common.style import intervals
+from camreader.reader_study.plots import (
+    BENEFIT,
+    DIFFERENCE_COLOURS,
+    HARM,
+    OTHER,
+    colours,
+    counts_of,
+    draw_changes,
+    measured,
+    named,
+)
 from camreader.reader_study.study import ReaderStudy
 
 
+@measured
 def draw_stepwise(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """AUC, sensitivity and specificity at each stage with 95 % intervals, and the changes."""
-    if "refused" in table:
-        return refusal(_why(table))
     names, palette = list(dict.fromkeys(table["stage"])), colours(reader_study)
     endpoints = list(dict.fromkeys(table["endpoint"]))
     width = 1.2 + max(2.6, 0.95 * len(names)) * len(endpoints)
@@ -28,8 +37,8 @@ def draw_stepwise(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
                 ends = rows.loc[[before, after], "value"]
                 ax.plot([names.index(before), names.index(after)], ends, color="0.8", zorder=1)
         for k, (name, row) in enumerate(rows.iterrows()):
-            reach = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
-            ax.errorbar(k, row["value"], yerr=reach, fmt="o", ms=7, color=palette[name], lw=1.5)
+            ends = [[row["value"]], [row["low"]], [row["high"]]]
+            intervals(ax, [k], ends, fmt="o", ms=7, color=palette[name], lw=1.5)
             if pd.notna(row["change_low"]):
                 points = [100 * row[n] for n in ("change", "change_low", "change_high")]
                 words = "{:+.1f}\n({:+.1f} to {:+.1f})".format(*points)
@@ -45,21 +54,20 @@ def draw_stepwise(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     return figure
 
 
+@measured
 def draw_hits(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """Benefit and harm where the map lay on the lesion and where not, network right or wrong."""
-    if "refused" in table:
-        return refusal(_why(table))
     table = table[table["readings"] > 0].reset_index(drop=True)
     rows = np.arange(len(table))[::-1]
     figure, ax = plt.subplots(figsize=(8, 1.5 + 0.42 * len(table)))
-    for word, sign, colour in (("benefit", 1, BENEFIT), ("harm", -1, HARM)):
-        share, low, high = (100 * table[f"{word}_{n}"] for n in ("share", "low", "high"))
-        reach = np.nan_to_num([share - low, high - share])[::sign]
+    for word, said, sign, colour in (
+        ("benefit", "wrong, then right", 1, BENEFIT),
+        ("harm", "right, then wrong", -1, HARM),
+    ):
         style = {"height": 0.6, "color": colour, "error_kw": {"lw": 1, "ecolor": "0.3"}}
-        ax.barh(rows, sign * share.fillna(0), xerr=reach, label=_said(word), **style)
-        for y, row in zip(rows, table.to_dict("records"), strict=True):
-            text = f"{row[word]} of {row[f'{word}_of']}"
-            ax.text(sign * 118, y, text, va="center", ha="center", size=8, color=colour)
+        draw_changes(ax, rows, table, word, sign, label=said, **style)
+        for y, counts in zip(rows, counts_of(table, word), strict=True):
+            ax.text(sign * 118, y, counts, va="center", ha="center", size=8, color=colour)
     several = table["step"].nunique() > 1
     words = {"hit": "map on the lesion", "missed": "map elsewhere", "no lesion": "no lesion"}
     titles = [f"{r.step}: " * several + f"{words[r.map]}, CNN {r.cnn}" for r in table.itertuples()]
@@ -73,14 +81,9 @@ def draw_hits(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _said(word: str) -> str:
-    return {"benefit": "wrong, then right", "harm": "right, then wrong"}[word]
-
-
+@measured
 def draw_break_even(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """Expected gain per 1,000 cases against the network's error rate, a line per prevalence."""
-    if "refused" in table:
-        return refusal(_why(table))
     compared = list(dict.fromkeys(table["compared"]))
     figure, axes = plt.subplots(1, len(compared), figsize=(4.6 * len(compared), 3.9), squeeze=False)
     for ax, name in zip(axes[0], compared, strict=True):
@@ -100,7 +103,3 @@ def draw_break_even(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
         frameon=False, title="prevalence", loc="upper left", bbox_to_anchor=(1, 1), fontsize=8
     )
     return figure
-
-
-def _why(table: pd.DataFrame) -> str:
-    return f"Not drawn: {table['refused'].iloc[0]}"

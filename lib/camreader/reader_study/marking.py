@@ -15,10 +15,9 @@ import pandas as pd
 
 from camreader.common.errors import DataError
 from camreader.common.study import Study
-from camreader.reader_study.study import LOGS, ReaderStudy
+from camreader.reader_study.study import LOGS, ReaderStudy, place_of
 from camreader.reader_study.tables import refused
 from camreader.session import mark_table
-from camreader.session.database import sqlite_file
 from camreader.session.mark_table import NO_MARKS, Marked
 from camreader.session.marks import rule_in_words
 from camreader.statistics.intervals import clustered
@@ -42,10 +41,8 @@ def load(path: str, study: Study) -> Marked | str:
             return str(error)
     if not ("://" in path or path.endswith((".sqlite", ".db"))):
         return "marks are in a reading log; this file has none"
-    file = sqlite_file(path)
-    here = file is not None and (file.parent / "design.json").exists()
     try:
-        return mark_table.load(path, file.parent if file and here else study.readings)
+        return mark_table.load(path, place_of(path, study)[0])
     except DataError as error:
         return str(error)
 

@@ -9,7 +9,7 @@ from camreader.common.errors import DataError
 from camreader.reader_study.study import ReaderStudy
 from camreader.reader_study.tables import compare, refused
 from camreader.statistics.mrmc import power, roe_metz
-from camreader.statistics.mrmc.analysis import equivalence, non_inferiority
+from camreader.statistics.mrmc.margins import equivalence, non_inferiority
 
 POINTS = (0.05, 0.10, 0.15)
 STRUCTURES = {

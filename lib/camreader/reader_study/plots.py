@@ -3,6 +3,10 @@
 # mypy: disable-error-code="arg-type,assignment,call-overload,index,operator,str-bytes-safe"
 # (the stubs of pandas and matplotlib are narrower than what these calls accept)
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -12,7 +16,7 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
 from camreader.common.study import Study
-from camreader.common.style import NO_TUMOR, SOUND, TUMOR, refusal, save
+from camreader.common.style import NO_TUMOR, SOUND, TUMOR, intervals, refusal, save
 from camreader.reader_study.study import ReaderStudy
 from camreader.statistics.mrmc.figures_of_merit import estimate, kernel, roc_points
 from camreader.statistics.mrmc.io import arms
@@ -24,6 +28,18 @@ ANSWERS = {"tumor": TUMOR, "other": OTHER, "no tumor": NO_TUMOR}
 BENEFIT, HARM = SOUND, "#CC3311"
 DIFFERENCE_COLOURS = (NO_TUMOR, SOUND, TUMOR)
 PAPER_SIZE = (1, 16)  # readers and cases of the published study
+
+
+def measured(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """A figure of a table; where the table says why there is none, the figure says so."""
+
+    @wraps(draw)
+    def figure(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
+        if "refused" in table:
+            return refusal(f"Not drawn: {table['refused'].iloc[0]}")
+        return draw(reader_study, table)
+
+    return figure
 
 
 def label_source(figure: Figure, reader_study: ReaderStudy) -> None:
@@ -72,10 +88,9 @@ def draw_auc_dots(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
         read = ~np.isnan(ends[:, k])
         axes.plot(ends[read, k], rows[k] + offsets[read], color="0.75", lw=3, zorder=1)
     for offset, name in zip(offsets, names, strict=True):
-        value = wide["auc", name]
-        reach = [value - wide["auc_low", name], wide["auc_high", name] - value]
+        each = [wide[column, name] for column in ("auc", "auc_low", "auc_high")]
         style = {"fmt": "o", "ms": 6, "lw": 1, "color": palette[name], "label": named(name)}
-        axes.errorbar(value, rows + offset, xerr=reach, **style)
+        intervals(axes, rows + offset, each, across=True, **style)
     axes.set_yticks(rows, [f"{reader}" for reader in wide.index])
     axes.set(xlabel="AUC with its 95 % interval over cases", ylabel="reader")
     axes.margins(y=0.08)
@@ -109,10 +124,9 @@ def draw_roc(reader_study: ReaderStudy) -> Figure:
     return figure
 
 
+@measured
 def draw_flow(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """How answers moved at the first step, for cases with and without a tumor."""
-    if "refused" in table:
-        return refusal(_why(table))
     step = (table.columns[1], table.columns[2])
     table = table.set_axis(["truth", "before", "after", "readings"], axis=1)
     figure, axes = plt.subplots(1, 2, figsize=(9, 4.4))
@@ -179,10 +193,9 @@ def _band(ax: Axes, left: float, right: float, width: float, colour: str, alpha:
     ax.add_patch(PathPatch(Path(points, codes), color=colour, alpha=alpha, lw=0))
 
 
+@measured
 def draw_benefit_harm(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """Readings corrected and spoiled, where the CNN was right and where it was wrong."""
-    if "refused" in table:
-        return refusal(_why(table))
     height = 1.6 + 0.5 * len(table)
     figure, axes = plt.subplots(1, 2, figsize=(9, height), width_ratios=(3, 2))
     rows = np.arange(len(table))[::-1]
@@ -195,13 +208,10 @@ def draw_benefit_harm(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
         ("benefit", BENEFIT, 0.18, "wrong before, then right"),
         ("harm", HARM, -0.18, "right before, then wrong"),
     ):
-        share = 100 * table[f"{word}_share"]
-        reach = [share - 100 * table[f"{word}_low"], 100 * table[f"{word}_high"] - share]
         style = {"height": 0.32, "color": colour, "label": name, "error_kw": {"lw": 1}}
-        axes[0].barh(rows + offset, share.fillna(0), xerr=np.nan_to_num(reach), **style)
-        for y, row in zip(rows, table.to_dict("records"), strict=True):
-            text = f"{row[word]} of {row[f'{word}_of']}"
-            axes[0].text(102, y + offset, text, va="center", size=8, color=colour)
+        draw_changes(axes[0], rows + offset, table, word, **style)
+        for y, counts in zip(rows, counts_of(table, word), strict=True):
+            axes[0].text(102, y + offset, counts, va="center", size=8, color=colour)
     axes[0].set_yticks(rows, titles)
     axes[0].set(xlim=(0, 100), xlabel="% of readings that could change that way, 95 % interval")
     axes[0].legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
@@ -209,10 +219,23 @@ def draw_benefit_harm(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     return figure
 
 
+def draw_changes(
+    ax: Axes, rows: np.ndarray, table: pd.DataFrame, word: str, sign: int = 1, **style: Any
+) -> None:
+    """Bars of the share of one change, "benefit" or "harm", with intervals; sign -1: leftwards."""
+    share, low, high = (100 * table[f"{word}_{end}"] for end in ("share", "low", "high"))
+    reach = np.nan_to_num([share - low, high - share])[::sign]
+    ax.barh(rows, sign * share.fillna(0), xerr=reach, **style)
+
+
+def counts_of(table: pd.DataFrame, word: str) -> list[str]:
+    """ "3 of 20" in each row: how many readings changed so, of those that could."""
+    return [f"{k} of {n}" for k, n in zip(table[word], table[f"{word}_of"], strict=True)]
+
+
 def _draw_net(ax: Axes, rows: np.ndarray, table: pd.DataFrame) -> None:
-    net = 100 * table.get("net", pd.Series(np.nan, index=table.index))
-    low, high = (100 * table.get(f"net_{end}", net / 100) for end in ("low", "high"))
-    ax.errorbar(net, rows, xerr=[net - low, high - net], fmt="D", color="k", ms=5, lw=1.2)
+    ends = 100 * table.reindex(columns=["net", "net_low", "net_high"]).T
+    intervals(ax, rows, ends, across=True, fmt="D", color="k", ms=5, lw=1.2)
     ax.axvline(0, color="0.6", lw=0.8)
     ax.set_yticks(rows, [])
     ax.set(
@@ -221,10 +244,9 @@ def _draw_net(ax: Axes, rows: np.ndarray, table: pd.DataFrame) -> None:
     )
 
 
+@measured
 def draw_time(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """Seconds per case over the session, and right answers in its first and last third."""
-    if "refused" in table:
-        return refusal(_why(table))
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), width_ratios=(3, 2))
     palette = colours(reader_study)
     for name, part in reader_study.log.groupby("modality", sort=False):
@@ -241,21 +263,21 @@ def draw_time(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     axes[0].set(xlabel="position in the reader's session", ylabel="seconds per case")
     axes[0].legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
     offsets = 0.1 * (np.arange(len(table)) - (len(table) - 1) / 2)
-    for offset, row in zip(offsets, table.itertuples(), strict=True):
-        value = 100 * np.array([row.right_first_third, row.right_last_third])
-        low = 100 * np.array([row.right_first_low, row.right_last_low])
-        high = 100 * np.array([row.right_first_high, row.right_last_high])
-        style = {"fmt": "o-", "color": palette[row.modality], "label": row.modality}
-        axes[1].errorbar(np.arange(2) + offset, value, yerr=[value - low, high - value], **style)
+    for offset, row in zip(offsets, table.to_dict("records"), strict=True):
+        ends = [
+            [100 * row[f"right_{third}_{end}"] for third in ("first", "last")]
+            for end in ("third", "low", "high")
+        ]
+        style = {"fmt": "o-", "color": palette[row["modality"]], "label": row["modality"]}
+        intervals(axes[1], np.arange(2) + offset, ends, **style)
     axes[1].set_xticks((0, 1), ("first third", "last third"))
     axes[1].set(xlim=(-0.4, 1.4), ylabel="right diagnoses, %")
     return figure
 
 
+@measured
 def draw_margin(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """Differences in AUC with their intervals against the margin: right of the line is shown."""
-    if "refused" in table:
-        return refusal(_why(table))
     rows = table[table["test"] == "non-inferiority"].reset_index(drop=True)
     figure, axes = plt.subplots(figsize=(7.5, 1.6 + 0.5 * len(rows)))
     margin, y = 100 * rows["margin"].iloc[0], np.arange(len(rows))[::-1]
@@ -328,7 +350,3 @@ def _planning_axes(axes: Axes, table: pd.DataFrame, most_readers: int) -> None:
     labels.append("band: range over simulated\nkinds of readers and cases")
     place = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
     axes.legend(handles, labels, frameon=False, fontsize=8, **place)
-
-
-def _why(table: pd.DataFrame) -> str:
-    return f"Not drawn: {table['refused'].iloc[0]}"

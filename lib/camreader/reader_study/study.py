@@ -10,7 +10,6 @@ reading log exists, the readings themselves with the stages, arms and contrast o
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,13 +26,14 @@ from camreader.session.questions import QUESTIONS
 from camreader.session.simulate import simulate_readings
 from camreader.session.stages import DEFAULT, PRESETS, Paradigm, from_stored
 from camreader.session.tidy import decode, is_log, load_tidy, texts_of
-from camreader.statistics.mrmc.analysis import read_scores, tidy
-from camreader.statistics.mrmc.io import INVENTED, is_imrmc
+from camreader.statistics.mrmc.analysis import read_scores
+from camreader.statistics.mrmc.io import INVENTED, is_imrmc, need_columns, refuse, tidy
 from camreader.training import predictions
 
 NEEDED = ["reader", "case", "modality", "truth", "score", "diagnosis"]
 LEAST_OF_A_CLASS = 5  # slices, for a rehearsal on them
 LOGS = (LOG, "simulated.sqlite")  # in the cohort's folder of readings
+UNKNOWN = "Unknown value"
 STAGE_NAME = "[a-z][a-z_]*"
 TWO = ("aided", "unaided")  # of readings in two stages; their differences are the first's minus
 MAYBE = {  # columns that earlier logs and files lack: (lowest, highest) where they are numbers
@@ -184,13 +184,10 @@ def load(
         return replace(found, flags=[*flags, *found.flags])
     path = str(path)
     if is_log(path):
-        file = sqlite_file(path)
-        here = file is not None and (file.parent / "design.json").exists()
-        folder = file.parent if file and here else study.readings  # where the sealed truth lies
+        folder, name = place_of(path, study)
         own = folder.resolve() == study.readings.resolve()
         if own:
             belonging.check(study, folder)
-        name = file.name if file else "database"
         words = _of_cohort(study, name) if own else name
         return of_design(_from_log(load_tidy(path, folder), words, path, _paradigm(folder)), folder)
     if not Path(path).exists():
@@ -203,6 +200,13 @@ def load(
     source = f"Scores from {Path(path).name}: {_words(scores)}"
     found = ReaderStudy(scores, None, source, False, list(scores.attrs["flags"]))
     return _called_invented(found) if scores.attrs["simulated"] else _told_invented(found, study)
+
+
+def place_of(log: str, study: Study) -> tuple[Path, str]:
+    """(folder that holds the design and the sealed truth of a log, the log's name)."""
+    file = sqlite_file(log)
+    here = file is not None and (file.parent / "design.json").exists()
+    return file.parent if file and here else study.readings, file.name if file else "database"
 
 
 def _called_invented(found: ReaderStudy) -> ReaderStudy:
@@ -224,16 +228,15 @@ def check_readings(frame: pd.DataFrame, file: str | Path | None = None) -> pd.Da
 
     Columns that are not there (times, helpfulness, CNN) come back empty.
     """
-    missing = [name for name in NEEDED if name not in frame.columns]
-    if missing:
-        raise DataError("Column missing", file=file, column=missing[0], expected=NEEDED)
+    need_columns(frame, NEEDED, file)
     words, limits = _allowed()
     profile = [name for name in frame if str(name).startswith("reader_")]
     names = [*NEEDED, *limits, *words, "patient", *MAYBE, *profile]
     frame = frame.reindex(columns=list(dict.fromkeys(names)))
     stages = frame["modality"].astype(str).str.strip().str.lower()
     unfit = ~stages.str.fullmatch(STAGE_NAME)
-    _refuse(unfit, frame, "modality", "a stage's name, such as unaided, answer, map, aided", file)
+    wanted = "a stage's name, such as unaided, answer, map, aided"
+    refuse(unfit, frame["modality"], UNKNOWN, file, wanted)
     frame["modality"] = stages
     for column in ("arm", "map", "region", *profile):
         frame[column] = frame[column].astype(object).where(frame[column].notna(), "")
@@ -241,7 +244,7 @@ def check_readings(frame: pd.DataFrame, file: str | Path | None = None) -> pd.Da
         frame[column] = frame[column].astype(object).fillna("").astype(str).str.strip().str.lower()
     frame = decode(frame)
     for column, values in words.items():
-        _refuse(~frame[column].isin(values), frame, column, values, file)
+        refuse(~frame[column].isin(values), frame[column], UNKNOWN, file, values)
     frame["simulated"] = frame["simulated"].isin(["true", "1"])
     yes = {True: 1, False: 0, "True": 1, "False": 0, "true": 1, "false": 0}
     frame["map_hit"] = frame["map_hit"].map(lambda value: yes.get(value, value))
@@ -251,7 +254,8 @@ def check_readings(frame: pd.DataFrame, file: str | Path | None = None) -> pd.Da
         outside = (numbers < low) | (numbers > high) | np.isinf(numbers)
         if kind == "whole number":
             outside |= numbers.notna() & (numbers % 1 != 0)
-        _refuse(text | outside, frame, column, f"a {kind} from {low:g} to {high:g}", file)
+        wanted = f"a {kind} from {low:g} to {high:g}"
+        refuse(text | outside, frame[column], UNKNOWN, file, wanted)
         frame[column] = numbers.astype(float)
     return frame
 
@@ -274,17 +278,6 @@ def _allowed() -> tuple[dict[str, tuple], dict[str, tuple]]:
     limits["order"] = (1, float("inf"), "whole number")
     limits["cnn_prediction"] = (0, 1, "whole number")
     return words, limits
-
-
-def _refuse(
-    bad: pd.Series, frame: pd.DataFrame, column: str, expected: Any, file: str | Path | None
-) -> None:
-    if bad.any():
-        row = frame.index[int(bad.to_numpy().argmax())]
-        found = repr(frame.loc[row, column])
-        raise DataError(
-            "Unknown value", file=file, row=row, column=column, found=found, expected=expected
-        )
 
 
 def _from_log(
@@ -359,8 +352,8 @@ def _cohort_log(study: Study) -> tuple[ReaderStudy | None, list[str]]:
         elif len(frame):
             if name == LOG:
                 belonging.check(study, study.readings)
-            words, folder = _of_cohort(study, name), study.readings
-            return of_design(_from_log(frame, words, path, _paradigm(folder)), folder), flags
+            found = _from_log(frame, _of_cohort(study, name), path, _paradigm(study.readings))
+            return of_design(found, study.readings), flags
         else:
             flags.append(f"{name} holds no answer yet")
     return None, flags

@@ -13,7 +13,7 @@ import pandas as pd
 
 from camreader.common.errors import DataError
 from camreader.reader_study.study import ReaderStudy
-from camreader.reader_study.tables import NO_LOG, compare, refused
+from camreader.reader_study.tables import compare, needs_log, refused
 from camreader.statistics.mrmc import nested
 from camreader.statistics.mrmc.anova import holm
 from camreader.statistics.mrmc.checks import from_scores
@@ -22,6 +22,7 @@ LEAST_READERS = 5
 PREFIX = "reader_"
 
 
+@needs_log
 def subgroup_table(study: ReaderStudy) -> pd.DataFrame:
     """The primary contrast in AUC by each field of the readers' profile, with an interaction test.
 
@@ -31,8 +32,6 @@ def subgroup_table(study: ReaderStudy) -> pd.DataFrame:
     group has fewer than five readers is refused, whole. field, group, readers, difference, low,
     high, p_interaction, p_holm, note.
     """
-    if study.readings is None:
-        return refused(NO_LOG)
     fields = [name for name in study.log if str(name).startswith(PREFIX)]
     fields = [name for name in fields if study.log[name].ne("").any()]
     if not fields:

@@ -7,6 +7,8 @@ give comes back as one row with the reason in the column `refused`.
 # mypy: disable-error-code="arg-type, index, misc, var-annotated"
 # (the stubs of pandas are narrower than what these calls accept)
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,16 @@ NO_LOG = "the file has scores only: no diagnoses, times or CNN answers were reco
 def refused(words: str) -> pd.DataFrame:
     """A table that says why there is none."""
     return pd.DataFrame([{"refused": words}])
+
+
+def needs_log(table: Callable[..., pd.DataFrame]) -> Callable[..., pd.DataFrame]:
+    """A table of readings, which a study that has scores only refuses."""
+
+    @wraps(table)
+    def checked(study: ReaderStudy, *options: Any, **more: Any) -> pd.DataFrame:
+        return refused(NO_LOG) if study.readings is None else table(study, *options, **more)
+
+    return checked
 
 
 def source_table(study: ReaderStudy) -> pd.DataFrame:
@@ -246,13 +258,12 @@ def is_right(diagnosis: pd.Series, truth: pd.Series) -> pd.Series:
     return (diagnosis == "tumor") == (truth == 1)
 
 
+@needs_log
 def benefit_harm_table(study: ReaderStudy) -> pd.DataFrame:
     """Wrong turned right (benefit) and right turned wrong (harm) at each step, where the CNN was
     right, where it was wrong and in all. net = benefit minus harm per reading. Intervals are over
     patients (or cases, where patients are not known), for these readers. p: exact McNemar, for
     one reader and independent cases only, because it takes readings for independent ones."""
-    if study.readings is None:
-        return refused(NO_LOG)
     if not study.steps:
         return refused("no case was read both without and with the heat-map")
     rows = []
@@ -312,11 +323,10 @@ def _few_units(names: np.ndarray) -> list[str]:
     return [f"only {number} patients: the interval is rough"] if number < FEW else []
 
 
+@needs_log
 def flow_table(study: ReaderStudy) -> pd.DataFrame:
     """Counts of readings by truth and by the diagnoses before and after the first step; the
     columns are named after its stages."""
-    if study.readings is None:
-        return refused(NO_LOG)
     step = next(iter(study.steps), ("unaided", "aided"))
     table = paired(study, step)
     keys = ["truth", "diagnosis_before", "diagnosis_after"]
@@ -324,12 +334,11 @@ def flow_table(study: ReaderStudy) -> pd.DataFrame:
     return counts.rename(columns=dict(zip(keys[1:], step, strict=True)))
 
 
+@needs_log
 def helpfulness_table(study: ReaderStudy) -> pd.DataFrame:
     """How often readers called the help shown helpful, by whether the CNN agreed with their first
     answer and by whether it was right, for each stage that asks. Intervals are over patients, for
     these readers."""
-    if study.readings is None:
-        return refused(NO_LOG)
     said = study.log.loc[study.log["helpfulness"] != "", "modality"].unique()
     start, names = study.first_stage, (study.contrast or ())[:1]
     order = [*names, *(name for name in study.stages if name not in names)]
@@ -369,11 +378,10 @@ def _helpful(study: ReaderStudy, step: tuple[str, str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@needs_log
 def time_table(study: ReaderStudy) -> pd.DataFrame:
     """Per modality: seconds per case, change per ten cases (learning: negative), and the share of
     right diagnoses in the first and last third of the session (fatigue: falling)."""
-    if study.readings is None:
-        return refused(NO_LOG)
     rows = []
     for modality in study.stages:
         part = study.readings[study.readings["modality"] == modality]

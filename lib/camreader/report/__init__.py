@@ -11,11 +11,7 @@ page: reports/index.html
 board: where the study stands, for the start page of JupyterLab
 provenance: which notebook, code and inputs made what; the run as an RO-Crate
 paper: a finished run as a manuscript
-paper_text: the pieces that it is made of
-paper_pdf: as PDF, by Typst
-paper_word: as a Word file
-gallery: the README's pictures
-refusals: docs/refusals.md, every refusal read from the code
+paper_files: the pieces that it is made of; PDF by Typst, and Word
 """
 
 import lazy_loader

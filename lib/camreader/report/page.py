@@ -98,11 +98,6 @@ def live_viewer(path: Path) -> Markup:
     return Markup(html.widget_html(saved, "report-viewer") if saved else "")
 
 
-def challenge_view(study: Study) -> dict[str, Any]:
-    """The five slices that notebook 04 left for the page; none of a network that did not learn."""
-    return read_json(study.challenge)
-
-
 def claims_view(study: Study) -> dict[str, Any]:
     """The claims ledger; where this run measured nothing of a claim, its cell is a dash."""
     view = table_view(study, "claims", catalogue.CLAIMS)
@@ -133,18 +128,15 @@ def write_report(study: Study) -> None:
     )
     parts = [part_view(study, *item) for item in catalogue.PARTS.items()]
     seeds = next((p["parameters"]["SEEDS"] for p in parts if "SEEDS" in p["parameters"]), [0])
+    front = summary.LOCALISATION
     page = environment.get_template("template.html").render(
         card=study.card,
         parts=parts,
         claims=claims_view(study),
         answer=summary.answer(study),
-        front=figure_view(
-            study,
-            summary.LOCALISATION,
-            catalogue.PARTS["04_gradcam"].figures[summary.LOCALISATION],
-        ),
+        front=figure_view(study, front, catalogue.PARTS[VIEWER].figures[front]),
         viewer=live_viewer(Path(study.reports) / "notebooks" / f"{VIEWER}.ipynb"),
-        challenge=challenge_view(study),
+        challenge=read_json(study.challenge),
         counterparts=summary.counterparts(study),
         policy=html.POLICY,
         versions=versions(),

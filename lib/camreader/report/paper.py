@@ -14,8 +14,8 @@ from camreader import __version__
 from camreader.common.errors import DataError
 from camreader.common.storage import read_table
 from camreader.common.study import Study
-from camreader.report import catalogue, paper_pdf, paper_word, provenance, summary
-from camreader.report.paper_text import Block
+from camreader.report import catalogue, provenance, summary
+from camreader.report.paper_files import Block, write_pdf, write_word
 
 TITLE = "Does a heat-map help a radiologist?"
 READ = "08_reader_study"
@@ -169,7 +169,7 @@ def write(study: Study) -> list[Path]:
         words = "No finished report to write a paper from"
         raise DataError(words, file=folder, expected="make report")
     blocks = manuscript(study)
-    writers: dict[str, Any] = {"paper.pdf": paper_pdf.write, "paper.docx": paper_word.write}
+    writers: dict[str, Any] = {"paper.pdf": write_pdf, "paper.docx": write_word}
     for name, writer in writers.items():
         writer(blocks, study.figures, folder / name)
     return [folder / name for name in writers]

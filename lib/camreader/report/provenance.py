@@ -14,7 +14,7 @@ from typing import Any
 
 import camreader
 from camreader.common.crate import file_entity, write_crate
-from camreader.common.source import modules_behind
+from camreader.common.source import modules_behind, notebook_code
 from camreader.common.storage import digest
 from camreader.common.study import Study
 from camreader.report import catalogue
@@ -28,13 +28,7 @@ def code_of(notebook: str) -> str:
     """SHA-256 (hex) of a notebook's own file and of every module behind it."""
     path = Path("notebooks") / f"{notebook}.ipynb"
     sources = [Path(module) for module in modules_behind(path) if module.endswith(".py")]
-    return digest(_cells(path), *sources)
-
-
-def _cells(path: Path) -> str:
-    """A notebook's code, without outputs or run counts."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return digest(notebook_code(path), *sources)
 
 
 def tables_read(study: Study, part: Part) -> dict[str, Path]:

@@ -12,8 +12,9 @@ import pandas as pd
 
 from camreader.common.storage import read_table
 from camreader.common.study import Study
+from camreader.common.text import points
 from camreader.published import claims
-from camreader.published.claims import Measure
+from camreader.published.claims import Measure, metric
 
 LOCALISATION = "04_localisation"  # the figure of the first screen, and its table
 REHEARSED = "08_reader_study"  # whose readings may be simulated
@@ -28,22 +29,6 @@ class Counterpart:
     published: str  # what the paper shows, in our words
     file: str  # of reports/figures (without .png) or reports/tables (.csv)
     measures: dict[str, Measure] = field(default_factory=dict)  # words -> Measure
-
-    @property
-    def is_table(self) -> bool:
-        return self.file.endswith(".csv")
-
-    @property
-    def address(self) -> str:
-        return f"tables/{self.file}" if self.is_table else f"figures/{self.file}.png"
-
-
-def _metric(metric: str, protocol: str, run: str = "final") -> Measure:
-    return Measure("03_metrics", {"metric": metric, "protocol": protocol, "run": run})
-
-
-def _localisation(method: str) -> Measure:
-    return Measure(LOCALISATION, {"method": method, "kind": "all"}, "hit")
 
 
 COUNTERPARTS = (
@@ -65,7 +50,7 @@ COUNTERPARTS = (
         "Figure 5",
         "Outputs after the first run",
         "figure5_outputs",
-        {"accuracy": _metric("accuracy", "paper", "first")},
+        {"accuracy": metric("accuracy", run="first")},
     ),
     Counterpart("Figure 6", "Overlays, actual and predicted", "figure6_overlays"),
     Counterpart(
@@ -85,7 +70,7 @@ COUNTERPARTS = (
         "Table 2",
         "Accuracy 85.414 %, then 91.909 %; n not printed",
         "table2.csv",
-        {f"{run} run": _metric("accuracy", "paper", run) for run in ("first", "second")},
+        {f"{run} run": metric("accuracy", "paper", run) for run in ("first", "second")},
     ),
     Counterpart(
         "Table 3", "16 readings; the last row is cut off in the text we have", "table3.csv"
@@ -94,23 +79,21 @@ COUNTERPARTS = (
         "Final accuracy",
         "95.89 %, 14 errors: 341 images. The test set decided when to stop",
         "03_metrics.csv",
-        {f"the {name} protocol": _metric("accuracy", name) for name in ("paper", "sound")},
+        {f"the {name} protocol": metric("accuracy", name) for name in ("paper", "sound")},
     ),
 )
 
 
 def counterparts(study: Study) -> list[dict[str, Any]]:
     """One row per item of the paper: item, what was published, our counterpart, what it says."""
-    return [
-        {
-            "item": part.item,
-            "published": part.published,
-            "address": part.address,
-            "picture": not part.is_table,
-            "here": [f"{words}: {m.read(study.tables)}" for words, m in part.measures.items()],
-        }
-        for part in COUNTERPARTS
-    ]
+    rows = []
+    for part in COUNTERPARTS:
+        table = part.file.endswith(".csv")
+        address = f"tables/{part.file}" if table else f"figures/{part.file}.png"
+        row = {"item": part.item, "published": part.published, "address": address}
+        here = [f"{words}: {m.read(study.tables)}" for words, m in part.measures.items()]
+        rows.append(row | {"picture": not table, "here": here})
+    return rows
 
 
 def is_simulated(study: Study) -> bool:
@@ -135,18 +118,15 @@ def _readers(study: Study) -> Iterator[str]:
     if pd.isna(main["difference"]):
         yield f"The effect on readers ({size}) could not be estimated: {main.get('flags', '')}."
         return
-    low, high = main["low"], main["high"]
-    told = "a difference" if low > 0 or high < 0 else "no difference"
-    yield (
-        f"Readers ({size}) show {told} in AUC, {main['compared']}: {100 * main['difference']:+.1f} "
-        f"points ({100 * low:+.1f} to {100 * high:+.1f})."
-    )
+    told = "a difference" if main["low"] > 0 or main["high"] < 0 else "no difference"
+    gap = points(main["difference"], main["low"], main["high"])
+    yield f"Readers ({size}) show {told} in AUC, {main['compared']}: {gap}."
 
 
 def _map(study: Study) -> Iterator[str]:
     """Whether the map points at the lesion, beside a map of random values."""
-    hit, chance = (_localisation(name).read(study.tables) for name in ("gradcam", "random"))
-    given = _localisation("given").read(study.tables)
+    hit, chance = (claims.localisation(name).read(study.tables) for name in ("gradcam", "random"))
+    given = claims.localisation("given").read(study.tables)
     if not given.startswith(claims.NOT_MEASURED):
         yield (
             f"In slices with a lesion the maximum of the map, as it was given, lies on the lesion "
@@ -170,9 +150,9 @@ def _network(study: Study) -> Iterator[str]:
         ("sound", "with patients kept apart"),
     ):
         refused = study.card["refusals"].get(protocol)
-        value = _metric("accuracy", protocol).read(study.tables)
+        value = metric("accuracy", protocol).read(study.tables)
         said.append(f"{value} {words}" if not refused else f"refused {words} ({refused})")
-    always = [_metric("commoner class", p).read(study.tables) for p in ("paper", "sound")]
+    always = [metric("commoner class", p).read(study.tables) for p in ("paper", "sound")]
     measured = [text for text in always if not text.startswith(claims.NOT_MEASURED)]
     baseline = (measured or always)[0].split(" (")[0]
     yield (

@@ -24,7 +24,7 @@ from camreader.statistics.intervals import (
     disagreement,
     newcombe,
     newcombe_paired,
-    units,
+    unit_codes,
     wilson,
 )
 
@@ -67,11 +67,10 @@ def _answers(column: Answers, name: str) -> pd.Series:
 
 def raw_agreement(table: pd.DataFrame | np.ndarray) -> Estimate:
     """Share of cases on the diagonal, Wilson interval."""
-    share = wilson(np.trace(table), np.sum(table))
-    return Estimate(share.value, share.low, share.high, share.n)
+    return _estimate(np.trace(table), np.sum(table), "")
 
 
-def cohen_kappa(table: ArrayLike, level: float = 0.95) -> Estimate:
+def cohen_kappa(table: ArrayLike) -> Estimate:
     """Cohen's kappa with its asymptotic interval (Fleiss, Cohen & Everitt 1969), statsmodels.
 
     table: counts (q, q), see `cross_table`. Flagged: a rater who gives one answer only makes kappa
@@ -86,13 +85,17 @@ def cohen_kappa(table: ArrayLike, level: float = 0.95) -> Estimate:
         note = "degenerate: a rater gave one answer only, so kappa is 0 whatever the agreement"
         return Estimate(0.0, NAN, NAN, n, note)
     result = inter_rater.cohens_kappa(counts, return_results=True)
-    half = stats.norm.ppf((1 + level) / 2) * result.std_kappa
-    note = "" if half > 0 else "degenerate: the asymptotic interval has no width"
-    low, high = max(-1.0, result.kappa - half), min(1.0, result.kappa + half)
-    return Estimate(float(result.kappa), float(low), float(high), n, note)
+    half = stats.norm.ppf(0.975) * result.std_kappa
+    return _around(result.kappa, half, n, "degenerate: the asymptotic interval has no width")
 
 
-def gwet_ac1(table: ArrayLike, level: float = 0.95) -> Estimate:
+def _around(value: float, half: float, n: int, words: str) -> Estimate:
+    """A value in -1..1 with its interval of half width `half`; `words` where that is 0."""
+    low, high = max(-1.0, value - half), min(1.0, value + half)
+    return Estimate(float(value), float(low), float(high), n, "" if half > 0 else words)
+
+
+def gwet_ac1(table: ArrayLike) -> Estimate:
     """Gwet's AC1 with its interval (t, n - 1 degrees of freedom).
 
     Gwet 2008, Br J Math Stat Psychol 61:29, equations for two raters. The categories are those
@@ -110,10 +113,8 @@ def gwet_ac1(table: ArrayLike, level: float = 0.95) -> Estimate:
     if n < 2:
         return Estimate(float(value), NAN, NAN, n, "one case: no interval")
     error = np.sqrt(_ac1_variance(shares, mean, observed, chance, value) / n)
-    half = stats.t.ppf((1 + level) / 2, n - 1) * error
-    note = "" if half > 0 else "degenerate: the interval has no width"
-    low, high = max(-1.0, value - half), min(1.0, value + half)
-    return Estimate(float(value), float(low), float(high), n, note)
+    half = stats.t.ppf(0.975, n - 1) * error
+    return _around(value, half, n, "degenerate: the interval has no width")
 
 
 def _ac1_variance(
@@ -292,17 +293,23 @@ def alpha_with_interval(
         return found
     values, counts = _answer_counts(ratings, metric)
     kept = (ratings.notna().sum(axis=1) > 1).to_numpy()
-    owner = units(groups, len(ratings))
-    owner = np.arange(len(counts)) if owner is None else owner[kept]
-    undefined = []
+    owner = unit_codes(groups, len(ratings))[kept]
+    return _resampled(found, lambda rows: _alpha(values, counts[rows], metric), owner, draws, seed)
+
+
+def _resampled(
+    found: Estimate, value: Callable[[np.ndarray], float], owner: np.ndarray, draws: int, seed: int
+) -> Estimate:
+    """`found` with the percentile interval of `value(rows)`; undefined draws are counted."""
+    drawn: list[float] = []
 
     def draw(rows: np.ndarray) -> float:
-        value = _alpha(values, counts[rows], metric)
-        undefined.extend([1] if np.isnan(value) else [])
-        return value
+        drawn.append(value(rows))
+        return drawn[-1]
 
     low, high = cluster_bootstrap(draw, owner, draws, seed)
-    note = f"undefined in {len(undefined)} of {draws} draws" if undefined else ""
+    undefined = int(np.isnan(drawn).sum())
+    note = f"undefined in {undefined} of {draws} draws" if undefined else ""
     note = note if not np.isnan(low) else "too few cases to resample"
     return Estimate(found.value, low, high, found.n, note)
 
@@ -343,7 +350,6 @@ def case_bootstrap(
     statistic: Callable[[pd.DataFrame], Estimate] = krippendorff_alpha,
     draws: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> Estimate:
     """`statistic(ratings)` with a percentile interval from resampled cases (all their readings).
 
@@ -352,14 +358,8 @@ def case_bootstrap(
     whole = statistic(ratings)
     if np.isnan(whole.value):
         return whole
-    undefined = []
 
     def draw(rows: np.ndarray) -> float:
-        value = statistic(ratings.iloc[rows].reset_index(drop=True)).value
-        undefined.extend([1] if np.isnan(value) else [])
-        return value
+        return statistic(ratings.iloc[rows].reset_index(drop=True)).value
 
-    low, high = cluster_bootstrap(draw, np.arange(len(ratings)), draws, seed, level)
-    note = f"undefined in {len(undefined)} of {draws} draws" if undefined else ""
-    note = note if not np.isnan(low) else "too few cases to resample"
-    return Estimate(whole.value, low, high, whole.n, note)
+    return _resampled(whole, draw, np.arange(len(ratings)), draws, seed)

@@ -7,24 +7,28 @@ with patients (Obuchowski 1997). Where a number cannot be computed, it is missin
 why.
 """
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special, stats
 
 from camreader.common.errors import DataError
 from camreader.statistics.intervals import (
     Groups,
+    by_unit,
     cluster_bootstrap,
     clustered,
     clustered_mean,
+    unit_codes,
     units,
+    units_in,
     wilson,
 )
 from camreader.statistics.mrmc.covariance import clustered_delong
+from camreader.statistics.mrmc.figures_of_merit import kernel
 
 PROPORTIONS = {  # name -> (which slices count, which of them are successes), from label, predicted
     "accuracy": (lambda y, p: np.ones(len(y), bool), lambda y, p: y == p),
@@ -112,7 +116,7 @@ def calibration(
     bin_of, rows = _bins(probabilities, bins), []
     for number in np.unique(bin_of):
         inside = bin_of == number
-        share = _share(inside, labels == 1, patients)
+        share = share_of(inside, labels == 1, patients)
         row = {"bin": f"{number / bins:.1f}–{(number + 1) / bins:.1f}", "n": share["n"]}
         row |= {"predicted": probabilities[inside].mean(), "observed": share["value"]}
         rows.append(row | {name: share[name] for name in ("low", "high", "patients", "interval")})
@@ -140,25 +144,21 @@ def metrics(
     if len(y) != len(p) or len(y) != len(called):
         raise DataError("Labels and predictions differ in length", found=(len(y), len(p)))
     _check_values(y, p, called)
-    codes = units(patients, len(y))
+    units(patients, len(y))  # a unit that is not stated is an error
     rows = [_proportion(name, y, called, patients) for name in PROPORTIONS]
     both = "" if 0 < y.sum() < len(y) else "needs slices of both classes"
     none = "" if len(y) else "no slice to test"
-    rows += [
-        _number("AUC", auc, both, y, p, lambda: auc_interval(y, p, patients)),
-        _number("Brier score", brier, none, y, p, lambda: _brier_interval(y, p, patients)),
-        _number(
-            "calibration error",
-            calibration_error,
-            none,
-            y,
-            p,
-            lambda: _resampled(calibration_error, y, p, patients, draws, seed),
-        ),
-    ]
-    for row in rows[-3:]:
-        row["patients"] = pd.NA if codes is None else len(set(codes.tolist()))
-        row["interval"] = _interval(row["interval"], patients)
+    for name, number, interval, note in (
+        ("AUC", auc, auc_interval, both),
+        ("Brier score", brier, _brier_interval, none),
+        ("calibration error", calibration_error, partial(_resampled, draws, seed), none),
+    ):
+        value, low, high, how = np.nan, np.nan, np.nan, "no interval"
+        if not note:
+            value, (low, high, how, note) = number(y, p), interval(y, p, patients)
+        row = {"metric": name, "value": value, "low": low, "high": high, "k": pd.NA, "n": len(y)}
+        row |= {"patients": units_in(patients), "interval": by_unit(how, patients)}
+        rows.append(row | {"note": note})
     if len(y):
         words = (
             f"biased upward: a perfectly calibrated network would show {calibration_floor(p):.3f}"
@@ -179,53 +179,34 @@ def _check_values(y: np.ndarray, p: np.ndarray, called: np.ndarray) -> None:
             raise DataError(f"Unknown {name}", row=row, found=values[row], expected=expected)
 
 
-def _number(
-    name: str,
-    function: Callable[[np.ndarray, np.ndarray], float],
-    note: str,
-    y: np.ndarray,
-    p: np.ndarray,
-    interval: Callable[[], tuple[float, float, str, str]],
-) -> dict[str, Any]:
-    """One row of `metrics` for a number that is no proportion; interval() gives (low, high,
-    method, note)."""
-    row = {"metric": name, "value": np.nan, "low": np.nan, "high": np.nan, "k": pd.NA, "n": len(y)}
-    if note:
-        return row | {"interval": "no interval", "note": note}
-    low, high, method, words = interval()
-    row |= {"value": function(y, p), "low": low, "high": high}
-    return row | {"interval": method, "note": words}
-
-
 def auc_interval(
-    labels: ArrayLike, scores: ArrayLike, patients: Groups, level: float = 0.95
+    labels: ArrayLike, scores: ArrayLike, patients: Groups
 ) -> tuple[float, float, str, str]:
     """(low, high, method, note) of the AUC: DeLong's variance on the logit, t with K - 1 degrees
     of freedom for K units; clustered by patient (Obuchowski 1997). An AUC of 0 or 1 has no
     variance: there Wilson's limit for the units of the smaller class."""
     labels, scores = np.asarray(labels), np.asarray(scores, float)
-    codes = units(patients, len(labels))
-    codes = np.arange(len(labels)) if codes is None else codes
+    codes = unit_codes(patients, len(labels))
     sick = labels == 1
     fewest = min(len(set(codes[part].tolist())) for part in (sick, ~sick))
     if fewest < 2:
         return np.nan, np.nan, "no interval", "no interval: fewer than two units of a class"
     value = auc(labels, scores)
-    success = (scores[sick][:, None] > scores[~sick]) + 0.5 * (
-        scores[sick][:, None] == scores[~sick]
-    )
-    read = [np.ones((1, k), bool) for k in success.shape]
-    parts = (success[None], read[0], read[1], codes[sick], codes[~sick])
-    variance = clustered_delong(*parts)[0, 0]
+    parts = kernel(scores[None, sick], scores[None, ~sick])
+    variance = clustered_delong(*parts, codes[sick], codes[~sick])[0, 0]
     if value in (0, 1) or not variance > 0:
-        ends = wilson(round(value) * fewest, fewest, level)
+        ends = wilson(round(value) * fewest, fewest)
         note = f"degenerate variance: Wilson's limit for the {fewest} units of the smaller class"
         return ends.low, ends.high, "Wilson", note
-    reach = stats.t.ppf((1 + level) / 2, len(set(codes.tolist())) - 1) * np.sqrt(variance)
-    reach /= value * (1 - value)
-    centre = np.log(value / (1 - value))
-    low, high = (float(1 / (1 + np.exp(-x))) for x in (centre - reach, centre + reach))
+    low, high = _on_logit(value, np.sqrt(variance), len(set(codes.tolist())))
     return low, high, "DeLong on the logit", ""
+
+
+def _on_logit(value: float, error: float, count: int) -> tuple[float, float]:
+    """(low, high) of a share with its standard error over `count` units, by t on the logit."""
+    reach = stats.t.ppf(0.975, count - 1) * error / (value * (1 - value))
+    low, high = special.expit(special.logit(value) + np.array([-reach, reach]))
+    return float(low), float(high)
 
 
 def macro_auc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -239,13 +220,12 @@ def macro_auc(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def macro_auc_interval(
-    labels: ArrayLike, scores: ArrayLike, patients: Groups, level: float = 0.95
+    labels: ArrayLike, scores: ArrayLike, patients: Groups
 ) -> tuple[float, float, str, str]:
     """(low, high, method, note) of the macro AUC: a jackknife over units, on the logit, t with
     K - 1 degrees of freedom for K units (patients, or slices where INDEPENDENT)."""
     labels, scores = np.asarray(labels), np.asarray(scores, float)
-    codes = units(patients, len(labels))
-    codes = np.arange(len(labels)) if codes is None else codes
+    codes = unit_codes(patients, len(labels))
     count, value = len(set(codes.tolist())), macro_auc(labels, scores)
     if np.isnan(value):
         return np.nan, np.nan, "no interval", "a class is in no slice, or in all of them"
@@ -255,10 +235,7 @@ def macro_auc_interval(
     spread = np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum())
     if value in (0, 1) or not spread > 0:
         return np.nan, np.nan, "no interval", "no interval: every class is told apart perfectly"
-    reach = stats.t.ppf((1 + level) / 2, count - 1) * spread / (value * (1 - value))
-    centre = np.log(value / (1 - value))
-    low, high = (float(1 / (1 + np.exp(-x))) for x in (centre - reach, centre + reach))
-    return low, high, "jackknife on the logit", ""
+    return *_on_logit(value, spread, count), "jackknife on the logit", ""
 
 
 def _brier_interval(
@@ -269,15 +246,10 @@ def _brier_interval(
 
 
 def _resampled(
-    function: Callable[[np.ndarray, np.ndarray], float],
-    y: np.ndarray,
-    p: np.ndarray,
-    patients: Groups,
-    draws: int,
-    seed: int,
+    draws: int, seed: int, y: np.ndarray, p: np.ndarray, patients: Groups
 ) -> tuple[float, float, str, str]:
-    groups = np.arange(len(y)) if isinstance(patients, str) else patients
-    low, high = cluster_bootstrap(lambda i: function(y[i], p[i]), groups, draws, seed)
+    groups = unit_codes(patients, len(y))
+    low, high = cluster_bootstrap(lambda i: calibration_error(y[i], p[i]), groups, draws, seed)
     return low, high, "bootstrap", _few(low)
 
 
@@ -285,24 +257,19 @@ def _few(low: float) -> str:
     return "no interval: fewer than two units to resample" if np.isnan(low) else ""
 
 
-def _interval(method: str, patients: Groups) -> str:
-    return f"{method} by {'slice' if isinstance(patients, str) else 'patient'}"
-
-
 def _proportion(name: str, y: np.ndarray, called: np.ndarray, patients: Groups) -> dict[str, Any]:
     """One row of `metrics` for a proportion."""
     counted, success = (rule(y, called) for rule in PROPORTIONS[name])
-    share = _share(counted, success, patients)
+    share = share_of(counted, success, patients)
     note = "" if share["n"] else EMPTY[name]
     if share["n"] and np.isnan(share["low"]):
         note = "no interval: all slices are of one patient"
     return {"metric": name, **share, "note": note}
 
 
-def _share(counted: np.ndarray, success: np.ndarray, patients: Groups) -> dict[str, Any]:
+def share_of(counted: np.ndarray, success: np.ndarray, patients: Groups) -> dict[str, Any]:
     """Share of the `counted` slices (n,) bool that are a `success` (n,) bool, as a dict."""
     units(patients, len(counted))  # a name that is missing anywhere is an error
     groups: Any = patients if isinstance(patients, str) else np.asarray(patients)[counted]
     share, method = clustered(success[counted], groups)
-    number = pd.NA if isinstance(patients, str) else len(set(groups.tolist()))
-    return {**vars(share), "patients": number, "interval": _interval(method, patients)}
+    return {**vars(share), "patients": units_in(groups), "interval": by_unit(method, patients)}

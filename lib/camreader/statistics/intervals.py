@@ -20,6 +20,7 @@ from camreader.common.errors import DataError
 from camreader.statistics.mrmc.options import level_of
 
 NAN = float("nan")
+LEVEL = 0.95  # coverage of every interval, unless another is asked for
 Groups: TypeAlias = Sequence | np.ndarray | pd.Series | str  # names, one per row, or INDEPENDENT
 
 
@@ -40,14 +41,14 @@ class Proportion:
         return "{:.1f} % ({:.1f}–{:.1f}, n = {})".format(*percents, self.n)
 
 
-def wilson(k: int, n: int, level: float = 0.95) -> Proportion:
+def wilson(k: int, n: int, level: float = LEVEL) -> Proportion:
     """Proportion k/n with Wilson's score interval (Wilson 1927, JASA 22:209), by statsmodels."""
     level_of(level)
     k, n = int(k), int(n)
     if not 0 <= k <= n:
         raise DataError("Not a count of successes", found=f"{k} of {n}", expected="0 <= k <= n")
     if n == 0:
-        return Proportion(0, 0, float("nan"), float("nan"), float("nan"))
+        return Proportion(0, 0, NAN, NAN, NAN)
     low, high = proportion_confint(k, n, alpha=1 - level, method="wilson")
     low, high = (0.0 if k == 0 else float(low)), (1.0 if k == n else float(high))  # not 6e-17
     return Proportion(k, n, k / n, low, high)
@@ -78,12 +79,27 @@ def units(groups: Groups | None, n: int) -> np.ndarray | None:
     return pd.factorize(names)[0]
 
 
+def unit_codes(groups: Groups | None, n: int) -> np.ndarray:
+    """Codes (n,) as of `units`; where rows are independent, each is a unit of its own."""
+    codes = units(groups, n)
+    return np.arange(n) if codes is None else codes
+
+
+def by_unit(method: str, groups: Groups) -> str:
+    """An interval's method with its unit of analysis: "Wilson by slice", "t by patient"."""
+    return f"{method} by {'slice' if isinstance(groups, str) else 'patient'}"
+
+
+def units_in(groups: Groups) -> Any:
+    """How many patients `groups` names; missing where rows are independent."""
+    return pd.NA if isinstance(groups, str) else len(set(np.asarray(groups).tolist()))
+
+
 def cluster_bootstrap(
     statistic: Callable[[np.ndarray], float],
     groups: Groups,
     draws: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> tuple[float, float]:
     """Percentile interval of `statistic(rows)` when whole groups (patients) are resampled.
 
@@ -93,23 +109,22 @@ def cluster_bootstrap(
     (docs/statistics.md): for shares and means see `clustered` and `clustered_mean`. Source:
     Davison & Hinkley 1997, Bootstrap Methods, section 3.8.
     """
-    level_of(level)
     codes: Any = units(groups, len(groups))
     members = [np.flatnonzero(codes == k) for k in range(1 + max(codes, default=-1))]
     if len(members) < 2:
-        return float("nan"), float("nan")
+        return NAN, NAN
     rng = np.random.default_rng(seed)
     picks = rng.integers(len(members), size=(draws, len(members)))
     drawn = [statistic(np.concatenate([members[i] for i in pick])) for pick in picks]
     values = np.asarray(drawn, float)
     if np.isnan(values).all():
-        return float("nan"), float("nan")
-    tail = 50 * (1 - level)
+        return NAN, NAN
+    tail = 50 * (1 - LEVEL)
     low, high = np.nanpercentile(values, [tail, 100 - tail])
     return float(low), float(high)
 
 
-def clustered(hits: ArrayLike, groups: Groups, level: float = 0.95) -> tuple[Proportion, str]:
+def clustered(hits: ArrayLike, groups: Groups) -> tuple[Proportion, str]:
     """(Proportion, method) of `hits` (n,) bool whose rows are alike within `groups` (n,).
 
     With groups: Wilson's interval for n over the design effect, that in turn by the squared ratio
@@ -119,17 +134,17 @@ def clustered(hits: ArrayLike, groups: Groups, level: float = 0.95) -> tuple[Pro
     analysis must be stated.
     """
     hits = np.asarray(hits, bool)
-    codes, share = units(groups, len(hits)), wilson(hits.sum(), len(hits), level)
+    codes, share = units(groups, len(hits)), wilson(hits.sum(), len(hits))
     if codes is None or not share.n:
         return share, "Wilson"
     number = 1 + codes.max()
     if number < 2:
         return replace(share, low=NAN, high=NAN), "no interval: one unit"
-    low, high = _wilson_limits(share.value, _effective(hits, codes, number, level), level)
+    low, high = _wilson_limits(share.value, _effective(hits, codes, number))
     return replace(share, low=low, high=high), "Wilson with design effect"
 
 
-def _effective(hits: np.ndarray, codes: np.ndarray, number: int, level: float) -> float:
+def _effective(hits: np.ndarray, codes: np.ndarray, number: int) -> float:
     """Independent rows that would tell as much as these rows of `number` groups."""
     n, p = len(hits), hits.mean()
     if p in (0, 1):
@@ -138,14 +153,13 @@ def _effective(hits: np.ndarray, codes: np.ndarray, number: int, level: float) -
     variance = number / (number - 1) * (gaps**2).sum() / n**2
     if variance <= 0:
         return float(number)
-    tail = (1 + level) / 2
-    shrink = (stats.norm.ppf(tail) / stats.t.ppf(tail, number - 1)) ** 2
+    shrink = (stats.norm.ppf(0.975) / stats.t.ppf(0.975, number - 1)) ** 2
     return float(min(p * (1 - p) / variance * shrink, n))
 
 
-def _wilson_limits(p: float, n: float, level: float) -> tuple[float, float]:
+def _wilson_limits(p: float, n: float) -> tuple[float, float]:
     """Wilson's limits for a share p of n rows, n not necessarily whole."""
-    z = stats.norm.ppf((1 + level) / 2)
+    z = stats.norm.ppf(0.975)
     centre, below = p + z**2 / (2 * n), 1 + z**2 / n
     reach = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     low, high = (centre - reach) / below, (centre + reach) / below
@@ -153,7 +167,7 @@ def _wilson_limits(p: float, n: float, level: float) -> tuple[float, float]:
 
 
 def clustered_mean(
-    values: ArrayLike, groups: Groups, limits: tuple[float, float] = (0.0, 1.0), level: float = 0.95
+    values: ArrayLike, groups: Groups, limits: tuple[float, float] = (0.0, 1.0)
 ) -> tuple[float, float]:
     """(low, high) of the mean of `values` (n,) alike within `groups` (n,), cut to `limits`.
 
@@ -162,23 +176,20 @@ def clustered_mean(
     groups, in units of the range. (NaN, NaN) below two units.
     """
     values = np.asarray(values, float)
-    codes = units(groups, len(values))
-    codes = np.arange(len(values)) if codes is None else codes
+    codes = unit_codes(groups, len(values))
     number = 1 + max(codes, default=-1)
     if number < 2:
         return NAN, NAN
     mean = values.mean()
     gaps = np.bincount(codes, values - mean)
     variance = number / (number - 1) * (gaps**2).sum() / len(values) ** 2
-    reach = stats.t.ppf((1 + level) / 2, number - 1) * np.sqrt(variance)
+    reach = stats.t.ppf(0.975, number - 1) * np.sqrt(variance)
     if variance <= 1e-24:
-        reach = _wilson_limits(0.0, number, level)[1] * (limits[1] - limits[0])
+        reach = _wilson_limits(0.0, number)[1] * (limits[1] - limits[0])
     return float(max(mean - reach, limits[0])), float(min(mean + reach, limits[1]))
 
 
-def clustered_difference(
-    hits: ArrayLike, first: ArrayLike, groups: Groups, level: float = 0.95
-) -> tuple[float, float]:
+def clustered_difference(hits: ArrayLike, first: ArrayLike, groups: Groups) -> tuple[float, float]:
     """(low, high) of the share of `hits` (n,) where `first` (n,) minus that elsewhere.
 
     Rows are alike within `groups`, which may have rows on both sides: linearised variance of the
@@ -187,8 +198,7 @@ def clustered_difference(
     (NaN, NaN) where a side has fewer than two groups.
     """
     hits, first = np.asarray(hits, bool), np.asarray(first, bool)
-    codes = units(groups, len(hits))
-    codes = np.arange(len(hits)) if codes is None else codes
+    codes = unit_codes(groups, len(hits))
     sides = first, ~first
     numbers = [len(set(codes[side].tolist())) for side in sides]
     if min(numbers) < 2:
@@ -197,10 +207,10 @@ def clustered_difference(
     parts = [(hits - p) * side / side.sum() for p, side in zip(shares, sides, strict=True)]
     gaps, number = np.bincount(codes, parts[0] - parts[1]), 1 + codes.max()
     variance = number / (number - 1) * (gaps**2).sum()
-    own = [clustered(hits[side], codes[side], level)[0] for side in sides]
+    own = [clustered(hits[side], codes[side])[0] for side in sides]
     if min(shares) in (0, 1) or max(shares) in (0, 1) or variance <= 1e-24:
         return difference(*((p.value, p.low, p.high) for p in own))
-    reach = stats.t.ppf((1 + level) / 2, min(numbers) - 1) * np.sqrt(variance)
+    reach = stats.t.ppf(0.975, min(numbers) - 1) * np.sqrt(variance)
     gap = shares[0] - shares[1]
     return float(max(gap - reach, -1)), float(min(gap + reach, 1))
 
@@ -225,22 +235,17 @@ class Estimate:
         return f"{value}: {self.note}" if self.note else value
 
 
-def newcombe(k1: int, n1: int, k2: int, n2: int, level: float = 0.95) -> Estimate:
+def newcombe(k1: int, n1: int, k2: int, n2: int) -> Estimate:
     """k1/n1 - k2/n2 for two separate groups, as an Estimate.
 
     Newcombe 1998, Stat Med 17:873, method 10 (two Wilson intervals), by statsmodels.
     """
-    level_of(level)
-    n = int(n1) + int(n2)
-    for k, total in ((k1, n1), (k2, n2)):
-        if not 0 <= k <= total:
-            found = f"{k} of {total}"
-            raise DataError("Not a count of successes", found=found, expected="0 <= k <= n")
+    n, groups = int(n1) + int(n2), ((k1, n1), (k2, n2))
+    first, second = (wilson(*group).value for group in groups)  # refuses what is no count
     if not n1 or not n2:
-        return Estimate(float("nan"), float("nan"), float("nan"), n, "a group has no cases")
-    limits = confint_proportions_2indep(k1, n1, k2, n2, "newcomb", "diff", 1 - level)
-    low, high = (float(x) for x in limits)
-    return Estimate(k1 / n1 - k2 / n2, low, high, n)
+        return Estimate(NAN, NAN, NAN, n, "a group has no cases")
+    limits = confint_proportions_2indep(k1, n1, k2, n2, "newcomb", "diff", 1 - LEVEL)
+    return Estimate(first - second, float(limits[0]), float(limits[1]), n)
 
 
 def difference(
@@ -256,23 +261,18 @@ def difference(
     return float(a - b - low), float(a - b + high)
 
 
-def disagreement(low: float, high: float, p: float, null: float = 0.0, alpha: float = 0.05) -> str:
-    """Words where interval and exact test do not say the same of `null`; empty where they do.
+def disagreement(low: float, high: float, p: float) -> str:
+    """Words where 95 % interval and exact test do not say the same of 0; empty where they do.
 
     They rest on different approximations: a score interval can exclude what an exact test, which
     is conservative for few cases, does not reject.
     """
-    if np.isnan(low) or np.isnan(p):
-        return ""
-    excluded = low > null or high < null
-    if excluded == (p < alpha):
+    if np.isnan(low) or np.isnan(p) or (low > 0 or high < 0) == (p < 0.05):
         return ""
     return "interval and exact test disagree: too few cases to conclude"
 
 
-def newcombe_paired(
-    both: int, first_only: int, second_only: int, neither: int, level: float = 0.95
-) -> Estimate:
+def newcombe_paired(both: int, first_only: int, second_only: int, neither: int) -> Estimate:
     """Share of `first` minus share of `second` when both were judged on the same cases.
 
     Four counts of cases; the note is set where no case exists. Newcombe 1998, Stat Med 17:2635,
@@ -282,8 +282,8 @@ def newcombe_paired(
     if min(both, first_only, second_only, neither) < 0:
         raise DataError("A count below 0", found=(both, first_only, second_only, neither))
     if n == 0:
-        return Estimate(float("nan"), float("nan"), float("nan"), 0, "no cases")
-    first, second = (wilson(both + only, n, level) for only in (first_only, second_only))
+        return Estimate(NAN, NAN, NAN, 0, "no cases")
+    first, second = (wilson(both + only, n) for only in (first_only, second_only))
     phi = _newcombe_phi(both, first_only, second_only, neither)
 
     def reach(one: float, other: float) -> float:

@@ -6,6 +6,7 @@ from scipy.special import gammaln
 
 from camreader.statistics.intervals import newcombe
 from camreader.statistics.mrmc.options import between
+from camreader.statistics.mrmc.power import fewest
 
 ALPHA = 0.05  # two-sided
 MOST = 5000  # per group: beyond this no number is searched for
@@ -48,13 +49,8 @@ def cases_needed(p1: float, p2: float, wanted: float = 0.8) -> float:
     """
     for name, value in (("p1", p1), ("p2", p2)):
         between(name, value, -1e-12, 1 + 1e-12, "a share of 0 to 1")
-    if p1 == p2 or power(p1, p2, MOST) < wanted:
-        return np.nan
-    low, high = 0, MOST
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if power(p1, p2, middle) >= wanted else (middle, high)
-    return float(high)
+    found = None if p1 == p2 else fewest(lambda n: power(p1, p2, n), wanted, 1, MOST)
+    return np.nan if found is None else float(found)
 
 
 def power(p1: float, p2: float, n: int) -> float:

@@ -6,13 +6,14 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import simulated_studies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from places import SHARED
 from statsmodels.stats.multitest import multipletests
 
 from camreader.common.errors import DataError
-from camreader.statistics.mrmc import analysis, roe_metz
+from camreader.statistics.mrmc import analysis, io, roe_metz
 from camreader.statistics.mrmc.anova import holm
 from camreader.statistics.mrmc.io import COLUMNS
 
@@ -25,14 +26,14 @@ needs_data = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def vandyke():
-    return analysis.read_csv(READERS / "vandyke.csv")
+    return io.read_csv(READERS / "vandyke.csv")
 
 
 @pytest.fixture
 def study():
     """A small crossed study: 2 modalities, 4 readers, 12 + 15 cases."""
     positives, negatives = roe_metz.simulate(1, 4, 12, 15, (1.0, 1.5), seed=3)
-    return roe_metz.study_frame(positives[0], negatives[0])
+    return simulated_studies.study_frame(positives[0], negatives[0])
 
 
 @needs_data
@@ -79,7 +80,7 @@ def test_vandyke_components_fixed_readers_and_fixed_cases(vandyke):
 
 @needs_data
 def test_imrmc_and_csv_hold_the_same_study(vandyke):
-    other = analysis.read_imrmc(READERS / "vandyke.imrmc")
+    other = io.read_imrmc(READERS / "vandyke.imrmc")
     pd.testing.assert_frame_equal(
         vandyke.sort_values(COLUMNS[:3], ignore_index=True),
         other.sort_values(COLUMNS[:3], ignore_index=True),
@@ -88,7 +89,7 @@ def test_imrmc_and_csv_hold_the_same_study(vandyke):
 
 @needs_data
 def test_viper_says_what_kind_of_data_it_is():
-    frame = analysis.read_imrmc(READERS / "viper_mrmc.imrmc")
+    frame = io.read_imrmc(READERS / "viper_mrmc.imrmc")
     assert frame.groupby("truth")["case"].nunique().to_dict() == {0: 347, 1: 72}
     result = analysis.obuchowski_rockette(frame)
     assert result.auc.shape == (2, 20)
@@ -134,7 +135,7 @@ def test_specificity_is_sensitivity_with_the_classes_exchanged(study):
 @given(st.integers(0, 10**6), st.permutations(range(4)))
 def test_order_and_monotone_scores_change_nothing(seed, order):
     positives, negatives = roe_metz.simulate(1, 4, 8, 9, seed=seed)
-    frame = roe_metz.study_frame(positives[0], negatives[0])
+    frame = simulated_studies.study_frame(positives[0], negatives[0])
     plain = analysis.obuchowski_rockette(frame)
     shuffled = frame.sample(frac=1, random_state=seed).sort_values("modality", kind="stable")
     shuffled["reader"] = shuffled["reader"].map(dict(enumerate(order)))
@@ -146,7 +147,7 @@ def test_order_and_monotone_scores_change_nothing(seed, order):
 
 def test_three_modalities_give_every_pair_and_one_gives_words():
     positives, negatives = roe_metz.simulate(1, 4, 10, 10, (1, 1.5, 2), seed=1)
-    frame = roe_metz.study_frame(positives[0], negatives[0])
+    frame = simulated_studies.study_frame(positives[0], negatives[0])
     assert len(analysis.obuchowski_rockette(frame).differences) == 3
     single = analysis.obuchowski_rockette(frame[frame["modality"] == 0])
     assert np.isnan(single.p)
@@ -157,7 +158,7 @@ def test_three_modalities_give_every_pair_and_one_gives_words():
 def test_three_modalities_in_a_row_of_a_table_are_the_first_pair():
     """The third modality is far off: its p must not stand beside the first pair's difference."""
     positives, negatives = roe_metz.simulate(1, 5, 40, 40, (1.5, 1.4, 0.5), seed=2)
-    result = analysis.obuchowski_rockette(roe_metz.study_frame(positives[0], negatives[0]))
+    result = analysis.obuchowski_rockette(simulated_studies.study_frame(positives[0], negatives[0]))
     row, pair = result.summary().iloc[0], result.differences.iloc[0]
     assert result.p < 0.001 < 0.5 < row["p"]
     assert (row["p"], row["low"], row["ddf"]) == (pair["p"], pair["low"], pair["ddf"])
@@ -242,8 +243,8 @@ def test_unknown_options_are_refused(study, options):
 
 
 def clustered_study(seed=1, mixed=False):
-    *blocks, clusters = roe_metz.simulate_clustered(1, 4, 14, 3, mixed=mixed, seed=seed)
-    return roe_metz.study_frame(*(block[0] for block in blocks), clusters)
+    *blocks, clusters = simulated_studies.simulate_clustered(1, 4, 14, 3, mixed=mixed, seed=seed)
+    return simulated_studies.study_frame(*(block[0] for block in blocks), clusters)
 
 
 def test_patients_that_repeat_are_the_unit_without_being_asked():
@@ -310,7 +311,7 @@ def test_holm_is_that_of_statsmodels():
 
 def test_every_pair_of_arms_has_a_row_and_an_adjusted_p():
     positives, negatives = roe_metz.simulate(1, 4, 20, 20, (1, 1.5, 2), seed=1)
-    result = analysis.obuchowski_rockette(roe_metz.study_frame(positives[0], negatives[0]))
+    result = analysis.obuchowski_rockette(simulated_studies.study_frame(positives[0], negatives[0]))
     table = result.summary()
     assert table["pair"].tolist() == ["0 minus 1", "0 minus 2", "1 minus 2"]
     assert (table["p_holm"] >= table["p"]).all() and (table["p_holm"] <= 1).all()
@@ -319,7 +320,7 @@ def test_every_pair_of_arms_has_a_row_and_an_adjusted_p():
 def test_one_reader_of_three_arms_is_compared_pair_by_pair():
     """Each pair by its own variance, as DeLong's test of those two arms alone."""
     positives, negatives = roe_metz.simulate(1, 1, 40, 40, (1.0, 1.5, 2.5), seed=3)
-    frame = roe_metz.study_frame(positives[0], negatives[0])
+    frame = simulated_studies.study_frame(positives[0], negatives[0])
     every = analysis.obuchowski_rockette(frame, "delong").differences
     for a, b in ((0, 1), (0, 2), (1, 2)):
         two = analysis.obuchowski_rockette(frame[frame["modality"].isin([a, b])], "delong")
@@ -350,7 +351,7 @@ def test_no_interval_of_a_difference_leaves_its_range():
     wide = 0
     for seed in range(30):
         blocks = roe_metz.simulate(1, 2, 4, 4, (0.2, 1.2), roe_metz.structure("LH"), seed)
-        result = analysis.obuchowski_rockette(roe_metz.study_arms(*(x[0] for x in blocks)))
+        result = analysis.obuchowski_rockette(simulated_studies.study_arms(*(x[0] for x in blocks)))
         if np.isnan(result.ci[0]):
             assert any("no variance above 0" in flag for flag in result.flags)
             continue

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from camreader.common.errors import DataError
-from camreader.statistics.mrmc import analysis, mark_merits, marks
+from camreader.statistics.mrmc import analysis, checks, marks
 
 MARKS = pd.DataFrame(
     [
@@ -35,7 +35,7 @@ TRUTH = pd.DataFrame(
 
 @pytest.fixture
 def read():
-    return analysis.read_marks(MARKS, TRUTH)
+    return marks.read_marks(MARKS, TRUTH)
 
 
 def rating(modality, reader, case, kind, lesion=None):
@@ -79,7 +79,7 @@ def by_hand(metric, modality, reader):
 
 @pytest.mark.parametrize("metric", marks.KERNELS)
 def test_every_figure_of_merit_is_its_definition(read, metric):
-    found = mark_merits.estimates(read, metric).theta
+    found = checks.from_marks(read, metric).theta
     expected = [[by_hand(metric, m, r) for r in ("r1", "r2")] for m in ("A", "B")]
     np.testing.assert_allclose(found, expected)
 
@@ -88,24 +88,24 @@ def test_the_jackknife_leaves_out_whole_cases(read):
     """Against the figure of merit computed anew without each case."""
     values = []
     for left in TRUTH["case"]:
-        rest = analysis.read_marks(MARKS[MARKS["case"] != left], TRUTH[TRUTH["case"] != left])
+        rest = marks.read_marks(MARKS[MARKS["case"] != left], TRUTH[TRUTH["case"] != left])
         arms = {(m, r): k for k, (m, r) in enumerate([("A", "r1"), ("A", "r2"), ("B", "r1")])}
-        found = mark_merits.estimates(rest, "afroc1")
+        found = checks.from_marks(rest, "afroc1")
         names = [(m, r) for m in rest.modalities for r in rest.readers]
         at = dict(zip(names, found.theta.ravel(), strict=True))
         values.append([at.get(name, np.nan) for name in arms])
     values = np.array(values).T
     gaps = values - values.mean(1, keepdims=True)
     expected = 5 / 6 * gaps @ gaps.T
-    np.testing.assert_allclose(mark_merits.estimates(read, "afroc1").matrix[:3, :3], expected)
+    np.testing.assert_allclose(checks.from_marks(read, "afroc1").matrix[:3, :3], expected)
 
 
 def test_cases_of_one_patient_leave_together():
     truth = TRUTH.assign(patient=["p1", "p2", "p3", "p1", "p2", "p3"])
-    result = analysis.obuchowski_rockette(analysis.read_marks(MARKS, truth), metric="wafroc")
+    result = analysis.obuchowski_rockette(marks.read_marks(MARKS, truth), metric="wafroc")
     assert (result.unit, result.units) == ("patients", 3)
     alone = analysis.obuchowski_rockette(
-        analysis.read_marks(MARKS, truth), metric="wafroc", cluster=False
+        marks.read_marks(MARKS, truth), metric="wafroc", cluster=False
     )
     assert (alone.unit, alone.units) == ("cases", 6)
     assert result.difference == alone.difference
@@ -125,8 +125,8 @@ def test_lesion_sensitivity_is_read_off_the_froc_curve(read):
 
 def test_the_workbook_comes_back_as_it_was_written(read, tmp_path):
     pytest.importorskip("openpyxl")
-    analysis.write_jafroc(read, tmp_path / "study.xlsx")
-    again = analysis.read_jafroc(tmp_path / "study.xlsx")
+    marks.write_jafroc(read, tmp_path / "study.xlsx")
+    again = marks.read_jafroc(tmp_path / "study.xlsx")
     keys = ["modality", "reader", "case", "mark", "lesion"]
     first, second = (x.marks.sort_values(keys, ignore_index=True) for x in (read, again))
     second["lesion"] = second["lesion"].where(second["mark"] == "LL", first["lesion"])
@@ -137,14 +137,14 @@ def test_the_workbook_comes_back_as_it_was_written(read, tmp_path):
         zip(read.truth["case"], read.truth["weights"], strict=True)
     )
     for metric in ("wafroc", "hr_auc"):
-        a, b = (mark_merits.estimates(x, metric).theta for x in (read, again))
+        a, b = (checks.from_marks(x, metric).theta for x in (read, again))
         np.testing.assert_allclose(np.sort(a.ravel()), np.sort(b.ravel()))
 
 
 def test_tidy_marks_come_back_as_they_were_written(read, tmp_path):
     paths = tmp_path / "marks.csv", tmp_path / "truth.csv"
-    analysis.write_marks(read, *paths)
-    again = analysis.read_marks(*paths)
+    marks.write_marks(read, *paths)
+    again = marks.read_marks(*paths)
     pd.testing.assert_frame_equal(
         again.marks.reset_index(drop=True), read.marks, check_dtype=False, check_index_type=False
     )
@@ -162,7 +162,7 @@ def test_older_names_of_the_sheets_are_read(names, tmp_path):
         nl.to_excel(book, sheet_name=names[1], index=False)
         ll = pd.DataFrame({**keys, "CaseID": [2], "LesionID": [2], "TP_Rating": [5]})
         ll.to_excel(book, sheet_name=names[2], index=False)
-    found = analysis.read_jafroc(tmp_path / "x.xlsx")
+    found = marks.read_jafroc(tmp_path / "x.xlsx")
     assert found.truth["lesions"].tolist() == [0, 2]
     assert found.marks[["case", "mark", "rating"]].to_numpy().tolist() == [
         ["1", "NL", 2.0],
@@ -173,13 +173,13 @@ def test_older_names_of_the_sheets_are_read(names, tmp_path):
 def test_no_workbook_is_said_to_be_none(tmp_path):
     pytest.importorskip("openpyxl")
     with pytest.raises(DataError, match="Workbook not found"):
-        analysis.read_jafroc(tmp_path / "absent.xlsx")
+        marks.read_jafroc(tmp_path / "absent.xlsx")
     (tmp_path / "text.xlsx").write_text("no workbook")
     with pytest.raises(DataError, match="cannot be read"):
-        analysis.read_jafroc(tmp_path / "text.xlsx")
+        marks.read_jafroc(tmp_path / "text.xlsx")
     pd.DataFrame({"a": [1]}).to_excel(tmp_path / "one.xlsx", sheet_name="LL")
     with pytest.raises(DataError, match=r"Sheet missing.*expected: TRUTH"):
-        analysis.read_jafroc(tmp_path / "one.xlsx")
+        marks.read_jafroc(tmp_path / "one.xlsx")
 
 
 def changed(row, column, value):
@@ -209,15 +209,15 @@ def changed(row, column, value):
 )
 def test_broken_tables_are_named(marks_table, truth, words):
     with pytest.raises(DataError, match=words):
-        analysis.read_marks(marks_table, truth)
+        marks.read_marks(marks_table, truth)
 
 
 def test_what_marks_cannot_give_is_said(read):
     free = TRUTH[TRUTH["lesions"] > 0]
-    sick = analysis.read_marks(MARKS[MARKS["case"].isin(free["case"])], free)
+    sick = marks.read_marks(MARKS[MARKS["case"].isin(free["case"])], free)
     with pytest.raises(DataError, match=r"No case without a lesion.*afroc1"):
-        mark_merits.estimates(sick, "wafroc")
-    assert np.isfinite(mark_merits.estimates(sick, "wafroc1").theta).all()
+        checks.from_marks(sick, "wafroc")
+    assert np.isfinite(checks.from_marks(sick, "wafroc1").theta).all()
     with pytest.raises(DataError, match="metric of marks is one of"):
         analysis.obuchowski_rockette(read, metric="auc")
     with pytest.raises(DataError, match="takes cases of one patient for independent"):
@@ -236,7 +236,7 @@ def test_what_a_reader_did_not_read_does_not_count():
         ~((every["reader"] == "r2") & (every["modality"] == "A") & (every["case"] == "d3"))
     ]
     whole, part = (
-        mark_merits.estimates(analysis.read_marks(MARKS, TRUTH, reads), "hr_auc").theta
+        checks.from_marks(marks.read_marks(MARKS, TRUTH, reads), "hr_auc").theta
         for reads in (every, fewer)
     )
     assert whole[0, 1] != part[0, 1] and whole[1, 1] == part[1, 1]
@@ -245,12 +245,12 @@ def test_what_a_reader_did_not_read_does_not_count():
 def test_the_mark_of_invented_marks_survives_workbook_and_tables(read, tmp_path):
     pytest.importorskip("openpyxl")
     for word in (True, False):
-        marks = replace(read, simulated=word)
-        analysis.write_jafroc(marks, tmp_path / "study.xlsx")
-        assert analysis.read_jafroc(tmp_path / "study.xlsx").simulated is word
+        told = replace(read, simulated=word)
+        marks.write_jafroc(told, tmp_path / "study.xlsx")
+        assert marks.read_jafroc(tmp_path / "study.xlsx").simulated is word
         paths = tmp_path / "marks.csv", tmp_path / "truth.csv"
-        analysis.write_marks(marks, *paths)
-        assert analysis.read_marks(*paths).simulated is word
+        marks.write_marks(told, *paths)
+        assert marks.read_marks(*paths).simulated is word
     marked = pd.read_csv(paths[0]).assign(Simulated="yes")
     marked.to_csv(paths[0], index=False)
-    assert analysis.read_marks(*paths).simulated
+    assert marks.read_marks(*paths).simulated

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import simulated_studies
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
@@ -85,7 +86,7 @@ def test_the_variance_of_clustered_cases_is_that_between_studies(name, mixed):
     """Patients of one class, and of both: there rows and columns of one patient vary together."""
     one_reader = {**roe_metz.structure("HL"), "reader": 0.0, "modality_reader": 0.0}
     options = {"variances": one_reader, "alike": 0.8, "mixed": mixed, "seed": 6}
-    *blocks, clusters = roe_metz.simulate_clustered(500, 1, 40, 4, (1.5,), **options)
+    *blocks, clusters = simulated_studies.simulate_clustered(500, 1, 40, 4, (1.5,), **options)
     groups = merits.codes(clusters)
     values, estimated = [], []
     for positives, negatives in zip(*blocks, strict=True):
@@ -135,6 +136,6 @@ def test_scores_without_a_curve_say_so():
 )
 def test_options_that_mean_nothing_are_refused(options, words):
     blocks = roe_metz.simulate(1, 3, 9, 8, seed=5)
-    frame = roe_metz.study_frame(*(x[0] for x in blocks))
+    frame = simulated_studies.study_frame(*(x[0] for x in blocks))
     with pytest.raises(DataError, match=words):
         analysis.obuchowski_rockette(frame, **options)

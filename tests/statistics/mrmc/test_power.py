@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+import simulated_studies
 from places import SHARED
 
 from camreader.common.errors import DataError
-from camreader.statistics.mrmc import analysis, power, roe_metz
+from camreader.statistics.mrmc import analysis, io, margins, power, roe_metz
 from camreader.statistics.mrmc.anova import Components
 
 VANDYKE = SHARED / "reader-data" / "vandyke.csv"
@@ -46,7 +47,7 @@ def test_power_is_the_published_one(readers, cases, random, ddf, published):
 
 @pytest.mark.skipif(not VANDYKE.exists(), reason="the Van Dyke readings are not here (../shared)")
 def test_from_readings_to_a_plan():
-    part = analysis.obuchowski_rockette(analysis.read_csv(VANDYKE)).components
+    part = analysis.obuchowski_rockette(io.read_csv(VANDYKE)).components
     assert power.cases_needed(part, 114, DIFFERENCE, 6) == 251
     table = power.plan(part, 114, readers=range(4, 8))
     needed = table.pivot(index="difference", columns="readers", values="cases")
@@ -71,7 +72,7 @@ def test_predicted_power_is_the_simulated_one():
     part = roe_metz.average_components(positives, negatives)
     effect = roe_metz.expected_auc(1.7, variances) - roe_metz.expected_auc(1.2, variances)
     predicted = power.power(part, 80, effect, 5, 80)
-    found = roe_metz.rejections(positives, negatives).mean()
+    found = simulated_studies.rejections(positives, negatives).mean()
     assert predicted == pytest.approx(found, abs=0.04)
 
 
@@ -113,7 +114,8 @@ def test_predicted_power_of_a_split_plot_is_the_simulated_one():
         for block in (positives, negatives):
             block[:, :3, :20], block[:, 3:, 20:] = np.nan, np.nan
         found.append(
-            analysis.obuchowski_rockette(roe_metz.study_arms(positives, negatives)).p < 0.05
+            analysis.obuchowski_rockette(simulated_studies.study_arms(positives, negatives)).p
+            < 0.05
         )
     predicted = power.power(part, 80, effect, 6, 80, design="split-plot", blocks=2)
     assert predicted == pytest.approx(np.mean(found), abs=0.09)
@@ -124,7 +126,9 @@ def test_predicted_power_of_non_inferiority_is_the_simulated_one():
     blocks = roe_metz.simulate(400, 5, 40, 40, (1.5, 1.5), variances, 4)
     part = roe_metz.average_components(*blocks)
     shown = [
-        analysis.non_inferiority(analysis.obuchowski_rockette(roe_metz.study_arms(*x)), 0.08).shown
+        margins.non_inferiority(
+            analysis.obuchowski_rockette(simulated_studies.study_arms(*x)), 0.08
+        ).shown
         for x in zip(*blocks, strict=True)
     ]
     predicted = power.power_non_inferiority(part, 80, 0.08, 5, 80)

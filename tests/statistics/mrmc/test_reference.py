@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 from places import ROOT
 
-from camreader.statistics.mrmc import analysis, merits, power
+from camreader.statistics.mrmc import analysis, margins, marks, merits, power, ustatistics
 from camreader.statistics.mrmc.anova import Components
-from camreader.statistics.mrmc.binormal import binormal_auc
+from camreader.statistics.mrmc.binormal import fit
 
 DATA = ROOT.parent / "shared" / "reader-data"
 TABLE = ROOT / "docs" / "reference.csv"
@@ -43,10 +43,8 @@ def vandyke(covariance="jackknife", **options):
 
 @cache
 def froc(metric="wafroc"):
-    marks = analysis.read_marks(
-        DATA / "froc_dataset01_marks.csv", DATA / "froc_dataset01_truth.csv"
-    )
-    return analysis.obuchowski_rockette(marks, metric=metric)
+    read = marks.read_marks(DATA / "froc_dataset01_marks.csv", DATA / "froc_dataset01_truth.csv")
+    return analysis.obuchowski_rockette(read, metric=metric)
 
 
 @cache
@@ -62,7 +60,7 @@ def mitotic(scanner, clustered):
 
 @cache
 def u(name):
-    return analysis.u_statistics(scores(name))
+    return ustatistics.u_statistics(scores(name))
 
 
 @cache
@@ -76,7 +74,7 @@ def binormal(stopped=None):
     AUC nears 42/44. stopped: the AUC to take for that fit, as of an optimiser that gave up."""
 
     def auc(positives, negatives, at):
-        found = binormal_auc(positives, negatives)
+        found = fit(positives, negatives).auc
         return stopped if stopped and abs(found - 42 / 44) < 1e-6 else found
 
     with mock.patch.dict(merits.FUNCTIONS, binormal_auc=auc):
@@ -248,7 +246,7 @@ def u_statistics():
 
 def margins_and_others():
     viper = u("viper_mrmc.imrmc")
-    test = analysis.non_inferiority(viper, 0.05)
+    test = margins.non_inferiority(viper, 0.05)
     for name, text, value in (
         ("variance of FFDM minus SFM", ".001103761", viper.differences["variance"][0]),
         ("df", "30.66184", viper.differences["df"][0]),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import simulated_studies
 from scipy import stats
 
 from camreader.statistics.mrmc import analysis, roe_metz
@@ -26,16 +27,16 @@ def test_expected_accuracy_is_the_published_and_the_simulated_one(separation):
 def test_type_one_error_is_five_percent(name, covariance):
     # Hillis 2007 found about 0.05 in all structures; 99.9 % Monte-Carlo limits of 2,000 studies
     blocks = roe_metz.simulate(STUDIES, 5, 25, 25, variances=roe_metz.structure(name), seed=7)
-    rejected = int(roe_metz.rejections(*blocks, covariance).sum())
+    rejected = int(simulated_studies.rejections(*blocks, covariance).sum())
     low, high = stats.binom.ppf([0.0005, 0.9995], STUDIES, 0.05)
     assert low <= rejected <= high
 
 
 def test_one_study_of_the_batch_is_the_analysis_of_its_table():
     blocks = roe_metz.simulate(20, 4, 12, 14, (1.0, 1.9), seed=2)
-    rejected = roe_metz.rejections(*blocks, "jackknife", block=7)
+    rejected = simulated_studies.rejections(*blocks, "jackknife", block=7)
     for k in range(20):
-        frame = roe_metz.study_frame(*(x[k] for x in blocks))
+        frame = simulated_studies.study_frame(*(x[k] for x in blocks))
         assert (analysis.obuchowski_rockette(frame).p < 0.05) == rejected[k]
     assert 0 < rejected.sum() < 20
 

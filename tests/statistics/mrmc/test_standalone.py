@@ -3,17 +3,18 @@
 import numpy as np
 import pandas as pd
 import pytest
+import simulated_studies
 from scipy import stats
 
 from camreader.common.errors import DataError
-from camreader.statistics.mrmc import analysis, roe_metz
+from camreader.statistics.mrmc import analysis, margins, roe_metz
 from camreader.statistics.mrmc.standalone import NETWORK, against_readers
 
 
 @pytest.fixture
 def study():
     positives, negatives = roe_metz.simulate(1, 6, 25, 25, (1.5,), seed=8)
-    frame = roe_metz.study_frame(positives[0], negatives[0])
+    frame = simulated_studies.study_frame(positives[0], negatives[0])
     alone = frame[frame["reader"] == 0][["case", "score"]]
     return frame[frame["reader"] > 0], alone
 
@@ -37,7 +38,7 @@ def test_false_alarms_are_five_percent():
     positives, negatives = roe_metz.simulate(600, 6, 25, 25, (1.5,), variances, seed=2)
     rejected = 0
     for block in zip(positives, negatives, strict=True):
-        frame = roe_metz.study_frame(*block)
+        frame = simulated_studies.study_frame(*block)
         network = frame[frame["reader"] == 0][["case", "score"]]
         readers = frame[frame["reader"] > 0]
         rejected += (
@@ -53,7 +54,7 @@ def test_it_takes_a_margin_and_says_who_was_left_out(study):
     frame, network = study
     found = against_readers(frame, network.iloc[1:])
     assert "1 cases that the network did not score are left out" in found.flags
-    test = analysis.non_inferiority(found, 0.1)
+    test = margins.non_inferiority(found, 0.1)
     assert test.second == NETWORK and test.difference == pytest.approx(
         found.readers - found.network
     )

@@ -4,10 +4,11 @@ from itertools import product
 
 import numpy as np
 import pytest
+import simulated_studies
 from places import SHARED
 
 from camreader.common.errors import DataError
-from camreader.statistics.mrmc import analysis, roe_metz
+from camreader.statistics.mrmc import analysis, io, roe_metz
 from camreader.statistics.mrmc.figures_of_merit import kernel
 from camreader.statistics.mrmc.ustatistics import (
     _all_variances,
@@ -53,7 +54,7 @@ def brute_force(positives, negatives, a, b):
 @pytest.mark.parametrize("change", [lambda *x: x, holes])
 def test_variances_are_the_brute_force_ones(study, change):
     positives, negatives = change(*study)
-    frame = roe_metz.study_frame(positives, negatives).dropna()
+    frame = simulated_studies.study_frame(positives, negatives).dropna()
     result = u_statistics(frame)
     expected = [brute_force(positives, negatives, *x) for x in ((0, 0), (1, 1), (0, 1))]
     assert result.modalities["variance"].tolist() == pytest.approx(expected[:2])
@@ -64,7 +65,7 @@ def test_variances_are_the_brute_force_ones(study, change):
 def test_crossed_studies_give_the_unbiased_analysis_of_variance():
     # Gallas 2006 and Obuchowski-Rockette with unbiased covariances are one where Cov2 > Cov3
     positives, negatives = roe_metz.simulate(1, 6, 30, 30, (1, 1.5), roe_metz.structure("HL"), 4)
-    frame = roe_metz.study_frame(positives[0], negatives[0])
+    frame = simulated_studies.study_frame(positives[0], negatives[0])
     ours, other = u_statistics(frame), analysis.obuchowski_rockette(frame, "unbiased")
     row = ours.differences.iloc[0]
     assert row["variance"] == pytest.approx(other.differences["error"].iloc[0] ** 2)
@@ -83,7 +84,7 @@ def test_split_plot_variance_is_right_on_average():
         for block in (positives, negatives):
             block[:, :2, :4] = np.nan
             block[:, 2:, 4:] = np.nan
-        frame = roe_metz.study_frame(positives, negatives).dropna()
+        frame = simulated_studies.study_frame(positives, negatives).dropna()
         row = u_statistics(frame).differences.iloc[0]
         values.append(row["value"])
         variances.append(row["variance"])
@@ -93,7 +94,7 @@ def test_split_plot_variance_is_right_on_average():
 
 @pytest.mark.skipif(not VIPER.exists(), reason="the VIPER readings are not beside this repository")
 def test_a_real_study_that_is_not_crossed():
-    result = u_statistics(analysis.read_imrmc(VIPER))
+    result = u_statistics(io.read_imrmc(VIPER))
     assert "not every reader read every case" in result.flags
     row = result.differences.iloc[0]
     assert row["low"] < row["value"] < row["high"]
@@ -101,7 +102,7 @@ def test_a_real_study_that_is_not_crossed():
 
 def test_readers_who_saw_one_modality_each():
     positives, negatives = roe_metz.simulate(1, 4, 12, 15, (1.0, 1.5), seed=3)
-    frame = roe_metz.study_frame(positives[0], negatives[0])
+    frame = simulated_studies.study_frame(positives[0], negatives[0])
     unpaired = frame[(frame["reader"] + frame["modality"]) % 2 == 0]
     row = u_statistics(unpaired).differences.iloc[0]
     assert np.isfinite(row["variance"])
@@ -109,7 +110,7 @@ def test_readers_who_saw_one_modality_each():
 
 
 def test_too_little_for_a_variance_is_refused(study):
-    frame = roe_metz.study_frame(*study)
+    frame = simulated_studies.study_frame(*study)
     with pytest.raises(DataError, match="One reader"):
         u_statistics(frame[frame["reader"] == 0])
     each_alone = (frame["reader"] == 0) & (frame["modality"] == 0) | (frame["reader"] == 1) & (
@@ -126,13 +127,13 @@ def test_too_little_for_a_variance_is_refused(study):
 
 
 def test_equal_answers_are_flagged(study):
-    result = u_statistics(roe_metz.study_frame(*study).assign(score=1))
+    result = u_statistics(simulated_studies.study_frame(*study).assign(score=1))
     assert any("not above 0" in flag for flag in result.flags)
     assert result.differences["low"].isna().all()
 
 
 def test_sensitivity_alone_needs_only_diseased_cases(study):
-    frame = roe_metz.study_frame(*study)
+    frame = simulated_studies.study_frame(*study)
     result = u_statistics(frame, metric="sensitivity", threshold=0.8)
     diseased = frame[frame["truth"] == 1]
     expected = (diseased["score"] >= 0.8).groupby(diseased["modality"]).mean()
@@ -142,7 +143,7 @@ def test_sensitivity_alone_needs_only_diseased_cases(study):
 def test_degrees_of_freedom_never_fall_below_the_scarcest_factor():
     """Eight readings of each of four readers, two per modality: the interval stays an interval."""
     positives, negatives = roe_metz.simulate(1, 4, 5, 5, (0.7, 0.6), seed=5)
-    frame = roe_metz.study_frame(positives[0], negatives[0])
+    frame = simulated_studies.study_frame(positives[0], negatives[0])
     nested = frame[(frame["reader"] % 2) == frame["modality"]]
     result = u_statistics(nested)
     assert (result.modalities["df"] >= 2).all() and (result.differences["df"] >= 2).all()
@@ -159,7 +160,7 @@ def test_an_unbiased_variance_below_zero_is_replaced_in_words():
         rng = np.random.default_rng(seed)
         blocks = [np.where(rng.random(x.shape) < 0.3, np.nan, x) for x in (positives, negatives)]
         try:
-            result = u_statistics(roe_metz.study_arms(*blocks))
+            result = u_statistics(simulated_studies.study_arms(*blocks))
         except DataError:
             continue
         row = result.differences.iloc[0]
@@ -188,7 +189,7 @@ def test_the_v_statistic_is_the_ideal_bootstrap_of_a_crossed_study(study):
 
 def test_three_arms_have_every_pair_and_holm():
     positives, negatives = roe_metz.simulate(1, 4, 20, 20, (1, 1.5, 2), seed=1)
-    table = u_statistics(roe_metz.study_frame(positives[0], negatives[0])).differences
+    table = u_statistics(simulated_studies.study_frame(positives[0], negatives[0])).differences
     assert len(table) == 3 and (table["p_holm"] >= table["p"]).all()
 
 
@@ -202,4 +203,4 @@ def test_three_arms_have_every_pair_and_holm():
 )
 def test_options_that_mean_nothing_are_refused(study, options, words):
     with pytest.raises(DataError, match=words):
-        u_statistics(roe_metz.study_frame(*study), **options)
+        u_statistics(simulated_studies.study_frame(*study), **options)

@@ -4,8 +4,8 @@ The analysis of variance of Obuchowski and Rockette (1995) with the degrees of f
 (2007): any number of modalities, any figure of merit, cases of one patient kept together.
 """
 
-from collections.abc import Hashable
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -17,46 +17,13 @@ from scipy import stats
 from camreader.common.errors import DataError
 from camreader.statistics.mrmc import anova, nested, options
 from camreader.statistics.mrmc.anova import holm
-from camreader.statistics.mrmc.checks import (
-    StudyArms,
-    as_designed,
-    by_column,
-    complete_arms,
-    from_marks,
-    from_scores,
-)
+from camreader.statistics.mrmc.checks import as_designed, by_column, from_marks, from_scores
 from camreader.statistics.mrmc.covariance import ESTIMATORS
 from camreader.statistics.mrmc.figures_of_merit import METRICS, check_metric
-from camreader.statistics.mrmc.io import Arms, is_imrmc, read_csv, read_imrmc, tidy
-from camreader.statistics.mrmc.margins import equivalence, non_inferiority
-from camreader.statistics.mrmc.marks import (
-    MARK_METRICS,
-    Marks,
-    read_jafroc,
-    read_marks,
-    write_jafroc,
-    write_marks,
-)
-from camreader.statistics.mrmc.merits import SCORE_METRICS, check_point
-from camreader.statistics.mrmc.ustatistics import u_statistics
+from camreader.statistics.mrmc.io import Arms, is_imrmc, read_csv, read_imrmc
+from camreader.statistics.mrmc.marks import MARK_METRICS, Marks
+from camreader.statistics.mrmc.merits import SCORE_METRICS, StudyArms, check_point
 
-__all__ = [
-    "MRMC",
-    "Marks",
-    "complete_arms",
-    "equivalence",
-    "non_inferiority",
-    "obuchowski_rockette",
-    "read_csv",
-    "read_imrmc",
-    "read_jafroc",
-    "read_marks",
-    "read_scores",
-    "tidy",
-    "u_statistics",
-    "write_jafroc",
-    "write_marks",
-]
 DESIGNS = ("as read", "nested in readers", "nested in modalities")
 WIDE = 1.0  # a difference's interval wider than this tells nothing
 
@@ -179,95 +146,96 @@ def obuchowski_rockette(
     flag. DataError where nothing can be computed. Sources: Hillis 2007, Stat Med 26:596; Hillis
     2014, Stat Med 33:330; clusters: Obuchowski 1997, Biometrics 53:567; marks: Chakraborty 2017.
     """
-    _check_options(covariance, readers, cases, metric, threshold, level, at, design, convention)
-    study = from_marks(frame, metric, covariance, at, cluster) if isinstance(frame, Marks) else None
-    if study is None:
+    asked = _Asked(covariance, readers, cases, metric, threshold, level, at, design, convention)
+    asked.check()
+    if isinstance(frame, Marks):
+        study = from_marks(frame, metric, covariance, at, cluster is not False)
+    else:
         frame = as_designed(by_column(frame, cluster), design)
         study = from_scores(frame, metric, threshold, covariance, at, cluster)
     if study.nested and len(study.modalities) > 1:
-        return _nested(study, readers, cases, metric, covariance, level, convention)
+        return _nested(study, asked)
     if len(study.readers) == 1 and readers == "random":
-        readers = _one_reader(cases, study.flags)
-    matrix, part = study.matrix, anova.components(study.theta, study.matrix)
-    f, ddf, p = (float(x) for x in anova.f_test(part, readers, cases))
-    differences = _differences(study, matrix, part, readers, cases, level)
-    return MRMC(
-        pd.DataFrame(study.theta, index=study.modalities, columns=study.readers),
-        f,
-        ddf,
-        p,
-        differences=differences,
-        modalities=_modalities(study, matrix, readers, cases, level),
-        readers=_readers(study, matrix, level),
-        components=part,
-        metric=metric,
-        covariance=covariance,
-        random=_random(readers, cases),
-        unit=study.unit,
-        units=study.units,
-        flags=study.flags + _warnings(study, matrix, part, f, differences, design, metric),
-    )
+        asked = _one_reader(study, asked)
+    part = anova.components(study.theta, study.matrix)
+    test = [float(x) for x in anova.f_test(part, asked.readers, cases)]
+    differences = _differences(study, asked, part)
+    flags = study.flags + _warnings(study, asked, part, differences, np.isnan(test[0]))
+    return _result(study, asked, test, differences, _modalities(study, asked), part, flags)
 
 
-def _one_reader(cases: str, flags: list[str]) -> str:
-    """The role of a reader who is alone; said in the flags."""
-    if cases == "fixed":
+@dataclass(frozen=True)
+class _Asked:
+    """The options of an analysis, as `obuchowski_rockette` tells them."""
+
+    covariance: str
+    readers: str
+    cases: str
+    metric: str
+    threshold: float | None
+    level: float
+    at: float | None
+    design: str
+    convention: str
+
+    def check(self) -> None:
+        """DataError for an option that there is not, or that does not go with another."""
+        options.one_of("covariance", self.covariance, tuple(ESTIMATORS))
+        options.one_of("readers", self.readers, ("random", "fixed"))
+        options.one_of("cases", self.cases, ("random", "fixed"))
+        if self.readers == self.cases == "fixed":
+            raise DataError("readers and cases are both fixed: nothing varies")
+        options.one_of("metric", self.metric, (*SCORE_METRICS, *MARK_METRICS))
+        options.one_of("design", self.design, DESIGNS)
+        options.one_of("convention", self.convention, nested.CONVENTIONS)
+        options.level_of(self.level)
+        if self.metric in METRICS:
+            check_metric(self.metric, self.threshold)
+        if self.metric in SCORE_METRICS:
+            check_point(self.metric, self.at)
+
+    @property
+    def random(self) -> str:
+        """What is taken for a sample, in words."""
+        roles = (("readers", self.readers), ("cases", self.cases))
+        return " and ".join(name for name, role in roles if role == "random")
+
+
+def _one_reader(study: StudyArms, asked: _Asked) -> _Asked:
+    """The options for a reader who is alone; said in the flags."""
+    if asked.cases == "fixed":
         raise DataError("Nothing varies: with one reader the cases must be random")
-    flags.append("one reader: the result is about this reader, not about readers in general")
-    return "fixed"
+    words = "one reader: the result is about this reader, not about readers in general"
+    study.flags.append(words)
+    return replace(asked, readers="fixed")
 
 
-def _random(readers: str, cases: str) -> str:
-    return " and ".join(n for n, v in (("readers", readers), ("cases", cases)) if v == "random")
+def _result(
+    study: StudyArms, asked: _Asked, test: Sequence[float], differences: pd.DataFrame, *rest: Any
+) -> MRMC:
+    """`MRMC` of an analysis; test: F, ddf and p; rest: table of modalities, components, flags."""
+    (f, ddf, p), (modalities, part, flags) = test, rest
+    values = pd.DataFrame(study.theta, index=study.modalities, columns=study.readers)
+    return MRMC(
+        *(values, f, ddf, p, differences, modalities, _readers(study, asked.level), part),
+        asked.metric, asked.covariance, asked.random, study.unit, study.units, flags,
+    )  # fmt: skip
 
 
-def _check_options(
-    covariance: str,
-    readers: str,
-    cases: str,
-    metric: str,
-    threshold: float | None,
-    level: float,
-    at: float | None,
-    design: str,
-    convention: str,
-) -> None:
-    options.one_of("covariance", covariance, tuple(ESTIMATORS))
-    options.one_of("readers", readers, ("random", "fixed"))
-    options.one_of("cases", cases, ("random", "fixed"))
-    if readers == cases == "fixed":
-        raise DataError("readers and cases are both fixed: nothing varies")
-    options.one_of("metric", metric, (*SCORE_METRICS, *MARK_METRICS))
-    options.one_of("design", design, DESIGNS)
-    options.one_of("convention", convention, nested.CONVENTIONS)
-    options.level_of(level)
-    if metric in METRICS:
-        check_metric(metric, threshold)
-    if metric in SCORE_METRICS:
-        check_point(metric, at)
-
-
-def _differences(
-    study: StudyArms,
-    matrix: np.ndarray,
-    part: anova.Components,
-    readers: str,
-    cases: str,
-    level: float,
-) -> pd.DataFrame:
+def _differences(study: StudyArms, asked: _Asked, part: anova.Components) -> pd.DataFrame:
     """Every pair of modalities: difference, interval, t, p (Hillis 2014, table 3) and Holm's p.
 
     One reader: each pair by its own variance (DeLong's test), not by the mean over all pairs.
     """
-    below, ddf = (float(x) for x in anova.denominator(part, readers, cases))
+    below, ddf = (float(x) for x in anova.denominator(part, asked.readers, asked.cases))
     pooled = np.sqrt(max(2 * below / part.readers, 0))
-    rows = []
+    rows, matrix = [], study.matrix
     for a, b in combinations(range(len(study.modalities)), 2):
         d, error = study.theta[a].mean() - study.theta[b].mean(), pooled
         if part.readers == 1:
             error = np.sqrt(max(matrix[a, a] + matrix[b, b] - 2 * matrix[a, b], 0))
         names = study.modalities[a], study.modalities[b]
-        rows.append((*names, *_pair(d, error, ddf, level)))
+        rows.append((*names, *_pair(d, error, ddf, asked.level)))
     return _pairs(rows)
 
 
@@ -285,22 +253,15 @@ def _pairs(rows: list[tuple]) -> pd.DataFrame:
     return table.assign(p_holm=holm(table["p"]))
 
 
-def _modalities(
-    study: StudyArms, matrix: np.ndarray, readers: str, cases: str, level: float
-) -> pd.DataFrame:
+def _modalities(study: StudyArms, asked: _Asked) -> pd.DataFrame:
     """Mean over readers per modality, with its interval (Hillis 2014, section 3.4)."""
     rows, r = [], len(study.readers)
     for i, name in enumerate(study.modalities):
-        block = matrix[i * r : (i + 1) * r, i * r : (i + 1) * r]
-        cov2 = (block.sum() - np.trace(block)) / (r * (r - 1)) if r > 1 else 0.0
-        ms = study.theta[i].var(ddof=1) if r > 1 else 0.0
-        if readers == "fixed":
-            variance, df = block.mean(), np.inf
-        else:
-            shared = r * max(cov2, 0) if cases == "random" else 0.0
-            variance = (ms + shared) / r
-            df = (r - 1) * (1 + shared / ms) ** 2 if ms > 0 else np.inf
-        rows.append(_mean_row(name, r, study.theta[i].mean(), variance, df, level))
+        block = study.matrix[i * r : (i + 1) * r, i * r : (i + 1) * r]
+        spread = block.mean(), np.inf
+        if asked.readers == "random":
+            spread = anova.of_readers(study.theta[i], block, asked.cases)
+        rows.append(_mean_row(name, r, study.theta[i].mean(), *spread, asked.level))
     return pd.DataFrame(rows)
 
 
@@ -314,11 +275,11 @@ def _mean_row(
     return row | {"error": error, "df": df}
 
 
-def _readers(study: StudyArms, matrix: np.ndarray, level: float) -> pd.DataFrame:
+def _readers(study: StudyArms, level: float) -> pd.DataFrame:
     """Each reader's own value per modality; the interval is over cases (normal, cut to 0..1)."""
     reach = stats.norm.ppf((1 + level) / 2)
     theta, (diseased, free) = study.theta, study.counts
-    error = np.sqrt(np.maximum(np.diag(matrix), 0)).reshape(theta.shape)
+    error = np.sqrt(np.maximum(np.diag(study.matrix), 0)).reshape(theta.shape)
     rows = [
         {
             "reader": reader,
@@ -336,68 +297,41 @@ def _readers(study: StudyArms, matrix: np.ndarray, level: float) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def _nested(
-    study: StudyArms,
-    readers: str,
-    cases: str,
-    metric: str,
-    covariance: str,
-    level: float,
-    convention: str,
-) -> MRMC:
+def _nested(study: StudyArms, asked: _Asked) -> MRMC:
     """`MRMC` of readers who read one modality each."""
-    if (readers, cases) != ("random", "random"):
+    if (asked.readers, asked.cases) != ("random", "random"):
         raise DataError("Readers nested in modalities: both readers and cases must be random")
-    found = nested.analyse(study.theta, study.matrix, convention)
-    names = study.modalities
-    rows = [
-        (names[a], names[b], *_pair(d, error, ddf, level)) for a, b, d, error, ddf in found.pairs
+    found, names = nested.analyse(study.theta, study.matrix, asked.convention), study.modalities
+    pairs = [
+        (names[a], names[b], *_pair(d, error, ddf, asked.level))
+        for a, b, d, error, ddf in found.pairs
     ]
     means = [
-        _mean_row(name, r, mean, variance, df, level)
-        for name, (r, mean, variance, df) in zip(names, found.modalities, strict=True)
+        _mean_row(name, readers, mean, variance, df, asked.level)
+        for name, (readers, mean, variance, df) in zip(names, found.modalities, strict=True)
     ]
-    differences = _pairs(rows)
+    differences = _pairs(pairs)
     flags = [*study.flags, "each reader read one modality only", *found.flags]
-    return MRMC(
-        pd.DataFrame(study.theta, index=names, columns=study.readers),
-        found.f,
-        found.ddf,
-        found.p,
-        differences=differences,
-        modalities=pd.DataFrame(means),
-        readers=_readers(study, study.matrix, level),
-        components=found.components,
-        metric=metric,
-        covariance=covariance,
-        random="readers and cases",
-        unit=study.unit,
-        units=study.units,
-        flags=flags + _wide(differences),
-    )
+    test, flags = (found.f, found.ddf, found.p), flags + _wide(differences)
+    return _result(study, asked, test, differences, pd.DataFrame(means), found.components, flags)
 
 
 def _warnings(
-    study: StudyArms,
-    matrix: np.ndarray,
-    part: anova.Components,
-    f: float,
-    differences: pd.DataFrame,
-    design: str,
-    metric: str,
+    study: StudyArms, asked: _Asked, part: anova.Components, differences: pd.DataFrame, empty: bool
 ) -> list[str]:
-    """What the numbers alone do not tell; f: of the test, NaN where nothing varies."""
+    """What the numbers alone do not tell; empty: nothing varies, so that there is no F."""
     flags = []
-    if metric in ("auc", "binormal_auc") and np.nanmax(study.theta) < 0.5:
+    if asked.metric in ("auc", "binormal_auc") and np.nanmax(study.theta) < 0.5:
         flags.append("every accuracy is below 0.5: does a higher score mean more suspicious?")
     if len(study.modalities) == 1:
         flags.append("one modality: nothing to compare, F and p are empty")
     elif not part.ms_t > 0:
         flags.append("the modalities' means are equal")
-    if len(study.modalities) > 1 and np.isnan(f):
+    if len(study.modalities) > 1 and empty:
         flags.append("the difference has no variance above 0: F, p and its interval are empty")
-    if not study.crossed and design == "as read":
+    if not study.crossed and asked.design == "as read":
         flags.append("not every reader read every case: covariances are over shared cases")
+    matrix = study.matrix
     if np.isnan(matrix).any():
         flags.append("an accuracy rests on one patient of a class: its variance is empty")
     if np.all(np.abs(matrix) < 1e-15):
@@ -412,7 +346,6 @@ def _warnings(
 def _wide(differences: pd.DataFrame) -> list[str]:
     """A flag where an interval is so wide that it tells nothing."""
     if ((differences["high"] - differences["low"]) > WIDE).any():
-        return [
-            "a difference's interval is wider than 1: too few readers or cases to tell anything"
-        ]
+        words = "a difference's interval is wider than 1: too few readers or cases to tell anything"
+        return [words]
     return []

@@ -111,6 +111,17 @@ def f_test(
     return f, ddf, p
 
 
+def of_readers(values: np.ndarray, block: np.ndarray, cases: str = "random") -> tuple[float, float]:
+    """(variance, df) of the mean of two readers' values or more, under one modality.
+
+    values (R,), block (R, R) their covariances; readers random (Hillis 2014, section 3.4).
+    """
+    r, ms = len(values), values.var(ddof=1)
+    cov2 = (block.sum() - np.trace(block)) / (r * (r - 1))
+    shared = r * max(cov2, 0.0) if cases == "random" else 0.0
+    return (ms + shared) / r, (r - 1) * (1 + shared / ms) ** 2 if ms > 0 else np.inf
+
+
 def holm(p: ArrayLike) -> np.ndarray:
     """Holm's adjusted p values of (k,) p values (Holm 1979, Scand J Stat 6:65); NaN stays NaN."""
     p = np.asarray(p, float)

@@ -37,11 +37,6 @@ class Binormal:
         return stats.norm.cdf(self.a + self.b * stats.norm.ppf(false))
 
 
-def binormal_auc(positives: ArrayLike, negatives: ArrayLike) -> float:
-    """AUC of the fitted curve; see `fit`."""
-    return fit(positives, negatives).auc
-
-
 def fit(positives: ArrayLike, negatives: ArrayLike) -> Binormal:
     """`Binormal` of scores (n1,) and (n0,), higher meaning more suspicious.
 

@@ -5,39 +5,36 @@ Accuracies of every arm with their covariances, what was left out at a time, and
 Tested in tests/statistics/mrmc/test_analysis.py, with the analysis that rests on it.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from camreader.common.errors import DataError
-from camreader.statistics.mrmc.io import Arms, arms_of, repeats, tidy
-from camreader.statistics.mrmc.mark_merits import estimates as mark_estimates
-from camreader.statistics.mrmc.marks import Marks
-from camreader.statistics.mrmc.merits import BOTH, NEEDED, estimates
+from camreader.statistics.mrmc import options
+from camreader.statistics.mrmc.covariance import CLUSTERED
+from camreader.statistics.mrmc.figures_of_merit import estimate
+from camreader.statistics.mrmc.io import Arms, arms_of, need_columns, repeats, tidy
+from camreader.statistics.mrmc.marks import (
+    KERNELS,
+    MARK_METRICS,
+    Marks,
+    Ratings,
+    kernel,
+    lesion_sensitivity,
+    ratings,
+)
+from camreader.statistics.mrmc.merits import (
+    BOTH,
+    NEEDED,
+    StudyArms,
+    estimates,
+    jackknife_products,
+    refuse_unbiased,
+)
 
 FEW_PATIENTS = 40  # below it clustered variances are off by a little: docs/statistics.md
-
-
-@dataclass(frozen=True)
-class StudyArms:
-    """What every analysis needs, whether it came from scores or from marks."""
-
-    theta: np.ndarray  # (modalities, readers); NaN where a reader did not read a modality
-    matrix: np.ndarray  # covariances, modality-major
-    modalities: tuple
-    readers: tuple
-    counts: tuple  # (diseased, without disease) read, each (modalities, readers)
-    unit: str
-    units: int
-    crossed: bool
-    flags: list
-
-    @property
-    def nested(self) -> bool:
-        """True where no reader read under two modalities."""
-        return bool((~np.isnan(self.theta)).sum(0).max() <= 1)
 
 
 def from_scores(
@@ -78,31 +75,58 @@ def by_column(frame: pd.DataFrame | Arms, cluster: str | bool | None) -> pd.Data
         raise DataError(words, found=type(frame).__name__)
     if not isinstance(cluster, str) or cluster == "cluster":
         wanted = cluster is True or cluster == "cluster"
-        if wanted and not {"cluster", "patient", "patient_id"} & set(frame.columns):
-            raise DataError("Column missing", column="cluster", found=", ".join(map(str, frame)))
+        if wanted and not {"patient", "patient_id"} & set(frame.columns):
+            need_columns(frame, ["cluster"])
         return frame
-    if cluster not in frame.columns:
-        raise DataError("Column missing", column=cluster, found=", ".join(map(str, frame)))
+    need_columns(frame, [cluster])
     return frame.drop(columns="cluster", errors="ignore").rename(columns={cluster: "cluster"})
 
 
 def from_marks(
-    marks: Marks, metric: str, covariance: str, at: float | None, cluster: str | bool | None
+    marks: Marks,
+    metric: str,
+    covariance: str = "jackknife",
+    at: float | None = None,
+    cluster: bool = True,
 ) -> StudyArms:
-    """`StudyArms` of free-response marks."""
-    found = mark_estimates(marks, metric, covariance, at, cluster is not False)
-    flags = list(marks.flags) + found.flags
-    return StudyArms(
-        found.theta,
-        found.matrix,
-        marks.modalities,
-        marks.readers,
-        found.counts,
-        found.unit,
-        found.units,
-        marks.reads is None,
-        flags,
-    )
+    """`StudyArms` of `marks.Marks`. A case (patient) leaves the study with all its lesions."""
+    options.one_of("metric of marks", metric, MARK_METRICS)
+    refuse_unbiased(covariance)
+    found = ratings(marks, cluster)
+    sick = found.diseased
+    if (units := len(set(found.clusters[sick].tolist()))) < 2:
+        raise DataError("Fewer than two cases with disease", found=units, expected=2)
+    shape = found.nl.shape[:2]
+    if metric in KERNELS:
+        if at is not None:
+            raise DataError("This metric has no operating point", column="at", found=metric)
+        parts = kernel(found, metric)
+        theta, matrix = estimate(*parts[:3]).reshape(shape), CLUSTERED[covariance](*parts)
+    else:
+        theta, matrix = _at_rate(found, covariance, at)
+    counts = tuple((found.read & own).sum(-1) for own in (sick, ~sick))
+    units = len(set(found.clusters.tolist()))
+    unit = "patients" if found.clustered else "cases"
+    flags = list(marks.flags)
+    if found.clustered:
+        flags.append(f"{len(sick)} cases of {units} patients: patients are the unit")
+    arms, crossed = (found.modalities, found.readers), marks.reads is None
+    return StudyArms(theta, matrix, *arms, counts, unit, units, crossed, flags)
+
+
+def _at_rate(found: Ratings, covariance: str, at: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Lesion sensitivity at `at` non-lesion marks per case; the jackknife leaves out clusters."""
+    words = "non-lesion marks per case, above 0"
+    options.between("at", at, 0, np.inf, words)
+    options.one_of("covariance of lesion_sensitivity", covariance, ("jackknife",))
+    t, r = found.nl.shape[:2]
+    arms = [(i, j) for i in range(t) for j in range(r)]
+    theta = np.array([lesion_sensitivity(found, *arm, at) for arm in arms]).reshape(t, r)
+    names = np.unique(found.clusters)
+    left = [
+        [lesion_sensitivity(found, *arm, at, found.clusters != k) for k in names] for arm in arms
+    ]
+    return theta, jackknife_products(np.array(left))
 
 
 def as_designed(frame: pd.DataFrame | Arms, design: str) -> pd.DataFrame | Arms:
@@ -130,7 +154,7 @@ def complete_arms(
     scores, flags = arms_of(frame)
     if cluster is False and repeats(scores.clusters):
         flags.append("cases of one patient are taken for independent, as asked")
-    scores = scores.without_clusters() if cluster is False else scores
+    scores = replace(scores, clusters=None) if cluster is False else scores
     needed = NEEDED.get(metric, BOTH)
     for name in needed:
         if getattr(scores, name).shape[-1] < 2:

@@ -5,8 +5,8 @@ more suspicious) and, where known, cluster: the patient a case is of. `arms` tur
 one arm per modality and reader.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,19 +64,11 @@ class Arms:
         _, codes = np.unique(own.astype(str), return_inverse=True)
         return ((read @ np.eye(codes.max() + 1)[codes]) > 0).sum(-1)
 
-    def without_clusters(self) -> "Arms":
-        """The same arms with every case a patient of its own."""
-        return replace(self, clusters=None)
-
     def keep_readers(self, keep: np.ndarray) -> "Arms":
         """The same arms for the readers where `keep` (readers,) is True."""
         names = tuple(np.asarray(self.readers, dtype=object)[keep])
-        return replace(
-            self,
-            positives=self.positives[:, keep],
-            negatives=self.negatives[:, keep],
-            readers=names,
-        )
+        blocks = self.positives[:, keep], self.negatives[:, keep]
+        return Arms(*blocks, self.modalities, names, self.clusters)
 
 
 def tidy(frame: pd.DataFrame, file: Path | str | None = None) -> pd.DataFrame:
@@ -89,10 +81,7 @@ def tidy(frame: pd.DataFrame, file: Path | str | None = None) -> pd.DataFrame:
     number spelt in two ways ("7" and "007"), of a whole number too large for a float.
     """
     frame = _renamed(frame)
-    missing = [name for name in COLUMNS if name not in frame.columns]
-    if missing:
-        found = ", ".join(map(str, frame.columns))
-        raise DataError("Column missing", file=file, column=missing[0], found=found)
+    need_columns(frame, COLUMNS, file)
     columns = COLUMNS + ["cluster"] * ("cluster" in frame.columns)
     table, flags = frame[columns].copy(), list(frame.attrs.get("flags", []))
     for column in ("truth", "score"):
@@ -104,11 +93,19 @@ def tidy(frame: pd.DataFrame, file: Path | str | None = None) -> pd.DataFrame:
     _check_repeats(table, file)
     if "cluster" in columns:
         lost = table["cluster"].astype(str).str.lower().isin(tables.MISSING)
-        _refuse(lost, table["cluster"], "Patient is given for some cases only", file, CLUSTERS)
+        refuse(lost, table["cluster"], "Patient is given for some cases only", file, CLUSTERS)
         _one_per_case(table, "cluster", "Two clusters for one case", file)
     table["truth"] = table["truth"].astype(int)
     table.attrs["flags"] = flags + more + _alike(table)
     return table
+
+
+def need_columns(frame: pd.DataFrame, names: Iterable[str], file: Path | str | None = None) -> None:
+    """DataError for the first of `names` that is no column of the table."""
+    for name in names:
+        if name not in frame.columns:
+            found = ", ".join(map(str, frame.columns))
+            raise DataError("Column missing", file=file, column=name, found=found)
 
 
 def _alike(table: pd.DataFrame) -> list[str]:
@@ -167,7 +164,7 @@ def is_marked(frame: pd.DataFrame, file: Path | str | None = None) -> bool:
         return told
     column = frame["simulated"].fillna("").astype(str)
     said = column.map({text: tables.yes_or_no(text) for text in column.unique()})
-    _refuse(said.isna(), column, "Neither yes nor no", file, "true or false", show=repr)
+    refuse(said.isna(), column, "Neither yes nor no", file, "true or false")
     return told or bool(said.eq(True).any())
 
 
@@ -207,11 +204,10 @@ def _with_truth(rows: pd.DataFrame, path: Path | str) -> tuple[pd.DataFrame, pd.
     words = rows[["reader", "modality"]].apply(lambda column: column.str.strip().str.lower())
     is_truth = words["modality"].eq("truth") | words["reader"].isin(("truth", "-1"))
     truths, readings = rows[is_truth], rows[~is_truth]
-    truth = _truth_by_case(truths, path)
-    unknown = readings[~readings["case"].isin(truth.index)]
-    if len(unknown):
-        row, case = unknown.index[0], unknown["case"].iloc[0]
-        raise DataError("Case without a truth row", file=path, row=row, column="case", found=case)
+    refuse(truths["case"].duplicated(), truths["case"], "Second truth row for a case", path)
+    truth = truths.set_index("case")["score"]
+    unknown = ~readings["case"].isin(truth.index)
+    refuse(unknown, readings["case"], "Case without a truth row", path)
     return readings.assign(truth=readings["case"].map(truth)), truth
 
 
@@ -223,16 +219,19 @@ def arms(frame: pd.DataFrame) -> Arms:
         part = frame[frame["truth"] == truth]
         cases = pd.Index(part["case"].unique())
         block = np.full((len(modalities), len(readers), len(cases)), np.nan)
-        places = (
-            pd.Index(modalities).get_indexer(part["modality"]),
-            pd.Index(readers).get_indexer(part["reader"]),
-            cases.get_indexer(part["case"]),
-        )
-        block[places] = part["score"]
+        block[places(part, modalities, readers, cases)] = part["score"]
         blocks.append(block)
         if "cluster" in frame:
             clusters.append(part.drop_duplicates("case")["cluster"].to_numpy())
     return Arms(blocks[0], blocks[1], modalities, readers, tuple(clusters) or None)
+
+
+def places(
+    table: pd.DataFrame, modalities: Sequence, readers: Sequence, cases: Sequence | pd.Index
+) -> tuple[np.ndarray, ...]:
+    """Where each row of a table stands in an array (modalities, readers, cases); -1: nowhere."""
+    names = {"modality": modalities, "reader": readers, "case": cases}
+    return tuple(pd.Index(own).get_indexer(table[column]) for column, own in names.items())
 
 
 def arms_of(frame: pd.DataFrame | Arms) -> tuple[Arms, list[str]]:
@@ -301,14 +300,6 @@ def _imrmc_rows(lines: list[str], start: int, path: Path | str) -> pd.DataFrame:
     return pd.DataFrame(rows, index=numbers, columns=["reader", "case", "modality", "score"])
 
 
-def _truth_by_case(truths: pd.DataFrame, path: Path | str) -> pd.Series:
-    repeated = truths[truths["case"].duplicated()]
-    if len(repeated):
-        row, case = repeated.index[0], repeated["case"].iloc[0]
-        raise DataError("Second truth row for a case", file=path, row=row, found=case)
-    return truths.set_index("case")["score"]
-
-
 def _header_flags(header: list[str], table: pd.DataFrame, truth: pd.Series) -> list[str]:
     """Where the header's counts and the data disagree, in words."""
     truth = pd.to_numeric(truth, errors="coerce")
@@ -333,16 +324,16 @@ def _header_flags(header: list[str], table: pd.DataFrame, truth: pd.Series) -> l
 def numbers_of(column: pd.Series, file: Path | str | None) -> pd.Series:
     """Floats; NaN where blank; DataError where there is text or infinity."""
     if pd.api.types.is_float_dtype(column):
-        _refuse(np.isinf(column), column, "Not a number", file, "a number")
+        refuse(np.isinf(column), column, "Not a number", file, "a number")
         return column.astype(float)
     text = column.astype(str).str.strip()
     blank = column.isna() | text.str.lower().isin(["", "nan", "na", "<na>", "none"])
     numbers = pd.to_numeric(text.where(~blank), errors="coerce").astype(float)
     whole = text.str.fullmatch(r"[+-]?\d+") & (numbers.abs() >= LARGEST_WHOLE)
     words = "Whole number too large: its neighbours would count as equal"
-    _refuse(whole, column, words, file, f"below {LARGEST_WHOLE}")
+    refuse(whole, column, words, file, f"below {LARGEST_WHOLE}")
     bad = (numbers.isna() & ~blank) | np.isinf(numbers)
-    _refuse(bad, column, "Not a number", file, "a number", show=repr)
+    refuse(bad, column, "Not a number", file, "a number")
     return numbers
 
 
@@ -358,28 +349,29 @@ def _check_truth(table: pd.DataFrame, file: Path | str | None) -> None:
     if table.empty:
         raise DataError("No readings with a score", file=file)
     bad = ~table["truth"].isin((0, 1))
-    _refuse(bad, table["truth"], "Unknown truth", file, expected="0 or 1")
+    refuse(bad, table["truth"], "Unknown truth", file, expected="0 or 1")
     _one_per_case(table, "truth", "Two truths for one case", file)
 
 
 def _one_per_case(table: pd.DataFrame, column: str, words: str, file: Path | str | None) -> None:
     bad = table[column] != table.groupby("case")[column].transform("first")
-    _refuse(bad, table["case"].rename(column), words, file)
+    refuse(bad, table["case"].rename(column), words, file)
 
 
-def _refuse(
+def refuse(
     bad: pd.Series,
     column: pd.Series,
     words: str,
     file: Any,
     expected: Any = None,
-    show: Callable[[Any], Any] = lambda value: value,
 ) -> None:
-    """DataError for the first bad row, found by place: an index may hold a label twice."""
+    """DataError for the first bad row of `column`, by place: an index may hold a label twice."""
     if bad.any():
-        place = int(bad.to_numpy().argmax())
-        at = {"file": file, "row": bad.index[place], "column": column.name}
-        raise DataError(words, **at, found=show(column.iloc[place]), expected=expected)
+        place = int(np.asarray(bad).argmax())
+        at = {"file": file, "row": column.index[place], "column": column.name}
+        value = column.iloc[place]
+        found = repr(value) if isinstance(value, str) else value
+        raise DataError(words, **at, found=found, expected=expected)
 
 
 def stripped_names(column: pd.Series, file: Path | str | None) -> pd.Series:
@@ -389,9 +381,9 @@ def stripped_names(column: pd.Series, file: Path | str | None) -> pd.Series:
     short = [k for k, name in enumerate(names) if tables.is_shortened(str(name))]
     lost = "A long number that a spreadsheet shortened: several may now be one"
     whole = "the whole number, its column written as text"
-    _refuse(pd.Series(np.isin(codes, short), column.index), column, lost, file, whole)
+    refuse(pd.Series(np.isin(codes, short), column.index), column, lost, file, whole)
     missing = (codes < 0) | np.isin(codes, [k for k, name in enumerate(names) if name == ""])
-    _refuse(pd.Series(missing, column.index), column, "Name missing", file)
+    refuse(pd.Series(missing, column.index), column, "Name missing", file)
     spellings: dict[str, Any] = {}
     for k, name in enumerate(names):
         key = str(name).lstrip("0") or "0" if str(name).isdigit() else str(name)
@@ -399,7 +391,7 @@ def stripped_names(column: pd.Series, file: Path | str | None) -> pd.Series:
         if other != name or type(other) is not type(name):
             words = "One number spelt in two ways: are they the same?"
             here = pd.Series(codes == k, column.index)
-            _refuse(here, column, words, file, expected=repr(other), show=repr)
+            refuse(here, column, words, file, expected=repr(other))
     text = pd.Series(np.array([*names, None], dtype=object)[codes], column.index, name=column.name)
     return text if len(set(map(type, names))) > 1 else text.infer_objects()
 

@@ -76,9 +76,7 @@ def non_inferiority(
     Returns `MarginTest`. DataError for a margin that is not above 0, or no difference to test.
     """
     test = _facts(result, margin, alpha, pair)
-    t = (test["difference"] + margin) / test["error"]
-    p = float(stats.t.sf(t, test["df"]))
-    return MarginTest("non-inferiority", t=float(t), p=p, declared=declared, **test)
+    return _tested("non-inferiority", test, test["difference"] + margin, declared)
 
 
 def equivalence(
@@ -89,10 +87,14 @@ def equivalence(
     declared: bool = True,
 ) -> MarginTest:
     """Is the difference inside both margins? Two one-sided tests; arguments as above."""
-    test = _facts(result, margin, alpha, pair)
-    t = (margin - abs(test["difference"])) / test["error"]  # of the side that is nearer
-    p = float(stats.t.sf(t, test["df"]))
-    return MarginTest("equivalence", t=float(t), p=p, declared=declared, **test)
+    test = _facts(result, margin, alpha, pair)  # the room is that of the side that is nearer
+    return _tested("equivalence", test, margin - abs(test["difference"]), declared)
+
+
+def _tested(kind: str, test: dict[str, Any], room: float, declared: bool) -> MarginTest:
+    """The one-sided t test of the room that a difference leaves to its margin."""
+    t = float(room / test["error"])
+    return MarginTest(kind, t=t, p=float(stats.t.sf(t, test["df"])), declared=declared, **test)
 
 
 def _facts(

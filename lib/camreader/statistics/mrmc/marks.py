@@ -16,14 +16,18 @@ import numpy as np
 import pandas as pd
 
 from camreader.common.errors import DataError
+from camreader.common.storage import atomic_path, write_table
 from camreader.statistics.mrmc import options
 from camreader.statistics.mrmc.io import (
     INVENTED,
     MARK,
     MARKS,
     is_marked,
+    need_columns,
     numbers_of,
+    places,
     read_text,
+    refuse,
     stripped_names,
 )
 from camreader.statistics.mrmc.merits import codes
@@ -113,13 +117,8 @@ def write_marks(marks: Marks, marks_path: str | Path, truth_path: str | Path) ->
     """Write `Marks` as the two tidy CSV files that `read_marks` takes."""
     weights = [";".join(map(repr, own)) for own in marks.truth["weights"]]
     word = {"simulated": True} if marks.simulated else {}
-    for table, path in (
-        (marks.marks.assign(**word), marks_path),
-        (marks.truth.assign(weights=weights, **word), truth_path),
-    ):
-        temporary = Path(path).with_suffix(".part")
-        table.to_csv(temporary, index=False)
-        temporary.replace(path)
+    write_table(marks.marks.assign(**word), marks_path)
+    write_table(marks.truth.assign(weights=weights, **word), truth_path)
 
 
 def _table(source: Any, columns: Sequence[str]) -> tuple[pd.DataFrame, Any]:
@@ -131,15 +130,12 @@ def _table(source: Any, columns: Sequence[str]) -> tuple[pd.DataFrame, Any]:
 
 def _checked_truth(frame: pd.DataFrame, file: Path | str | None) -> pd.DataFrame:
     frame = frame.rename(columns=PATIENT)
-    for name in ("case", "lesions"):
-        if name not in frame:
-            found = ", ".join(map(str, frame.columns))
-            raise DataError("Column missing", file=file, column=name, found=found)
+    need_columns(frame, ("case", "lesions"), file)
     table = pd.DataFrame({"case": stripped_names(frame["case"], file)})
     lesions = numbers_of(frame["lesions"], file).fillna(0)
-    _refuse(table["case"].duplicated(), table["case"], "Second truth for a case", file)
+    refuse(table["case"].duplicated(), table["case"], "Second truth for a case", file)
     bad = (lesions < 0) | (lesions % 1 != 0)
-    _refuse(bad, frame["lesions"], "Not a number of lesions", file, "a whole number")
+    refuse(bad, frame["lesions"], "Not a number of lesions", file, "a whole number")
     table["lesions"] = lesions.astype(int)
     given = frame["weights"] if "weights" in frame else pd.Series("", index=frame.index)
     table["weights"] = [
@@ -173,10 +169,7 @@ def _checked_marks(
     frame: pd.DataFrame, truth: pd.DataFrame, file: Path | str | None
 ) -> pd.DataFrame:
     frame = frame.rename(columns={k: v for k, v in ALIASES.items() if v not in frame})
-    for name in COLUMNS:
-        if name not in frame:
-            found = ", ".join(map(str, frame.columns))
-            raise DataError("Column missing", file=file, column=name, found=found)
+    need_columns(frame, COLUMNS, file)
     table = pd.DataFrame(
         {name: stripped_names(frame[name], file) for name in ("reader", "modality", "case")}
     )
@@ -185,30 +178,17 @@ def _checked_marks(
     )
     table["lesion"], table["rating"] = (numbers_of(frame[n], file) for n in ("lesion", "rating"))
     unknown = ~table["mark"].isin(("NL", "LL"))
-    _refuse(unknown, frame["mark"], "Unknown kind of mark", file, "NL or LL")
-    _refuse(table["rating"].isna(), frame["rating"], "Rating missing", file)
+    refuse(unknown, frame["mark"], "Unknown kind of mark", file, "NL or LL")
+    refuse(table["rating"].isna(), frame["rating"], "Rating missing", file)
     number = table["case"].map(truth.set_index("case")["lesions"])
-    _refuse(number.isna(), table["case"], "Case without a truth", file)
+    refuse(number.isna(), table["case"], "Case without a truth", file)
     ll = table["mark"] == "LL"
     bad = ll & ~((table["lesion"] >= 1) & (table["lesion"] <= number) & (table["lesion"] % 1 == 0))
-    _refuse(bad, frame["lesion"], "No such lesion in this case", file, "its number, from 1")
+    refuse(bad, frame["lesion"], "No such lesion in this case", file, "its number, from 1")
     keys = ["reader", "modality", "case", "lesion"]
     twice = table.where(ll).duplicated(keys) & ll
-    _refuse(twice, table["case"], "One lesion marked twice", file)
+    refuse(twice, table["case"], "One lesion marked twice", file)
     return table
-
-
-def _refuse(
-    bad: pd.Series,
-    column: pd.Series,
-    words: str,
-    file: Path | str | None,
-    expected: str | None = None,
-) -> None:
-    if bad.any():
-        place = int(np.asarray(bad).argmax())
-        at = {"file": file, "row": column.index[place], "column": column.name}
-        raise DataError(words, **at, found=repr(column.iloc[place]), expected=expected)
 
 
 def ratings(marks: Marks, cluster: bool = True) -> Ratings:
@@ -223,10 +203,7 @@ def ratings(marks: Marks, cluster: bool = True) -> Ratings:
     read = _read(marks, modalities, readers, cases)
     nl = np.where(read, -np.inf, UNREAD)
     table = marks.marks
-    at = [
-        pd.Index(names).get_indexer(table[column])
-        for names, column in ((modalities, "modality"), (readers, "reader"), (cases, "case"))
-    ]
+    at = places(table, modalities, readers, cases)
     is_nl = (table["mark"] == "NL").to_numpy()
     values = table["rating"].to_numpy(float)
     np.fmax.at(nl, tuple(x[is_nl] for x in at), values[is_nl])
@@ -256,10 +233,7 @@ def _read(marks: Marks, modalities: tuple, readers: tuple, cases: pd.Index) -> n
     if marks.reads is None:
         return np.ones(shape, bool)
     read = np.zeros(shape, bool)
-    at = [
-        pd.Index(names).get_indexer(marks.reads[column])
-        for names, column in ((modalities, "modality"), (readers, "reader"), (cases, "case"))
-    ]
+    at = places(marks.reads, modalities, readers, cases)
     kept = np.min(at, axis=0) >= 0
     read[tuple(x[kept] for x in at)] = True
     return read
@@ -349,7 +323,7 @@ def lesion_sensitivity(
 
 
 def read_jafroc(path: Path | str) -> Marks:
-    """`Marks` from a JAFROC workbook (.xlsx); needs openpyxl. DataError names sheet and row.
+    """`Marks` from a JAFROC workbook (.xlsx). DataError names sheet and row.
 
     Sheet TRUTH: CaseID, LesionID (0: no lesion), Weight, and ReaderID, ModalityID lists of who
     reads the case; NL: ReaderID, ModalityID, CaseID, NL_Rating; LL: also LesionID, LL_Rating.
@@ -380,8 +354,6 @@ def _sheets(path: Path | str) -> dict[str, pd.DataFrame]:
         raise DataError("Workbook not found", file=path)
     try:
         return pd.read_excel(path, sheet_name=None, dtype=str, engine="openpyxl")
-    except ImportError:
-        raise DataError("Reading a workbook needs the package openpyxl", file=path) from None
     except (ValueError, KeyError, OSError, BadZipFile) as error:
         raise DataError(f"Workbook cannot be read: {error}", file=path) from None
 
@@ -402,10 +374,7 @@ def _sheet(
     if rating:
         frame = frame.rename(columns=lambda x: "rating" if x.endswith("rating") else x)
         columns = (*columns, "rating")
-    missing = [name for name in columns if name not in frame]
-    if missing:
-        place = f"{Path(path).name}, sheet {names[0]}"
-        raise DataError("Column missing", file=place, column=missing[0], found=list(frame))
+    need_columns(frame, columns, f"{Path(path).name}, sheet {names[0]}")
     return frame.dropna(how="all")
 
 
@@ -424,7 +393,7 @@ def _jafroc_reads(truth: pd.DataFrame) -> pd.DataFrame | None:
 
 
 def write_jafroc(marks: Marks, path: Path | str) -> None:
-    """Write `Marks` as a JAFROC workbook; needs openpyxl. The same marks are read back.
+    """Write `Marks` as a JAFROC workbook. The same marks are read back.
 
     Marks that no person made say so in a sheet of their own, which JAFROC and RJafroc pass over.
     """
@@ -447,14 +416,12 @@ def write_jafroc(marks: Marks, path: Path | str) -> None:
     }
     if marks.simulated:
         sheets[MARK] = pd.DataFrame({INVENTED: []})
-    temporary = Path(path).with_suffix(".part.xlsx")
-    try:
-        with pd.ExcelWriter(temporary, engine="openpyxl") as book:
-            for name, sheet in sheets.items():
-                sheet.to_excel(book, sheet_name=name, index=False)
-    except ImportError:
-        raise DataError("Writing a workbook needs the package openpyxl", file=path) from None
-    temporary.replace(path)
+    with (
+        atomic_path(path) as temporary,
+        pd.ExcelWriter(temporary, engine="openpyxl") as book,
+    ):
+        for name, sheet in sheets.items():
+            sheet.to_excel(book, sheet_name=name, index=False)
 
 
 def _who(marks: Marks, case: Hashable, readers: str, modalities: str) -> tuple[str, ...]:

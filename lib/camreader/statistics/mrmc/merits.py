@@ -7,13 +7,13 @@ out one case, or one patient, at a time.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from camreader.common.errors import DataError
-from camreader.statistics.mrmc import options
-from camreader.statistics.mrmc.binormal import binormal_auc
+from camreader.statistics.mrmc import binormal, options
 from camreader.statistics.mrmc.covariance import (
     CLUSTERED,
     ESTIMATORS,
@@ -32,6 +32,26 @@ CURVE_METRICS = (
 SCORE_METRICS = (*METRICS, *CURVE_METRICS)
 NEEDED = {"sensitivity": ("positives",), "specificity": ("negatives",)}  # else both classes
 BOTH = ("positives", "negatives")
+
+
+@dataclass(frozen=True)
+class StudyArms:
+    """What every analysis needs, whether it came from scores or from marks."""
+
+    theta: np.ndarray  # (modalities, readers); NaN where a reader did not read a modality
+    matrix: np.ndarray  # covariances, modality-major
+    modalities: tuple
+    readers: tuple
+    counts: tuple  # (diseased, without disease) read, each (modalities, readers)
+    unit: str
+    units: int
+    crossed: bool
+    flags: list
+
+    @property
+    def nested(self) -> bool:
+        """True where no reader read under two modalities."""
+        return bool((~np.isnan(self.theta)).sum(0).max() <= 1)
 
 
 def estimates(
@@ -113,7 +133,7 @@ FUNCTIONS = {
     "partial_auc": partial_auc,
     "sensitivity_at_specificity": sensitivity_at_specificity,
     "specificity_at_sensitivity": specificity_at_sensitivity,
-    "binormal_auc": lambda positives, negatives, at: binormal_auc(positives, negatives),
+    "binormal_auc": lambda positives, negatives, at: binormal.fit(positives, negatives).auc,
 }
 
 

@@ -160,24 +160,18 @@ def cases_needed(
     difference: float,
     readers: int,
     wanted: float = 0.8,
-    random: str = "both",
-    alpha: float = 0.05,
-    design: str = "crossed",
-    blocks: int = 2,
+    **options: Any,
 ) -> int | None:
-    """Fewest cases, 20 at least, with which the power is reached; None above 5,000."""
+    """Fewest cases, 20 at least, with which the power is reached; None above 5,000.
+
+    options: those of `power`.
+    """
     between("wanted", wanted, 0, 1)
 
     def reached(cases: int) -> float:
-        options: dict[str, Any] = {
-            "random": random,
-            "alpha": alpha,
-            "design": design,
-            "blocks": blocks,
-        }
         return power(parts, pilot_cases, difference, readers, cases, **options)
 
-    return _fewest(reached, wanted)
+    return fewest(reached, wanted, FEWEST_CASES, MOST_CASES)
 
 
 def cases_for_non_inferiority(
@@ -186,24 +180,23 @@ def cases_for_non_inferiority(
     margin: float,
     readers: int,
     wanted: float = 0.8,
-    difference: float = 0.0,
-    alpha: float = 0.025,
-    design: str = "crossed",
-    blocks: int = 2,
+    **options: Any,
 ) -> int | None:
-    """Fewest cases, 20 at least, that show non-inferiority with this power; None above 5,000."""
+    """Fewest cases, 20 at least, that show non-inferiority with this power; None above 5,000.
+
+    options: those of `power_non_inferiority`.
+    """
     between("wanted", wanted, 0, 1)
 
     def reached(cases: int) -> float:
-        options: dict[str, Any] = {"alpha": alpha, "design": design, "blocks": blocks}
-        plan = (parts, pilot_cases, margin, readers, cases, difference)
-        return power_non_inferiority(*plan, **options)
+        return power_non_inferiority(parts, pilot_cases, margin, readers, cases, **options)
 
-    return _fewest(reached, wanted)
+    return fewest(reached, wanted, FEWEST_CASES, MOST_CASES)
 
 
-def _fewest(reached: Callable[[int], float], wanted: float) -> int | None:
-    low, high = FEWEST_CASES - 1, MOST_CASES
+def fewest(reached: Callable[[int], float], wanted: float, least: int, most: int) -> int | None:
+    """The number of `least` to `most` with which `reached` is `wanted` and with one fewer not."""
+    low, high = least - 1, most
     if not reached(high) >= wanted:
         return None
     while high - low > 1:

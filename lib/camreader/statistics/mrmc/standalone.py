@@ -13,8 +13,9 @@ from scipy import stats
 
 from camreader.common.errors import DataError
 from camreader.statistics.mrmc import options
+from camreader.statistics.mrmc.anova import of_readers
 from camreader.statistics.mrmc.checks import complete_arms
-from camreader.statistics.mrmc.io import tidy
+from camreader.statistics.mrmc.io import need_columns, tidy
 from camreader.statistics.mrmc.merits import estimates
 
 NETWORK = "network"
@@ -93,9 +94,7 @@ def against_readers(
 
 def _with_network(table: pd.DataFrame, network: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Readings and the network's answers to the same cases as one more reader; flags."""
-    missing = [name for name in ("case", "score") if name not in network]
-    if missing:
-        raise DataError("Column missing", column=missing[0], found=list(network.columns))
+    need_columns(network, ("case", "score"))
     if (table["reader"].astype(str) == NETWORK).any():
         raise DataError("A reader has the network's name", column="reader", found=NETWORK)
     answers = network.drop_duplicates("case").set_index("case")["score"]
@@ -114,15 +113,10 @@ def _with_network(table: pd.DataFrame, network: pd.DataFrame) -> tuple[pd.DataFr
 
 def _mean_row(gaps: np.ndarray, matrix: np.ndarray, modality: str, level: float) -> pd.DataFrame:
     """The readers' mean difference with Hillis's degrees of freedom for one modality."""
-    r = len(gaps)
-    ms = gaps.var(ddof=1)
-    cov2 = (matrix.sum() - np.trace(matrix)) / (r * (r - 1))
-    shared = r * max(cov2, 0.0)
-    error = float(np.sqrt((ms + shared) / r))
-    ddf = (r - 1) * (1 + shared / ms) ** 2 if ms > 0 else np.inf
+    variance, ddf = of_readers(gaps, matrix)
     d = float(gaps.mean())
     row = {"first": modality, "second": NETWORK, "difference": d}
-    row |= _interval(d, error, ddf, level)
+    row |= _interval(d, float(np.sqrt(variance)), ddf, level)
     return pd.DataFrame([row | {"p_holm": row["p"]}])
 
 

@@ -26,29 +26,11 @@ from camreader.statistics.mrmc.covariance import moments
 from camreader.statistics.mrmc.figures_of_merit import estimate, kernel
 from camreader.statistics.mrmc.io import Arms, arms_of, repeats
 
-SHARED = [  # what two kernels share, in Gallas's order M1 to M8: reader, diseased, other case
-    "".join(letter for letter, yes in zip("RDN", pattern, strict=True) if yes) or "nothing"
-    for pattern in (
-        (1, 1, 1),
-        (1, 1, 0),
-        (1, 0, 1),
-        (1, 0, 0),
-        (0, 1, 1),
-        (0, 1, 0),
-        (0, 0, 1),
-        (0, 0, 0),
-    )
-]
-
-
+# What two kernels share, in Gallas's order M1 to M8: reader (R), diseased case (D), other case (N).
+SHARED = ["RDN", "RD", "RN", "R", "DN", "D", "N", "nothing"]
+SETS = [frozenset(name.replace("nothing", "")) for name in SHARED]
 # row k: which exact sharings have at least what k shares
-INCLUSIVE = np.array(
-    [
-        [set(k.replace("nothing", "")) <= set(x.replace("nothing", "")) for x in SHARED]
-        for k in SHARED
-    ],
-    dtype=float,
-)
+INCLUSIVE = np.array([[k <= other for other in SETS] for k in SETS], dtype=float)
 METRIC_NEEDS = {"auc": ("R", "D", "N"), "sensitivity": ("R", "D"), "specificity": ("R", "N")}
 TINY = 1e-15  # a variance below this is 0 but for rounding
 LEAST_DF = 2  # as in iMRMC: below it a t interval has no useful width
@@ -271,7 +253,7 @@ def _satterthwaite(variance: float, spreads: list[np.ndarray], dfs: list[np.ndar
 
 def _bck(m: np.ndarray) -> list[float]:
     """Variance components by inclusion and exclusion (Gallas et al. 2009, eq. 19)."""
-    by_set = dict(zip(map(frozenset, [s.replace("nothing", "") for s in SHARED]), m, strict=True))
+    by_set = dict(zip(SETS, m, strict=True))
     values = [
         sum((-1) ** len(whole - part) * value for part, value in by_set.items() if part <= whole)
         for whole in by_set

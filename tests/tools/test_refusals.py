@@ -2,7 +2,7 @@
 
 import ast
 
-from camreader.report import refusals
+import refusals
 
 MODULE = """
 def check(value, words, file):
@@ -18,7 +18,7 @@ def check(value, words, file):
 
 
 def test_the_page_is_what_the_code_says():
-    """Run `camreader refusals` after changing a refusal."""
+    """Run `make refusals` after changing a refusal."""
     assert refusals.PAGE.read_text(encoding="utf-8") == refusals.page(refusals.entries())
 
 

@@ -1,12 +1,12 @@
 """docs/refusals.md: every refusal of the package, why, and what to do, read from the code.
 
 A refusal is where the code makes a DataError, a Refusal or one of their kin. Its words are read
-from the call, the advice from what it says is `expected` or from `common.advice`. `camreader
-refusals` writes the page anew; a test holds it against the code.
+from the call, the advice from what it says is `expected` or from `common.advice`. `make refusals`
+writes the page anew; a test holds it against the code.
 """
 
+import argparse
 import ast
-from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,10 @@ from pathlib import Path
 from camreader.common import advice
 from camreader.common.storage import atomic_path
 
+SHARED = {"refuse": ((2, "words"), (4, "expected"))}  # io.refuse, which several modules call
 KINDS = ("DataError", "NotApplicable", "Refusal", "LogError", "Refused", "StudyError")
-CODE = Path(__file__).parents[1]
-PAGE = CODE.parents[1] / "docs" / "refusals.md"
+CODE = Path(advice.__file__).parents[1]
+PAGE = Path(__file__).parents[1] / "docs" / "refusals.md"
 ANY = "…"  # what only the run can say
 ROOMS = {  # why each room refuses
     "common": "A file that is damaged, or that could be read in two ways, would give wrong numbers"
@@ -35,7 +36,7 @@ ROOMS = {  # why each room refuses
 }
 HEAD = """# What is refused, and what to do
 
-This page is made from the code (`camreader refusals`), so it is complete: every message with which
+This page is made from the code (`make refusals`), so it is complete: every message with which
 the workbook stops or leaves something out. Each names the file, and where there is one the row and
 the column. “…” stands for what only the run knows. Nothing is changed in your files, and what was
 finished before is kept: mend it and start the same command again.
@@ -73,20 +74,19 @@ def _of_module(path: Path, code: Path) -> Iterator[Entry]:
     functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
     handed = _handed_on(functions)
     for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
-        name = getattr(call.func, "id", getattr(call.func, "attr", ""))
-        around = [f for f in functions if f.lineno <= call.lineno <= (f.end_lineno or 0)]
-        scopes = [*reversed(around), tree]
-        given = {k.arg: k.value for k in call.keywords}
-        first: ast.expr | None
-        if name in KINDS and call.args:
-            first, expected = call.args[0], given.get("expected")
-        elif name in handed:
-            first, expected = (_argument(call, place) for place in handed[name])
-        else:
+        if (pair := _said(call, handed)) is None:
             continue
-        said = {"expected": _words(expected, scopes) if expected else ""}
+        first, expected = pair
+        around = [f for f in functions if f.lineno <= call.lineno <= (f.end_lineno or 0)]
+        asked = {name for function in around for name in _parameters(function)}
+        if isinstance(first, ast.Name) and first.id in asked:
+            continue  # its callers say the words
+        known = expected is not None and getattr(expected, "id", "") not in asked
+        scopes = [*reversed(around), tree]
+        said = {"expected": _words(expected, scopes) if known else ""}
         why = ""
-        if name == "Refusal":
+        if _called(call) == "Refusal":
+            given = _given(call)
             parts = [_words(argument, scopes) for argument in call.args]
             why = parts[1] if len(parts) > 1 else _words(given["why"], scopes)
             needed = _words(given["needed"], scopes) if "needed" in given else ""
@@ -100,20 +100,13 @@ Place = tuple[int, str] | None  # of a parameter: its number and name
 
 def _handed_on(functions: list[ast.FunctionDef]) -> dict[str, tuple[Place, Place]]:
     """{function: places of the words and of what is expected} that hand them to a refusal."""
-    found: dict[str, tuple[Place, Place]] = {}
+    found: dict[str, tuple[Place, Place]] = dict(SHARED)
     for _ in range(3):  # one may hand them to another
         for function in functions:
-            names = [a.arg for a in function.args.args if a.arg not in ("self", "cls")]
-            names += [a.arg for a in function.args.kwonlyargs]
+            names = _parameters(function)
             for call in (n for n in ast.walk(function) if isinstance(n, ast.Call)):
-                name = getattr(call.func, "id", getattr(call.func, "attr", ""))
-                given = {k.arg: k.value for k in call.keywords}
-                pair: list[ast.expr | None]
-                if name in KINDS and call.args:
-                    pair = [call.args[0], given.get("expected")]
-                elif name in found and name != function.name:
-                    pair = [_argument(call, place) for place in found[name]]
-                else:
+                others = {name: place for name, place in found.items() if name != function.name}
+                if (pair := _said(call, others)) is None:
                     continue
                 words, expected = (
                     (names.index(node.id), node.id)
@@ -126,13 +119,39 @@ def _handed_on(functions: list[ast.FunctionDef]) -> dict[str, tuple[Place, Place
     return found
 
 
+def _called(call: ast.Call) -> str:
+    return getattr(call.func, "id", getattr(call.func, "attr", ""))
+
+
+def _given(call: ast.Call) -> dict[str | None, ast.expr]:
+    return {k.arg: k.value for k in call.keywords}
+
+
+def _said(
+    call: ast.Call, handed: dict[str, tuple[Place, Place]]
+) -> tuple[ast.expr | None, ast.expr | None] | None:
+    """(words, what is expected) of a call that refuses, or hands them on; None for any other."""
+    name = _called(call)
+    if name in KINDS and call.args:
+        return call.args[0], _given(call).get("expected")
+    if name not in handed:
+        return None
+    words, expected = handed[name]
+    return _argument(call, words), _argument(call, expected)
+
+
+def _parameters(function: ast.FunctionDef) -> list[str]:
+    """Names of a function's parameters, as they are counted in a call."""
+    names = [a.arg for a in (*function.args.args, *function.args.kwonlyargs)]
+    return [name for name in names if name not in ("self", "cls")]
+
+
 def _argument(call: ast.Call, place: Place) -> ast.expr | None:
     """The argument of a call that goes to a parameter."""
     if place is None:
         return None
-    given = {k.arg: k.value for k in call.keywords}
     number, name = place
-    return given.get(name) or (call.args[number] if number < len(call.args) else None)
+    return _given(call).get(name) or (call.args[number] if number < len(call.args) else None)
 
 
 def _todo(words: str, why: str, said: dict[str, str]) -> str:
@@ -198,13 +217,10 @@ def _cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").replace("<", "&lt;").split())
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Arguments of `camreader refusals`."""
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", nargs="?", default=str(PAGE), help="file to write")
-
-
-def run(options: Namespace) -> None:
-    """Write the page."""
-    with atomic_path(options.target) as temporary:
+    target = parser.parse_args().target
+    with atomic_path(target) as temporary:
         temporary.write_text(page(entries()), encoding="utf-8")
-    print(options.target)
+    print(target)

@@ -3,7 +3,7 @@
 Real slices may not be redistributed, so a report on real data makes no gallery.
 """
 
-from argparse import ArgumentParser, Namespace
+import argparse
 from pathlib import Path
 
 import cv2
@@ -42,13 +42,13 @@ def write_gallery(study: Study, folder: str | Path) -> None:
             print(f"{folder}/{name}.png")
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    """Arguments of `camreader gallery`."""
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="data")
     parser.add_argument("--reports", default="reports")
-
-
-def run(options: Namespace) -> None:
-    """Renew the README's pictures."""
+    options = parser.parse_args()
     study = Study(options.data, "phantom", options.reports)
-    write_gallery(study, Path(options.reports) / "gallery")
+    try:
+        write_gallery(study, Path(options.reports) / "gallery")
+    except DataError as error:
+        raise SystemExit(str(error)) from None

@@ -1,12 +1,13 @@
 """The README's pictures: from the phantom only, and small enough for git."""
 
 import cv2
+import gallery
 import numpy as np
 import pytest
 
 from camreader.common.errors import DataError
 from camreader.common.study import Study
-from camreader.report import catalogue, gallery
+from camreader.report import catalogue
 
 
 @pytest.fixture
