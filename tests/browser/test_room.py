@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from places import ROOT
-from reading_links import nginx, serving_links
+from reading_links import apache, nginx, serving_links
 from reading_room import (
     CASES,
     GRID,
@@ -15,6 +15,7 @@ from reading_room import (
     Room,
     open_page,  # noqa: F401 (a fixture)
     press_answer,
+    until,
     wait_for,
 )
 
@@ -131,7 +132,7 @@ def test_a_revoked_link_shows_nothing_not_even_in_mid_session(browse, tmp_path):
         for address in (server.url, link):
             page.goto("about:blank")
             page.goto(address)
-            page.wait_for_function("document.body.textContent.includes('not valid any more')")
+            until(page, "document.body.textContent.includes('not valid any more')")
             assert page.locator("canvas, .cr-name").count() == 0
         renewed = links(room, "renew", "Ann").split("enter#")[1].split()[0]
         page.goto("about:blank")
@@ -190,3 +191,51 @@ def test_the_admin_page_tells_how_far_everybody_is_and_no_answer(browse, tmp_pat
         locked = next(event for event in events if event["kind"] == "locked")
         assert locked["payload"]["diagnosis"] == "other"
         assert b"truth" in keeper.request.get(f"{server.url}admin/answers.csv").body()
+
+
+@pytest.mark.parametrize("proxy", [nginx, apache], ids=["nginx", "apache"])
+def test_the_proxies_of_the_docs_pass_a_reading_on(browse, tmp_path, proxy):
+    """Their configuration is that of docs/serving.md; around them nothing is answered."""
+    room = Room(tmp_path, cases=2, training_cases=0)
+    with (
+        serving_links(room, "--behind-proxy", base="/reading/", secure=False) as server,
+        proxy(server, tmp_path / "proxy") as outside,
+    ):
+        page = browse()
+        enter(page, server.link("Ann").replace(server.url, outside))
+        for _ in room.design.steps(1):
+            wait_for(page, "unaided")
+            press_answer(page, "tumor", 3)
+            wait_for(page, "aided")
+            press_answer(page, "tumor", 4)
+            page.keyboard.press("j")
+        wait_for(page, "finished")
+        (cookie,) = page.context.cookies()
+        assert cookie["secure"] and cookie["httpOnly"] and cookie["sameSite"] == "Strict"
+        assert cookie["path"] == "/reading/"
+        token = server.tokens["Ann"]
+        assert token not in (tmp_path / "proxy" / "error.log").read_text()
+        assert server.ask("/reading/", token)[0] == 200
+        assert server.ask("/reading/", token, X_Forwarded_Proto="http")[0] == 403
+    assert [e["kind"] for e in room.events()].count("revised") == 2
+
+
+def test_a_second_workstation_goes_on_and_a_new_server_too(browse, tmp_path):
+    """The link moves with its reader; an answer given while the server was away is kept."""
+    room = Room(tmp_path, cases=4, training_cases=0)
+    first, second = browse(), browse()
+    with serving_links(room) as server:
+        link = server.link("Ann")
+        enter(first, link)
+        wait_for(first, "unaided")
+        case = case_on(first)
+        enter(second, link)
+        wait_for(second, "unaided", case)
+        first.wait_for_selector('[data-stage="moved"]')
+        port = server.port
+    press_answer(second, "tumor", 3)
+    second.wait_for_selector(".cr-said.cr-bad", timeout=15_000)
+    with serving_links(room, "--port", str(port)):
+        wait_for(second, "aided", case)
+    stored = room.events(kind="locked")
+    assert [(e["case_id"], e["payload"]["confidence"]) for e in stored] == [(case, 3)]

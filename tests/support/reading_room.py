@@ -136,6 +136,15 @@ def wait_for(page, stage, case=None):
     page.wait_for_timeout(450)  # SETTLE_MS of session.js
 
 
+def until(page, expression, seconds=30):
+    """Wait for a JavaScript expression to hold; `wait_for_function` needs eval, forbidden there."""
+    for _ in range(20 * seconds):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never held: {expression}")
+
+
 def said(page):
     return page.locator(".cr-said").inner_text()
 

@@ -162,9 +162,11 @@ class Guarded(RequestHandler):
             raise HTTPError(403, "This request does not come from this server's own page")
 
     def enter(self) -> None:
-        """HTTPError 403 for whoever may not see this; here: anybody without a link."""
+        """HTTPError 403 for whoever may not see this: here, without a valid link."""
         if self.who is None:
             raise HTTPError(403, UNKNOWN)
+        if self.why not in ("", "paused"):  # a paused page waits, and goes on by itself
+            raise HTTPError(403, WORDS[self.why])
 
     def log_exception(self, *error: Any) -> None:
         """A refusal is no fault of the server: only faults are logged."""

@@ -29,7 +29,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from camreader.common.errors import DataError
 from camreader.session import admin, certificate
 from camreader.session.door import PAGE, Enter, Guarded, Nothing, Room, State, own_origin
-from camreader.session.links import ADMIN, WORDS, Links
+from camreader.session.links import ADMIN, Links
 from camreader.session.lookup import find_design
 from camreader.session.seats import ENDED, Account, Seat, Seats
 from camreader.session.widget import STATIC, ReadingSession
@@ -46,10 +46,7 @@ class Page(Guarded):
     """The reading page, at the base address."""
 
     def get(self) -> None:
-        """The page, or one sentence why not; the token of `make read` becomes a cookie first."""
-        if self.why not in ("", "paused"):  # a paused page waits, and goes on by itself
-            self.set_status(403)
-            return self.write_page(WORDS[self.why])
+        """The page; a token in the address has become a cookie, and goes out of sight."""
         if self.get_query_argument("token", ""):
             return self.redirect("./", status=303)
         if self.who == ADMIN:
