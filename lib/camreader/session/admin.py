@@ -2,6 +2,7 @@
 
 It never shows an answer or a truth while anybody may still read: until the study is closed, the log
 is exported without what the events say. Closing is final, and ends every link.
+Tested in tests/browser/test_room.py (and test_walk.py).
 """
 
 import asyncio

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from comm import get_comm_manager
 from comm.base_comm import BaseComm
 
 SHOWN = ("settings", "state", "_slices", "_heat", "_colours")  # the traits that a page draws
@@ -34,6 +35,11 @@ class Wire(BaseComm):
         """Pass what the widget says on to the page; opening and closing say nothing."""
         if msg_type == "comm_msg" and data is not None:
             self.put(pack(data, buffers or ()))
+
+    def close(self, *_: Any, **__: Any) -> None:
+        """End it: nothing is said any more."""
+        self._closed = True
+        get_comm_manager().comms.pop(self.comm_id, None)
 
     def hear(self, content: Mapping[str, Any]) -> None:
         """Hand a message of the page to the widget, as `custom`: the only kind a page can send."""
