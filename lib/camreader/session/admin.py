@@ -65,7 +65,7 @@ def rows(handler: Admin) -> list[dict[str, Any]]:
     found = []
     for key, name in names.items():
         row, account = far.get(key, {}), seats.accounts.get(name)
-        done = {"done": row.get("answered", 0), "steps": row.get("steps", "–")}
+        done = {"done": row.get("answered", 0), "steps": row.get("steps")}
         where = {"stage": row.get("stage", "not begun"), "last": row.get("last_utc", "–")}
         link = (links.why_not(name) or "valid") if name in links.readers else "none"
         page = ("open" if account.open else f"left {_ago(account.seen)}") if account else "–"
@@ -112,7 +112,7 @@ def _row(row: dict[str, Any], closed: bool) -> str:
         for act in acts
         if not closed
     )
-    done = f"{row['done']} of {row['steps']}"
+    done = f"{row['done']} of {row['steps']}" if row["steps"] else "–"
     cells = (row["reader"], row["link"], row["page"], done, row["stage"], row["last"])
     return "".join(f"<td>{html.escape(str(cell))}</td>" for cell in cells) + f"<td>{forms}</td>"
 

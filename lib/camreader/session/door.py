@@ -181,7 +181,7 @@ class Guarded(RequestHandler):
         """Why the reader's link opens nothing now, a key of WORDS; else ""."""
         links = self.room.links
         if self.who is None:
-            return "revoked"
+            return "unknown"
         return links.why_not(self.who) if links is not None and self.who != ADMIN else ""
 
     def let_in(self, token: str) -> None:

@@ -30,10 +30,11 @@ FILE = "links.json"  # beside design.json
 ADMIN = "\n"  # no reader's name has a line break: who holds the admin link reads no case
 ACTIONS = ("list", "make", "renew", "revoke", "pause", "resume", "admin", "close")
 WORDS = {  # why a link opens nothing, as its reader is told
-    "paused": "Reading is paused by whoever runs the study. Every answer of yours is stored; this "
-    "page goes on by itself when the pause is over.",
+    "unknown": "This link is not valid. Ask whoever runs the study for a new one.",
+    "paused": "Reading is paused by whoever runs the study. Your answers are kept, and this page "
+    "comes back by itself when the pause is over.",
     "revoked": "This link is not valid any more. Ask whoever runs the study for a new one.",
-    "closed": "The study is closed. Every answer is stored. Thank you.",
+    "closed": "The study is closed. Thank you for reading.",
 }
 
 
@@ -122,13 +123,14 @@ class Links:
             held = {name.casefold() for name in readers}
             for name in wanted:
                 if name.casefold() in held:
-                    words = "This reader has a link: renew it (`camreader links renew NAME`)"
-                    raise DataError(words, found=name)
+                    raise DataError("This reader has a link already", found=name)
                 held.add(name.casefold())
             valid = [name for name, entry in readers.items() if not entry["revoked"]]
             if len({name.casefold() for name in (*valid, *taken, *wanted)}) > places:
-                words = "The study has fewer places than there would be readers"
-                raise DataError(words, file=self.path, expected=f"at most {places}")
+                expected = f"at most {places} readers"
+                raise DataError(
+                    "The study has no place for them", found=", ".join(wanted), expected=expected
+                )
             made = {name: secrets.token_urlsafe(32) for name in wanted}
             readers |= {name: _entry(token) for name, token in made.items()}
         return made
@@ -177,7 +179,7 @@ class Links:
         alike = [own for own in content["readers"] if own.casefold() == clean_name(name).casefold()]
         if not alike:
             have = ", ".join(content["readers"]) or "none yet"
-            raise DataError("No link was made for this reader", found=name, expected=have)
+            raise DataError("No link was made for this reader", found=name, expected=f"of {have}")
         return alike[0]
 
     def whole(self, token: str) -> str:
@@ -222,15 +224,15 @@ def readers_of(design: Design, database: str | Path = "") -> list[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `camreader links`."""
-    words = "list; make, renew, revoke, pause or resume readers' links; admin: a new admin link; "
-    parser.add_argument("action", choices=ACTIONS, help=words + "close: end the study, for good")
-    words = "readers (make, without names: one for every place of the study that has none)"
-    parser.add_argument("names", nargs="*", metavar="NAME", help=words)
+    about = "list; make, renew, revoke, pause or resume readers' links; admin: a new admin link; "
+    parser.add_argument("action", choices=ACTIONS, help=about + "close: end the study, for good")
+    about = "readers (make, without names: one for every place of the study that has none)"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=about)
     parser.add_argument("--cohort", default="", help="the study; default: as config.yaml says")
     parser.add_argument("--config", default="config.yaml")
     parser.add_argument("--database", default="", help="PostgreSQL address or SQLite file")
-    words = "the room's, as readers' browsers see it; default: that of the last `camreader read`"
-    parser.add_argument("--address", default="", help=words)
+    about = "the room's, as readers' browsers see it; default: that of the last `camreader read`"
+    parser.add_argument("--address", default="", help=about)
 
 
 def run(options: argparse.Namespace) -> None:

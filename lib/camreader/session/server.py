@@ -37,6 +37,7 @@ from camreader.session.wire import LONGEST, unpack
 
 PORT = 8866
 CERTIFICATES = "certificate"  # folder beside design.json
+LARGEST_POST = 1 << 16  # bytes
 PING_SECONDS = 20.0  # after which a silent connection counts as lost
 HEAD = '<script type="module" src="room.js"></script>'
 BODY = '<div id="reading"><p>Connecting …</p></div>'
@@ -229,8 +230,10 @@ def tls(paths: tuple[Path, Path]) -> ssl.SSLContext:
     try:
         context.load_cert_chain(*paths)
     except (OSError, ssl.SSLError) as error:
-        words = f"Certificate and key cannot be used: {error}"
-        raise DataError(words, file=paths[0], expected="PEM files that belong together") from None
+        expected = "PEM files that belong together"
+        raise DataError(
+            f"Certificate and key cannot be used: {error}", file=paths[0], expected=expected
+        ) from None
     return context
 
 
@@ -253,15 +256,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--token", default="", help="on this machine alone; default: a new one at every start")
     add("--database", default="", help="PostgreSQL address or SQLite file")
     add("--no-browser", dest="browser", action="store_false")
-    words = "serve a reading room from this address (0.0.0.0: all of this machine's)"
-    add("--host", default="", help=f"{words}; readers have links: `camreader links make`")
+    about = "serve a reading room from this address (0.0.0.0: all of this machine's)"
+    add("--host", default="", help=f"{about}; readers have links: `camreader links make`")
     add("--base-url", default="/", help="where the page stands, for example /reading/")
     add("--certificate", default="", help="PEM file of the certificate, with its chain")
     add("--key", default="", help="PEM file of its key")
     add("--self-signed", action="store_true", help="make a certificate on first use")
-    words = "answer only the reverse proxy at this address (default 127.0.0.1), which has TLS and "
-    words += "sets X-Forwarded-Proto and X-Forwarded-For"
-    add("--behind-proxy", nargs="?", const="127.0.0.1", default="", metavar="ADDRESS", help=words)
+    about = "answer only the reverse proxy at this address (default 127.0.0.1), which has TLS and "
+    about += "sets X-Forwarded-Proto and X-Forwarded-For"
+    add("--behind-proxy", nargs="?", const="127.0.0.1", default="", metavar="ADDRESS", help=about)
     add("--address", default="", help="of the page as browsers see it, for links; default: found")
 
 
@@ -287,12 +290,16 @@ def run(options: argparse.Namespace) -> None:
 
 async def serve(room: Room, options: argparse.Namespace, pair: tuple[Path, Path] | None) -> None:
     """Listen, say where, and serve until the process is told to end."""
-    server = HTTPServer(application(room), ssl_options=tls(pair) if pair else None)
+    context = tls(pair) if pair else None
+    server = HTTPServer(application(room), ssl_options=context, max_body_size=LARGEST_POST)
     try:
         sockets = bind_sockets(room.port, options.host)
     except OSError as error:
-        words = f"Cannot listen on {options.host}, port {room.port}: {error.strerror}"
-        raise DataError(words, expected="an address of this machine and a free port") from None
+        wanted = "an address of this machine and a free port"
+        raise DataError(
+            f"Cannot listen on {options.host}, port {room.port}: {error.strerror}",
+            expected=wanted,
+        ) from None
     server.add_sockets(sockets)
     print(announcement(room, options, pair), flush=True)
     if options.browser and room.links is None:
