@@ -10,6 +10,9 @@ CORES ?= all
 PROFILE ?=
 ARGS ?=
 LAB_IP ?= 127.0.0.1
+HOST ?=
+CERTIFICATE ?=
+KEY ?=
 
 # An active conda environment (not base) is used as it is; otherwise a virtual environment here.
 ifneq ($(filter-out base,$(CONDA_DEFAULT_ENV)),)
@@ -52,7 +55,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar o
 help:
 	@echo "make report [DATA=folder] [SEEDS=n] [PROFILE=slurm]  the whole study -> reports/index.html"
 	@echo "make lab        JupyterLab on the notebooks"
-	@echo "make read       the reading session, as a page for a radiologist"
+	@echo "make read       the reading session, as a page for a radiologist; HOST=0.0.0.0 for a room"
 	@echo "make paper      the last report as a paper: reports/paper.pdf and .docx"
 	@echo "make test       the tests; make test-all  the longest as well; make lint  the style checks"
 	@echo "make bench      speed and memory against peers -> reports/benchmarks.html"
@@ -95,7 +98,8 @@ lab: $(STAMP)
 	  --LabApp.default_url=/lab/tree/start.ipynb $(ARGS)
 
 read: $(STAMP)
-	@$(BIN)/camreader read $(ARGS)
+	@$(BIN)/camreader read $(if $(HOST),--host "$(HOST)" $(if $(CERTIFICATE),--certificate \
+	  "$(CERTIFICATE)" --key "$(KEY)",--self-signed)) $(ARGS)
 
 bench: $(STAMP)
 	@$(BIN)/python tests/bench/run.py $(ARGS)

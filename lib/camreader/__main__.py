@@ -17,7 +17,11 @@ from camreader.common.errors import StudyError
 COMMANDS = {  # name: (module, what it does)
     "new": ("report.new_study", "lay out a study in a new folder, ready for `report`"),
     "report": ("report.workflow", "run the whole study and write reports/index.html"),
-    "read": ("session.server", "serve the reading session as a page for a radiologist"),
+    "read": (
+        "session.server",
+        "serve the reading session, to one radiologist or to a reading room",
+    ),
+    "links": ("session.links", "readers' secret links of a reading room: make, list, revoke"),
     "readings": ("session.tidy", "export readings, show progress, replay simulated answers"),
     "download": ("cohorts.download", "fetch parts of DeepLesion"),
     "paper": ("report.paper", "write the last report as a paper: PDF and Word"),

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 import numpy as np
 import psutil
 from bench_viewer import WATCH, medians
-from reading_room import Room, begin, press_answer, serving, wait_for
+from reading_room import Room, begin, press_answer, serving, until, wait_for
 from results import finish
 
 from browser import chromium_path, open_chromium
@@ -95,9 +95,7 @@ def read_on(page, stacks):
             memory = {"page_mb": unique_mb(renderers()), "server_mb": unique_mb(servers())}
             held.append({"stacks": number} | memory)
             print(held[-1], flush=True)
-        page.wait_for_function(
-            f"document.querySelector('.cr-bar progress')?.value !== {number - 1}"
-        )
+        until(page, f"document.querySelector('.cr-bar progress')?.value !== {number - 1}")
     return held
 
 

@@ -30,6 +30,7 @@ TITLES = {
     "readings": "The reading log",
     "viewer": "The viewer: from hand to picture",
     "stack": "A stack of 60 slices: wheel, keys and memory",
+    "room": "A reading room: four readers at one server",
     "cluster": "Plan for the full data set",
 }
 SIZES = ("slices", "images", "maps", "cases", "rows", "studies", "events", "files", "n")

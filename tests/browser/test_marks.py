@@ -17,6 +17,7 @@ from reading_room import (
     press_answer,
     said,
     serving,
+    until,
     wait_for,
 )
 
@@ -129,9 +130,7 @@ def test_a_mark_is_the_clicked_pixel_at_any_zoom_and_screen(
             if way == "zoom 1":  # the practice case, shown once more
                 page.wait_for_selector('[data-stage="review"]')
                 page.keyboard.press("Enter")
-            page.wait_for_function(
-                f"document.querySelector('.cr-session').dataset.case != '{case}'"
-            )
+            until(page, f"document.querySelector('.cr-session').dataset.case != '{case}'")
         assert page.errors == []
     context.close()
 

@@ -9,6 +9,7 @@ from reading_room import (
     press_answer,
     said,
     serving,
+    until,
     wait_for,
 )
 
@@ -68,7 +69,7 @@ def test_a_correction_is_made_beside_its_picture(open_page, tmp_path):  # noqa: 
         wait_for(page, "aided", case)
         press_answer(page, "tumor", 2)
         page.keyboard.press("j")
-        page.wait_for_function(f"document.querySelector('.cr-session').dataset.case !== '{case}'")
+        until(page, f"document.querySelector('.cr-session').dataset.case !== '{case}'")
         wait_for(page, "unaided")
         other = pixels(page.locator(CANVAS))
         page.keyboard.press("u")

@@ -1,75 +1,76 @@
-"""`make read`: what is served keeps to the project's own files, wherever its kernel runs."""
+"""`make read`: where it listens and with what, and a reading in the served page."""
 
-import nbformat
+import argparse
+import asyncio
+import socket
+import ssl
+
 import pytest
-from nbclient import NotebookClient
-from places import ROOT
 from reading_room import (
-    Room,
+    Room as StudyRoom,
+)
+from reading_room import (
     begin,
     open_page,  # noqa: F401 (a fixture)
     press_answer,
     serving,
     wait_for,
 )
-from reading_study import make_study
 
 from browser import chromium  # noqa: F401 (a fixture)
-from camreader.common.configuration import parameter_values
-from camreader.common.study import Study
+from camreader.common.errors import DataError
 from camreader.session import server
+from camreader.session.door import Room
 from camreader.session.log import ReadingLog
 from camreader.session.tidy import load_tidy
 
-NOTEBOOK = ROOT / "notebooks" / "07_reading_session.ipynb"
+
+def options(*words):
+    parser = argparse.ArgumentParser()
+    server.add_arguments(parser)
+    return parser.parse_args(words)
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A project's folder with a reading set up, and the folder we are in."""
-    folder = tmp_path / "project"
-    make_study(folder / "data" / "readings" / "tiny", cases=4, training_cases=0, size=8)
-    monkeypatch.chdir(folder)
-    return folder
+def test_other_machines_are_served_over_tls_or_behind_a_proxy_only(tmp_path):
+    for host in ("0.0.0.0", "192.0.2.1", "study.example", "::"):
+        with pytest.raises(DataError, match="over TLS only"):
+            server.certificates(options("--host", host), tmp_path)
+        assert server.certificates(options("--host", host, "--behind-proxy"), tmp_path) is None
+    for host in ("127.0.0.1", "localhost", "::1", "127.0.0.7"):
+        assert server.certificates(options("--host", host), tmp_path) is None
+    pair = server.certificates(options("--host", "0.0.0.0", "--self-signed"), tmp_path)
+    assert pair == (tmp_path / "certificate/certificate.pem", tmp_path / "certificate/key.pem")
+    assert server.tls(pair).minimum_version == ssl.TLSVersion.TLSv1_2
+    with pytest.raises(DataError, match="needs its key"):
+        server.certificates(options("--certificate", str(pair[0])), tmp_path)
+    with pytest.raises(DataError, match="cannot be used"):
+        server.tls((pair[0], pair[0]))
 
 
-@pytest.mark.parametrize("address", ["data/shared.sqlite", "sqlite:///data/shared.sqlite"])
-def test_a_relative_log_is_the_projects_and_not_the_kernels(project, tmp_path, address):
-    """The kernel runs in a temporary folder, which goes with the server."""
-    study = Study("data", "tiny", "reports")
-    page = server.page(study, {"DATABASE": address}, NOTEBOOK)
-    page.cells[-1].source = page.cells[-1].source.replace("DATABASE,", "DATABASE, 'Ann',")
-    (tmp_path / "served").mkdir()
-    where = {"metadata": {"path": str(tmp_path / "served")}}
-    NotebookClient(nbformat.from_dict(page), kernel_name="python3", resources=where).execute()
-    design = server.Design.load(study.readings)
-    events = ReadingLog(project / "data" / "shared.sqlite", design.study, readonly=True).events()
-    assert [event["kind"] for event in events] == ["enrolled", "started"]
+def test_a_base_address_has_slashes_around_it_and_nothing_odd_in_it():
+    given = {"": "/", "/": "/", "reading": "/reading/", "/a/b_c-1/": "/a/b_c-1/"}
+    assert {text: server.base_url(text) for text in given} == given
+    for text in ("/a b/", "/../", "/a?b", "/ä/", "/(.*)/"):
+        with pytest.raises(DataError, match="Not a base address"):
+            server.base_url(text)
 
 
-def test_the_address_in_the_notebook_is_served_as_jupyterlab_opens_it(project):
-    (project / "notebooks").mkdir()
-    source = NOTEBOOK.read_text().replace('DATABASE = \\"\\"', 'DATABASE = \\"../data/x.sqlite\\"')
-    notebook = project / "notebooks" / "07_reading_session.ipynb"
-    notebook.write_text(source)
-    study = Study("data", "tiny", "reports")
-    served = {}
-    for given in ("", "other.sqlite", "postgresql+pg8000://study@host/readings"):
-        nbformat.write(server.page(study, {"DATABASE": given}, notebook), project / "out.ipynb")
-        cells = nbformat.read(project / "out.ipynb", 4).cells
-        (cell,) = [c for c in cells if "injected-parameters" in c.metadata.get("tags", [])]
-        exec(cell.source, served)
-        found = served["DATABASE"]
-        expected = {"": project / "notebooks" / ".." / "data" / "x.sqlite"}
-        assert found == str(expected.get(given, given if "://" in given else project / given))
-    assert parameter_values(NOTEBOOK)["DATABASE"] == ""
+def test_a_port_in_use_is_passed_over_on_this_machine_and_said_in_a_room():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert server.free_port(port) != port
+        served = Room(None, None, None, port=port)
+        with pytest.raises(DataError, match=r"Cannot listen on 127.0.0.1"):
+            asyncio.run(server.serve(served, options("--host", "127.0.0.1"), None))
 
 
 def test_a_correction_shows_the_comment_and_keeps_it_unless_it_is_emptied(
     open_page,  # noqa: F811
     tmp_path,
 ):
-    room = Room(tmp_path, cases=2, training_cases=0)
+    room = StudyRoom(tmp_path, cases=2, training_cases=0)
     with serving(room) as address:
         page = open_page()
         page.goto(address)
@@ -97,7 +98,7 @@ def test_a_correction_shows_the_comment_and_keeps_it_unless_it_is_emptied(
 
 
 def test_a_second_reader_confirms_the_new_name(open_page, tmp_path):  # noqa: F811
-    room = Room(tmp_path, cases=2, training_cases=0)
+    room = StudyRoom(tmp_path, cases=2, training_cases=0)
     ReadingLog(room.database, room.design.study).append("enrolled", "Ann", payload={"slot": 1})
     with serving(room) as address:
         page = open_page()

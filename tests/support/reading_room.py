@@ -9,6 +9,8 @@ import urllib.request
 import psutil
 import pytest
 import yaml
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 from places import ROOT
 from postgres import free_port
 from reading_study import everything, make_study
@@ -16,7 +18,6 @@ from reading_study import everything, make_study
 from browser import chromium, requests_of  # noqa: F401 (a fixture)
 from camreader.common.study import Study
 from camreader.session.log import ReadingLog
-from camreader.session.server import page as served_notebook
 
 TOKEN = "a-token-of-this-test"
 GRID = {"tumor": "qwert", "no tumor": "asdfg", "other": "zxcvb"}
@@ -42,7 +43,13 @@ class Room:
         return ReadingLog(self.database, self.design.study, readonly=True).events(**wanted)
 
     def notebook(self):
-        return served_notebook(self.study, PARAMETERS, ROOT / "notebooks/07_reading_session.ipynb")
+        """Of notebook 07 the cells tagged `session`, with this room's places."""
+        source = load_notebook_node(str(ROOT / "notebooks/07_reading_session.ipynb"))
+        wanted = {"parameters", "session"}
+        source.cells = [c for c in source.cells if wanted & set(c.metadata.get("tags", []))]
+        places = {"DATA": self.study.data, "COHORT": self.study.cohort}
+        places |= {"REPORTS": self.study.reports, **PARAMETERS}
+        return parameterize_notebook(source, places)
 
 
 @contextlib.contextmanager
@@ -129,6 +136,15 @@ def wait_for(page, stage, case=None):
     page.wait_for_timeout(450)  # SETTLE_MS of session.js
 
 
+def until(page, expression, seconds=30):
+    """Wait for a JavaScript expression to hold; `wait_for_function` needs eval, forbidden there."""
+    for _ in range(20 * seconds):
+        if page.evaluate(expression):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never held: {expression}")
+
+
 def said(page):
     return page.locator(".cr-said").inner_text()
 
@@ -138,8 +154,10 @@ def press_answer(page, diagnosis, confidence):
 
 
 def kernels_of(pid):
+    """Processes that hold sessions: kernels of JupyterLab, or the server of `make read`."""
     children = psutil.Process(pid).children(recursive=True)
-    return [child for child in children if "ipykernel_launcher" in " ".join(child.cmdline())]
+    holders = ("ipykernel_launcher", "camreader read")
+    return [c for c in children if any(name in " ".join(c.cmdline()) for name in holders)]
 
 
 def mount(*arguments):

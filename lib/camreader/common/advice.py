@@ -114,6 +114,9 @@ ADVICE: tuple[tuple[str, str], ...] = (
     ("The log holds several|Names that would be", "say which is meant, or export a .csv"),
     ("Please enter|That name|This study was set up|This reader is not", "enter the name under which"
      " you were enrolled; the study's owner has the list of codes"),
+    ("No link was made|This reader has a link already|The study has no place for them", "see who"
+     " has a link: `camreader links list`; `renew` replaces a link, `revoke` frees a place"),
+    ("The study is closed", "read on in a study of its own (another COHORT)"),
     ("This page|The study was set up again|This answer does not|This event id|The network's answer"
      " stays|A page may|Only a stored|The log knows|The answer|The history|Each entry|A pause|A"
      " comment|The profile|This question has", RELOAD),

@@ -14,7 +14,14 @@ database: the log's tables in SQLite or PostgreSQL
 log: append-only events, on disk before the next case shows
 progress: one reader's way through the study
 widget: the page and the kernel behind it
-server: `make read`: the session as a page of its own
+lookup: which study is read, and with which parameters
+wire: what travels between a served page and its session
+seats: who sits at the served session
+links: `camreader links`: one secret link per reader
+door: who asks a served reading, and whether the link is right
+admin: its admin page: who is how far, pause a reader, export
+certificate: a certificate for a reading room that has none
+server: `make read`: the session as a page of its own, and for a reading room
 tidy: one row per answer; export as CSV, JSON and .imrmc
 reader_model: readers whose true effects are parameters
 invented: readings that no person made, told where a file lost the word

@@ -1,124 +1,191 @@
-"""`make read`: the reading session as a page of its own, without code, for this machine alone.
+"""`make read`: the reading session as a page of its own, on this machine or for a reading room.
 
-Voila runs the session's cells of notebook 07 and shows their output. The server listens on
-127.0.0.1 only and answers no request without the token of the address it prints; pages may not
-fetch anything from elsewhere, and a page cannot send code to its kernel.
+On this machine alone (127.0.0.1) the printed address with its token opens it. `--host` serves
+several workstations: over TLS, or behind a reverse proxy that has it, one secret link per reader
+(`camreader links`). A page gets three files and one WebSocket; slices, answers and maps come
+through that alone, from the session of the reader whose link it is. There is no address by which
+anything else could be asked for.
 """
 
 import argparse
-import hmac
-import os
+import asyncio
+import ipaddress
 import secrets
+import signal
 import socket
-import tempfile
-from collections.abc import Mapping
+import ssl
+import time
+import webbrowser
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import nbformat
-import yaml
-from papermill.iorw import load_notebook_node
-from papermill.parameterize import parameterize_notebook
-from tornado.web import HTTPError
-from traitlets.config import Config
-from voila.app import Voila
-from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, HTTPError
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from camreader.common.configuration import cohort_name, parameter_values
 from camreader.common.errors import DataError
-from camreader.common.study import Study
-from camreader.session.database import settled
-from camreader.session.progress import Design
+from camreader.session import admin, certificate
+from camreader.session.door import PAGE, Enter, Guarded, Nothing, Room, State, own_origin
+from camreader.session.links import ADMIN, Links
+from camreader.session.lookup import find_design
+from camreader.session.seats import ENDED, Account, Seat, Seats
+from camreader.session.widget import STATIC, ReadingSession
+from camreader.session.wire import LONGEST, unpack
 
-NOTEBOOK = Path("notebooks/07_reading_session.ipynb")
 PORT = 8866
-POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
-    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
-    "connect-src 'self' ws://127.0.0.1:* data: blob:; frame-ancestors 'none'"
-)
-STYLE = """<style>
-html, body.jp-Notebook { background: #0b0e11 !important; }
-.cr-session { border: 0; --around: 176px; }
-body.jp-Notebook { padding: 0; overflow: auto; }
-.jp-Cell, .jp-OutputArea-child, .jp-Cell-outputWrapper { margin: 0; padding: 0; }
-.jp-OutputPrompt, .jp-OutputArea-promptOverlay { display: none; }
-</style>"""
+CERTIFICATES = "certificate"  # folder beside design.json
+LARGEST_POST = 1 << 16  # bytes
+PING_SECONDS = 20.0  # after which a silent connection counts as lost
+HEAD = '<script type="module" src="room.js"></script>'
+BODY = '<div id="reading"><p>Connecting …</p></div>'
 
 
-def page(
-    study: Study, parameters: Mapping[str, Any], notebook: str | Path = NOTEBOOK
-) -> nbformat.NotebookNode:
-    """The notebook to serve: parameters, and of notebook 07 the cells tagged `session`."""
-    source = load_notebook_node(str(notebook))
-    source.cells = [
-        cell
-        for cell in source.cells
-        if {"parameters", "session"} & set(cell.metadata.get("tags", []))
+class Page(Guarded):
+    """The reading page, at the base address."""
+
+    def get(self) -> None:
+        """The page; a token in the address has become a cookie, and goes out of sight."""
+        if self.get_query_argument("token", ""):
+            return self.redirect("./", status=303)
+        if self.who == ADMIN:
+            return self.redirect("admin", status=303)
+        self.finish(PAGE.format(title="Reading session", base="", head=HEAD, body=BODY))
+
+    def enter(self) -> None:
+        """On this machine alone: the token in the address."""
+        token = self.get_query_argument("token", "")
+        if self.who is None and token and self.room.links is None:
+            self.who = self.room.who(token, self.address)
+            if self.who is not None:
+                self.let_in(token)
+        super().enter()
+
+
+class Script(Guarded):
+    """The page's own files: code and colours, the same for everybody."""
+
+    def initialize(
+        self, room: Room, content: Callable[[], str] = str, kind: str = "", door: bool = False
+    ) -> None:
+        """content: of the file; door: whether it is of the door, which needs no link."""
+        super().initialize(room)
+        self.content, self.kind, self.door = content, kind, door
+
+    def enter(self) -> None:
+        """With a link, or at the door."""
+        if not self.door:
+            super().enter()
+
+    def get(self) -> None:
+        """The file."""
+        self.set_header("Content-Type", f"{self.kind}; charset=utf-8")
+        self.finish(self.content())
+
+
+class Channel(Guarded, WebSocketHandler):
+    """A page's connection: its session's frames, and the page's messages."""
+
+    seat: Seat | None = None
+    account: Account | None = None
+    page = ""
+
+    def enter(self) -> None:
+        """Readers only; one whose link opens nothing now is told so by `state`."""
+        super().enter()
+        if self.who == ADMIN or self.why:
+            raise HTTPError(403, "Reading is not possible now.")
+
+    def check_origin(self, origin: str) -> bool:
+        """Only from a page of this server: a WebSocket is not bound to its origin by itself."""
+        return own_origin(self.request, self.room, origin)
+
+    async def on_message(self, message: str | bytes) -> None:
+        """The first names the page; the others are its session's."""
+        try:
+            content = unpack(message)
+        except ValueError:
+            return self.close(1007)
+        if self.account is None:
+            return await self._begin(content)
+        if self.why:
+            return self.close(ENDED)
+        self.account.seen = time.time()
+        if self.seat is not None:
+            await self.account.run(self.seat.hear, content)
+
+    async def _begin(self, content: dict[str, Any]) -> None:
+        page = content.get("hello")
+        if not isinstance(page, str) or not 16 <= len(page) <= 64:
+            return self.close(1007)
+        seats, self.page = self.room.seats, page
+        self.account = seats.account(str(self.who))
+        self.seat = await seats.take(self.account, page, content.get("begun") is True, self)
+
+    def put(self, frame: bytes) -> None:
+        """Send a frame."""
+        with suppress(WebSocketClosedError):
+            sent = self.write_message(frame, binary=True)
+            asyncio.ensure_future(sent).add_done_callback(lambda done: done.exception())
+
+    def end(self, code: int) -> None:
+        """Close the connection."""
+        self.close(code)
+
+    def on_close(self) -> None:
+        """A page that was left gives its seat back at once; a lost one may come again."""
+        if self.account is None:
+            return
+        self.room.seats.lose(self.account, self.page, self)
+        if self.close_code == 1001 and self._lost():
+            self.room.seats.leave_soon(self.account, self.page)
+
+    def _lost(self) -> bool:
+        seat = self.account.seats.get(self.page) if self.account else None
+        return seat is self.seat and seat is not None and seat.socket is None
+
+
+def application(room: Room) -> Application:
+    """The web application: every address that there is, under the base."""
+    told, base = {"room": room}, room.base
+    read = lambda name: (STATIC / name).read_text("utf-8")  # noqa: E731
+    script, style = "text/javascript", "text/css"
+    css = lambda: f"{ReadingSession._css}\n{read('room.css')}"  # noqa: E731
+    files = {
+        "room.js": (lambda: read("room.js"), script, False),
+        "session.js": (lambda: ReadingSession._esm, script, False),
+        "page.css": (css, style, True),
+        "enter.js": (lambda: read("enter.js"), script, True),
+    }
+    handlers: list[Any] = [
+        (base, Page, told),
+        (f"{base}enter", Enter, told),
+        (f"{base}state", State, told),
+        (f"{base}channel", Channel, told),
     ]
-    # The kernel runs in a temporary folder: no path may hang on where it runs.
-    places = {"DATA": str(Path(study.data).absolute()), "COHORT": study.cohort}
-    places["REPORTS"] = str(Path(study.reports).absolute())
-    places["DATABASE"] = _database(parameters, notebook)
-    shown = parameterize_notebook(source, {**parameters, **places})
-    shown.metadata["title"] = "Reading session"
-    shown.cells.insert(0, nbformat.v4.new_markdown_cell(STYLE))
-    return shown
-
-
-def _database(parameters: Mapping[str, Any], notebook: str | Path) -> str:
-    """The log's address; a relative file is the project's, or the notebook's where it names one."""
-    if parameters.get("DATABASE"):
-        return settled(parameters["DATABASE"])
-    own = parameter_values(notebook)["DATABASE"]
-    return settled(own, Path(notebook).parent) if own else ""
-
-
-class ReadingServer(Voila):
-    """Voila that serves nothing, static files included, without the token."""
-
-    def init_handlers(self) -> list[tuple]:
-        """Every handler of Voila's, each asking for the token first."""
-        return [
-            (path, _guarded(handler), *rest) for path, handler, *rest in super().init_handlers()
+    for name, (content, kind, door) in files.items():
+        handlers.append(
+            (base + name, Script, told | {"content": content, "kind": kind, "door": door})
+        )
+    if room.links is not None:
+        handlers += [
+            (f"{base}admin", admin.AdminPage, told),
+            (f"{base}admin/(pause|resume|revoke|close)", admin.AdminAct, told),
+            (f"{base}admin/(log.json|events.json|answers.csv)", admin.AdminFile, told),
         ]
+    return Application(
+        handlers,
+        default_handler_class=Nothing,
+        default_handler_args=told,
+        websocket_max_message_size=LONGEST,
+        websocket_ping_interval=PING_SECONDS,
+        log_function=lambda handler: None,  # addresses and times of readers are in no log
+    )
 
 
-def _guarded(handler: type) -> type:
-    """The handler's class, refusing requests with neither the token nor the cookie it set."""
-
-    class Guarded(handler):  # type: ignore[misc, valid-type]
-        def prepare(self) -> Any:
-            provider = self.settings["identity_provider"]
-            words = self.request.headers.get("Authorization", "").split()[-1:]
-            given = self.get_query_argument("token", words[0] if words else "")
-            known = self.get_signed_cookie(provider.get_cookie_name(self)) is not None
-            if not known and not hmac.compare_digest(given.encode(), provider.token.encode()):
-                raise HTTPError(403, "The address needs its token: copy it from the terminal")
-            return super().prepare()
-
-    if issubclass(handler, VoilaShutdownKernelHandler):
-        # A page that closes says so without the form field against forgery; it has the cookie, and
-        # its kernel's name is a secret of its own. The reader is let go at once.
-        Guarded.check_xsrf_cookie = lambda self: None
-    return Guarded
-
-
-def find_study(config: Mapping[str, Any], cohort: str = "") -> Study:
-    """The Study to read: the one named, the configured one, or the only one set up.
-
-    DataError names the command that sets one up.
-    """
-    data, reports = config["data"], config["reports"]
-    ready = sorted(path.parent.name for path in Path(data, "readings").glob("*/design.json"))
-    wanted = cohort or cohort_name(config)
-    if wanted not in ready and not cohort and len(ready) == 1:
-        wanted = ready[0]
-    if wanted not in ready:
-        others = f"; set up are {', '.join(ready)}: ARGS='--cohort NAME'" if ready else ""
-        words = f"No reading is set up for {wanted!r}: run `make report`{others}"
-        raise DataError(words, file=Path(data, "readings"))
-    return Study(data, wanted, reports)
+# ---- command line ----
 
 
 def free_port(wanted: int) -> int:
@@ -132,52 +199,142 @@ def free_port(wanted: int) -> int:
         return probe.getsockname()[1]
 
 
-def settings(folder: Path, options: argparse.Namespace) -> Config:
-    """Voila's settings: one notebook, this machine only, no file of any folder."""
-    config = Config()
-    config.Voila.update(
-        {
-            "ip": "127.0.0.1",
-            "port": free_port(options.port),
-            "port_retries": 0,
-            "open_browser": options.browser,
-            "token": options.token or secrets.token_urlsafe(24),
-            "notebook_path": str(folder / "reading.ipynb"),
-            "root_dir": str(folder),
-            "tornado_settings": {"headers": {"Content-Security-Policy": POLICY}},
-        }
-    )
-    # A page that was closed leaves its kernel behind; it ends when nobody came back to it.
-    config.MappingKernelManager.update({"cull_idle_timeout": 120, "cull_interval": 30})
-    config.VoilaConfiguration.update(
-        {"theme": "dark", "file_allowlist": [], "strip_sources": True, "show_tracebacks": False}
-    )
-    return config
+def is_here(host: str) -> bool:
+    """Whether an address is this machine's own, which nobody else can reach."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def certificates(options: argparse.Namespace, folder: Path) -> tuple[Path, Path] | None:
+    """(certificate, key) to serve with; None without TLS. DataError where that is not safe."""
+    if options.certificate or options.key:
+        if not (options.certificate and options.key):
+            raise DataError("A certificate needs its key", expected="--certificate and --key")
+        return Path(options.certificate), Path(options.key)
+    if options.self_signed:
+        return certificate.self_signed(folder / CERTIFICATES, options.host)
+    if not options.behind_proxy and not is_here(options.host):
+        raise DataError(
+            "Readings are served to other machines over TLS only",
+            found=f"--host {options.host}",
+            expected="--self-signed, --certificate and --key, or --behind-proxy",
+        )
+    return None
+
+
+def tls(paths: tuple[Path, Path]) -> ssl.SSLContext:
+    """A server's TLS, 1.2 at least; DataError where certificate and key do not fit."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(*paths)
+    except (OSError, ssl.SSLError) as error:
+        expected = "PEM files that belong together"
+        raise DataError(
+            f"Certificate and key cannot be used: {error}", file=paths[0], expected=expected
+        ) from None
+    return context
+
+
+def base_url(text: str) -> str:
+    """A base address with a slash at both ends; DataError for one that no browser would ask for."""
+    parts = [part for part in text.split("/") if part]
+    if not all(
+        part.replace("-", "").replace("_", "").isalnum() and part.isascii() for part in parts
+    ):
+        raise DataError("Not a base address", found=text, expected="for example /reading/")
+    return "/".join(["", *parts, ""])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of `camreader read`."""
-    parser.add_argument("--cohort", default="", help="the study; default: as config.yaml says")
-    parser.add_argument("--config", default="config.yaml")
-    parser.add_argument("--port", type=int, default=PORT)
-    parser.add_argument("--token", default="", help="default: a new one at every start")
-    parser.add_argument("--database", default="", help="PostgreSQL address or SQLite file")
-    parser.add_argument("--no-browser", dest="browser", action="store_false")
+    add = parser.add_argument
+    add("--cohort", default="", help="the study; default: as config.yaml says")
+    add("--config", default="config.yaml")
+    add("--port", type=int, default=PORT)
+    add("--token", default="", help="on this machine alone; default: a new one at every start")
+    add("--database", default="", help="PostgreSQL address or SQLite file")
+    add("--no-browser", dest="browser", action="store_false")
+    about = "serve a reading room from this address (0.0.0.0: all of this machine's)"
+    add("--host", default="", help=f"{about}; readers have links: `camreader links make`")
+    add("--base-url", default="/", help="where the page stands, for example /reading/")
+    add("--certificate", default="", help="PEM file of the certificate, with its chain")
+    add("--key", default="", help="PEM file of its key")
+    add("--self-signed", action="store_true", help="make a certificate on first use")
+    about = "answer only the reverse proxy at this address (default 127.0.0.1), which has TLS and "
+    about += "sets X-Forwarded-Proto and X-Forwarded-For"
+    add("--behind-proxy", nargs="?", const="127.0.0.1", default="", metavar="ADDRESS", help=about)
+    add("--address", default="", help="of the page as browsers see it, for links; default: found")
 
 
 def run(options: argparse.Namespace) -> None:
     """Serve the reading until it is stopped."""
-    config = yaml.safe_load(Path(options.config).read_text(encoding="utf-8"))
-    parameters = dict(config["parameters"].get(NOTEBOOK.stem) or {})
-    parameters |= {"DATABASE": options.database} if options.database else {}
-    study = find_study(config, options.cohort)
-    if refused := Design.load(study.readings).refused:
-        raise DataError(refused, file=study.readings)
-    with tempfile.TemporaryDirectory(prefix="camreader-read-") as folder:
-        nbformat.write(page(study, parameters), Path(folder) / "reading.ipynb")
-        os.environ["MPLBACKEND"] = "agg"
-        server = ReadingServer.instance(config=settings(Path(folder), options))
-        server.initialize([])
-        address = f"http://127.0.0.1:{server.port}/?token={server.token}"
-        print(f"\n    Reading session: {address}\n\n    Stop it with Ctrl+C.\n", flush=True)
-        server.start()
+    design, told = find_design(options.config, options.cohort, options.database)
+    links = Links(design)
+    if links.closed:
+        raise DataError("The study is closed: nobody reads any more", file=links.path)
+    open_to_room = options.host or options.behind_proxy
+    options.host = options.host or "127.0.0.1"
+    pair = certificates(options, design.folder)
+    room = Room(design, Seats(design.folder, told, links if open_to_room else None), None)
+    room.base, room.proxy = base_url(options.base_url), options.behind_proxy
+    room.secure = bool(pair or room.proxy)
+    if open_to_room:
+        room.links, room.port = links, options.port
+    else:
+        room.port = free_port(options.port)
+        room.token = options.token or secrets.token_urlsafe(24)
+    asyncio.run(serve(room, options, pair))
+
+
+async def serve(room: Room, options: argparse.Namespace, pair: tuple[Path, Path] | None) -> None:
+    """Listen, say where, and serve until the process is told to end."""
+    context = tls(pair) if pair else None
+    server = HTTPServer(application(room), ssl_options=context, max_body_size=LARGEST_POST)
+    try:
+        sockets = bind_sockets(room.port, options.host)
+    except OSError as error:
+        wanted = "an address of this machine and a free port"
+        raise DataError(
+            f"Cannot listen on {options.host}, port {room.port}: {error.strerror}",
+            expected=wanted,
+        ) from None
+    server.add_sockets(sockets)
+    print(announcement(room, options, pair), flush=True)
+    if options.browser and room.links is None:
+        webbrowser.open(_here(room))
+    watch, end = asyncio.ensure_future(room.seats.watch()), asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows: Ctrl+C ends the loop itself
+            asyncio.get_running_loop().add_signal_handler(name, end.set)
+    try:
+        await end.wait()
+    finally:
+        watch.cancel()
+        server.stop()
+        await room.seats.close()
+
+
+def _here(room: Room) -> str:
+    return f"http://127.0.0.1:{room.port}{room.base}?token={room.token}"
+
+
+def announcement(room: Room, options: argparse.Namespace, pair: tuple[Path, Path] | None) -> str:
+    """What the terminal says at the start."""
+    if room.links is None:
+        return f"\n    Reading session: {_here(room)}\n\n    Stop it with Ctrl+C.\n"
+    everywhere = options.host in ("0.0.0.0", "::")
+    host = socket.gethostname() if everywhere else options.host
+    host = f"[{host}]" if ":" in host else host
+    found = f"{'https' if pair else 'http'}://{host}:{room.port}{room.base}"
+    address = options.address.rstrip("/") + "/" if options.address else found
+    if options.address or not room.proxy:  # a proxy's own address is not ours to guess
+        room.links.note_address(address)
+    count = sum(not room.links.why_not(name) for name in room.links.readers)
+    lines = [f"Reading room: {address}", f"Links that open it: {count} (camreader links list)"]
+    if count == 0:
+        lines.append("Nobody has a link yet: camreader links make")
+    if options.self_signed and pair:
+        lines.append(f"Certificate, SHA-256: {certificate.fingerprint(pair[0])}")
+    return "\n" + "\n".join(f"    {line}" for line in [*lines, "Stop it with Ctrl+C."]) + "\n"

@@ -59,7 +59,8 @@ class ReadingSession(AnyWidget):
     database: SQLite path or PostgreSQL address (default: readings.sqlite in `folder`). reader:
     a name to start with at once. idle_seconds: after this long without a movement the clock
     stops. one_key: a key answers and goes on; else Enter confirms (the page can switch it).
-    undo_seconds: for which such an answer can be taken back before it is locked.
+    undo_seconds: for which such an answer can be taken back before it is locked. account: the only
+    reader whom this session serves, whatever name the page says; "" for anybody.
     """
 
     _esm = bundle(*SCRIPTS, *PAGES, entry="createSession")
@@ -82,6 +83,7 @@ class ReadingSession(AnyWidget):
         idle_seconds: float = 120,
         one_key: bool = True,
         undo_seconds: float = 1.5,
+        account: str = "",
     ) -> None:
         self.reading: Reading | None = None
         self.keeper: Keeper | None = None
@@ -94,9 +96,11 @@ class ReadingSession(AnyWidget):
         self._stacks: dict[str, dict[int, dict]] = {}  # packed slices of this case and the next
         self._practice: dict | None = None
         self._asked: str | None = None
+        self.account = account
         _OPEN.add(self)
         card = self.design.card
-        start = {"stage": "start", "title": card["title"], "reader": reader}
+        start = {"stage": "start", "title": card["title"], "reader": reader or account}
+        start |= {"fixed": bool(account)}
         start |= {"introduction": introduction(self.design), "profile": card.get("profile", [])}
         settings = {
             "title": card["title"],
@@ -202,8 +206,9 @@ class ReadingSession(AnyWidget):
         return self.reading
 
     def _begin_as_typed(self, name: str, profile: dict[str, str]) -> None:
+        name, known = self.account or name, bool(self.account)
         try:
-            self._begin(name, confirmed=name == self._asked, profile=profile)
+            self._begin(name, confirmed=known or name == self._asked, profile=profile)
         except Unknown:
             self._asked = name  # the same name once more says that it is meant
             raise

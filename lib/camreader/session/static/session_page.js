@@ -42,7 +42,7 @@ function startScreen(session) {
     "without a server. To read, start the session with: make read");
   const name = element("input", {
     type: "text", maxLength: 60, placeholder: "Your name or code", "aria-label": "Your name or code",
-    "data-lm-suppress-shortcuts": "true", className: "cr-name", value: session.typed ?? state.reader ?? "", autocomplete: "off",
+    "data-lm-suppress-shortcuts": "true", className: "cr-name", value: session.typed ?? state.reader ?? "", autocomplete: "off", readOnly: Boolean(state.fixed),
   });
   const asked = (state.profile || []).map((entry) => profileField(session, entry));
   const begin = () => session.begin(name.value);
