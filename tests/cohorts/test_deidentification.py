@@ -9,7 +9,7 @@ import pytest
 from dicom_fixture import dicom, item
 from identifiers_fixture import PLANTED, SECRETS, plant
 
-from camreader.cohorts import dicom_image
+from camreader.cohorts import dicom_pixels
 from camreader.cohorts.deidentification import Deidentifier, age_group, identifiers
 
 GREY = np.random.default_rng(0).integers(0, 3000, (16, 20)).astype(np.uint16)
@@ -35,7 +35,7 @@ def test_identifiers_in_twenty_places_are_in_no_byte(tmp_path):
     assert not cleaner.scan(content)
     (tmp_path / "out.dcm").write_bytes(content)
     assert np.array_equal(
-        dicom_image.values(tmp_path / "out.dcm"), dicom_image.values(path)
+        dicom_pixels.values(tmp_path / "out.dcm"), dicom_pixels.values(path)
     )  # the pixels, and what they mean, stay
     assert cleaner.report.removed["private elements"] >= 1
     assert cleaner.report.removed["InstitutionName"] == 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from identifiers_fixture import SECRETS, plant
 
-from camreader.cohorts import deidentify, dicom_image
+from camreader.cohorts import deidentify, dicom_pixels
 from camreader.common.errors import DataError
 
 GREY = np.random.default_rng(3).integers(0, 3000, (16, 20)).astype(np.uint16)
@@ -29,7 +29,7 @@ def test_a_folder_is_copied_without_identity(tmp_path, capsys):
         content = (path.read_bytes() + str(path.relative_to(tmp_path)).encode()).lower()
         assert not [s for s in SECRETS if s.lower().encode() in content]
     images = [p for p in files if p.suffix == ".dcm"]
-    sums = sorted(int(dicom_image.values(p).sum()) for p in images)
+    sums = sorted(int(dicom_pixels.values(p).sum()) for p in images)
     assert sums == [int((GREY + k).astype(int).sum() - 1024 * GREY.size) for k in range(3)]
 
 

@@ -9,7 +9,7 @@ import SimpleITK
 from dicom_fixture import dicom, enhanced, item, lut, write
 from pydicom.pixels import apply_voi, apply_windowing
 
-from camreader.cohorts import cohort, dicom_image, parts, pixels, windows
+from camreader.cohorts import cohort, dicom_image, dicom_pixels, parts, pixels, windows
 from camreader.cohorts import dicom as door
 from camreader.common.errors import DataError
 
@@ -42,7 +42,7 @@ def itk(path):
 def test_values_are_those_of_simpleitk_to_the_last_bit(tmp_path, name):
     modality, stored, changes = IMAGES[name]
     path = write(tmp_path / "a", modality, stored, **changes)
-    found = dicom_image.values(path)
+    found = dicom_pixels.values(path)
     assert np.array_equal(found, itk(path).astype(np.float64))
     assert found.std() > 0
 
@@ -57,7 +57,9 @@ def test_colour_is_that_of_simpleitk_and_gdcm_and_becomes_grey_by_luminance(tmp_
         and reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape") == COLOUR.tobytes()
     )
     grey = (COLOUR @ np.array([0.299, 0.587, 0.114])).round()
-    assert np.abs(dicom_image.values(path) - grey).max() <= 1  # float32 of the one place for colour
+    assert (
+        np.abs(dicom_pixels.values(path) - grey).max() <= 1
+    )  # float32 of the one place for colour
     image = RNG.integers(0, 256, (24, 32)).astype(np.uint8)
     palette = {"PhotometricInterpretation": "PALETTE COLOR"}
     for colour, shift in (("Red", 0), ("Green", 0), ("Blue", 0)):
@@ -65,40 +67,40 @@ def test_colour_is_that_of_simpleitk_and_gdcm_and_becomes_grey_by_luminance(tmp_
         table = (np.arange(256, dtype=np.uint16)[::-1] << 8).tobytes()
         palette[f"{colour}PaletteColorLookupTableData"] = table
     path = write(tmp_path / "b", "US", image, **palette)
-    assert np.array_equal(dicom_image.values(path), 255 - image)
+    assert np.array_equal(dicom_pixels.values(path), 255 - image)
 
 
 def test_monochrome1_greys_are_turned_round_but_hu_are_hu(tmp_path):
     inverted = {"PhotometricInterpretation": "MONOCHROME1", "BitsStored": 12, "HighBit": 11}
     path = write(tmp_path / "a", "DX", GREY, WindowCenter=1000, WindowWidth=401, **inverted)
-    assert np.array_equal(dicom_image.values(path), 4095 - GREY)
-    assert np.array_equal(dicom_image.values(path), itk(path))  # ITK turns them round too
+    assert np.array_equal(dicom_pixels.values(path), 4095 - GREY)
+    assert np.array_equal(dicom_pixels.values(path), itk(path))  # ITK turns them round too
     head = door.header(path)
     # the same pixels black and white as pydicom's own windowing, turned round, shows them
-    shown = windows.window(dicom_image.values(path), *head["windows"][0])
+    shown = windows.window(dicom_pixels.values(path), *head["windows"][0])
     data = dicom("DX", GREY, WindowCenter=1000, WindowWidth=401, **inverted)
     wanted = 1 - apply_windowing(GREY, data) / 4095
     assert np.allclose(shown, wanted, atol=1e-4)
     path = write(tmp_path / "b", "CT", GREY, PhotometricInterpretation="MONOCHROME1")
-    assert np.array_equal(dicom_image.values(path), GREY.astype(int) - 1024)
+    assert np.array_equal(dicom_pixels.values(path), GREY.astype(int) - 1024)
 
 
 def test_look_up_tables(tmp_path):
     table = (np.sqrt(np.arange(4096)) * 60).astype(int)
     modality = {"ModalityLUTSequence": lut(table, 0)}
     path = write(tmp_path / "a", "CR", GREY, **modality)
-    assert np.array_equal(dicom_image.values(path), table[GREY])
+    assert np.array_equal(dicom_pixels.values(path), table[GREY])
     path = write(tmp_path / "b", "MG", GREY, VOILUTSequence=lut(table // 4, 0, 12))
-    assert np.array_equal(dicom_image.values(path), (table // 4)[GREY])
+    assert np.array_equal(dicom_pixels.values(path), (table // 4)[GREY])
     data = dicom("MG", GREY, VOILUTSequence=lut(table // 4, 0, 12))
-    assert np.array_equal(dicom_image.values(path), apply_voi(GREY, data))
+    assert np.array_equal(dicom_pixels.values(path), apply_voi(GREY, data))
     window = {"WindowCenter": 500, "WindowWidth": 900}  # a window is preferred: greys stay
     path = write(tmp_path / "c", "MG", GREY, VOILUTSequence=lut(table // 4, 0, 12), **window)
-    assert np.array_equal(dicom_image.values(path), GREY)
+    assert np.array_equal(dicom_pixels.values(path), GREY)
     with pytest.raises(DataError, match="LUTData"):
         broken = lut(table[:9], 0, 12)
         broken[0].LUTDescriptor = [0, 0, 12]
-        dicom_image.values(write(tmp_path / "d", "MG", GREY, VOILUTSequence=broken))
+        dicom_pixels.values(write(tmp_path / "d", "MG", GREY, VOILUTSequence=broken))
 
 
 def test_header_windows_are_pydicoms(tmp_path):
@@ -116,7 +118,7 @@ def test_padding_is_the_darkest_of_the_picture(tmp_path):
     image = GREY + 10
     image[:4] = 0
     path = write(tmp_path / "a", "MR", image, PixelPaddingValue=0)
-    found = dicom_image.values(path)
+    found = dicom_pixels.values(path)
     assert (found[:4] == image[4:].min()).all() and np.array_equal(found[4:], image[4:])
 
 
@@ -125,15 +127,15 @@ def test_frames_have_groups_of_their_own(tmp_path):
     path = enhanced(tmp_path / "a", "MR", stack, ["1", "0.5", "2"])
     for k, slope in enumerate((1, 0.5, 2)):
         part = parts.named(str(path), "frame", k + 1)
-        assert np.array_equal(dicom_image.values(part), stack[k] * slope + k)
+        assert np.array_equal(dicom_pixels.values(part), stack[k] * slope + k)
         head = door.header(part)
         assert head["z"] == 3.0 * k and head["spacing_mm"] == 0.5
         assert head["windows"] == [[100 + k - 0.5, 50]]
     assert np.array_equal(itk(path).shape, stack.shape)
     with pytest.raises(DataError, match="a frame from 1 to 3"):
-        dicom_image.values(parts.named(str(path), "frame", 4))
+        dicom_pixels.values(parts.named(str(path), "frame", 4))
     with pytest.raises(DataError, match="frame that is meant"):
-        dicom_image.values(path)
+        dicom_pixels.values(path)
     assert door.header(path)["frame"] == 2  # the middle one
 
 
@@ -144,8 +146,8 @@ def test_a_loop_in_colour(tmp_path):
     path = write(tmp_path / "a", "US", loop, SequenceOfUltrasoundRegions=[region])
     assert np.array_equal(itk(path), loop)
     one = write(tmp_path / "b", "US", COLOUR // 2)
-    third = dicom_image.values(parts.named(str(path), "frame", 3))
-    assert np.array_equal(third, dicom_image.values(one))
+    third = dicom_pixels.values(parts.named(str(path), "frame", 3))
+    assert np.array_equal(third, dicom_pixels.values(one))
     assert door.header(path)["spacing_mm"] == pytest.approx(0.2)
 
 
@@ -162,7 +164,9 @@ def test_pictures_hang_as_itk_orients_them(tmp_path, way):
     path = write(tmp_path / "a", "MR", GREY, ImageOrientationPatient=[f"{n:.8f}" for n in tilted])
     plane = door.header(path)["plane"]
     wanted = SimpleITK.DICOMOrient(SimpleITK.ReadImage(str(path)), HUNG[plane])
-    assert np.array_equal(dicom_image.values(path), np.squeeze(SimpleITK.GetArrayFromImage(wanted)))
+    assert np.array_equal(
+        dicom_pixels.values(path), np.squeeze(SimpleITK.GetArrayFromImage(wanted))
+    )
 
 
 def folder_of(place, modality, stored, count=16, **changes):
@@ -203,7 +207,7 @@ def test_boxes_turn_with_the_picture(tmp_path):
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     frame, _card = cohort.load(tmp_path)
     assert set(frame["width"]) == {24} and set(frame["height"]) == {32}
-    values = dicom_image.values(tmp_path / "1")
+    values = dicom_pixels.values(tmp_path / "1")
     (box,) = np.array(eval(frame["boxes"][1]))
     x1, y1, x2, y2 = box.astype(int)
     assert (values[y1 : y2 + 1, x1 : x2 + 1] == 900).all() and (values == 900).sum() == 30

@@ -10,7 +10,7 @@ import pydicom
 import pytest
 import SimpleITK
 
-from camreader.cohorts import dicom_image, segmentations
+from camreader.cohorts import dicom_pixels, segmentations
 from camreader.heatmaps import map_export
 
 SECRET = "Doe^Jane"
@@ -67,7 +67,7 @@ def test_the_slice_goes_out_with_its_values(written):
     )
     assert np.array_equal(itk, IMAGES[0])
     if unit == "HU":
-        assert np.array_equal(dicom_image.values(folder / "slice_0001.dcm"), IMAGES[0])
+        assert np.array_equal(dicom_pixels.values(folder / "slice_0001.dcm"), IMAGES[0])
     nifti = SimpleITK.ReadImage(str(folder / "slice_0001.nii.gz"))
     assert np.array_equal(SimpleITK.GetArrayFromImage(nifti)[0], IMAGES[0])
     data = pydicom.dcmread(folder / "map_0001_pm.dcm")

@@ -8,7 +8,8 @@ series: the slices of a DeepLesion folder, with everything known about each
 annotations: slice-level and 3-D truth of DeepLesion, read without executing anything
 images: PNG, JPEG, TIFF, BMP or PGM, with labels
 dicom: DICOM files of any planar modality, with labels
-dicom_image: one DICOM image: its values in their own unit, its windows
+dicom_image: the header of one DICOM image: which are read, its windows
+dicom_pixels: the values of one DICOM image or frame in their own unit
 volumes: slices of NIfTI volumes, with labels
 nifti: one volume: its slices, hung rightly
 steps: values in their own unit as whole steps of 16 bit

@@ -2,7 +2,7 @@
 
 Only geometry, look-up tables and pixels are read. Patient, study and series become running numbers;
 no name, number or date of a patient leaves this module: messages name elements, never their text
-where it could name a person. What one image's values are, `dicom_image` decides.
+where it could name a person. What one image says, `dicom_image` reads, its values `dicom_pixels`.
 """
 
 from collections import Counter
@@ -15,7 +15,15 @@ import pandas as pd
 import pydicom
 from pydicom.uid import UID
 
-from camreader.cohorts import dicom_image, images, labelled, orientation, parts, segmentations
+from camreader.cohorts import (
+    dicom_image,
+    dicom_pixels,
+    images,
+    labelled,
+    orientation,
+    parts,
+    segmentations,
+)
 from camreader.cohorts.dicom_image import BACKGROUND, dataset, element
 from camreader.cohorts.folder import Folder, Options
 from camreader.cohorts.steps import named, step_of
@@ -121,7 +129,7 @@ def _headers(
             if head.pop("middle"):
                 name = parts.named(name, "frame", head["frame"])
             if options.skip_unreadable:
-                dicom_image.values(folder.path / name)
+                dicom_pixels.values(folder.path / name)
             heads.append(head | {"image_path": name})
             kept.append(row)
     return kept, heads
@@ -132,8 +140,9 @@ def _referred_masks(frame: pd.DataFrame, folder: Folder, found: labelled.Labelle
     if frame["masks"].map(len).any():
         return
     drawn: dict[str, list[str]] = {}
+    pictures = {str(parts.file_of(path)) for path in frame["image_path"]}
     for name, kind in folder.kinds.items():
-        if kind == "DICOM" and segmentations.kind_of(folder.path / name):
+        if kind == "DICOM" and name not in pictures and segmentations.kind_of(folder.path / name):
             for uid in segmentations.referred(folder.path / name):
                 drawn.setdefault(uid, []).append(name)
     if drawn:
@@ -199,7 +208,7 @@ def _range(frame: pd.DataFrame, folder: Folder) -> tuple[float, float, bool]:
 
 
 def _ends_of(path: Path) -> tuple[float, float]:
-    values = dicom_image.values(path)
+    values = dicom_pixels.values(path)
     return float(values.min()), float(values.max())
 
 
@@ -371,4 +380,4 @@ def decode(data: bytes | None, path: str | Path, offset: float | None = None) ->
 
     data None: `path` names a frame of a file. offset: not used, the image has its own rescale.
     """
-    return dicom_image.values(path, data)
+    return dicom_pixels.values(path, data)

@@ -1,26 +1,25 @@
-"""One DICOM image: which kinds are read, and the values of a frame in their own unit.
+"""One DICOM image's header: which kinds are read, and what its elements say of a frame.
 
-CT, MR, CR, DX, MG, US and PT, single and multi-frame. Values are stored values through the modality
-LUT: HU for CT, the unit that PET names, else greys, whose meaning is the scanner's. Greys come out
-bright where the picture is bright: MONOCHROME1 is turned round, and where a VOI LUT is given and no
-window, it is applied. Messages name elements, never a text that could name a person.
+CT, MR, CR, DX, MG, US and PT, single and multi-frame. The values of its pixels are read by
+`dicom_pixels`. Messages name elements, never a text that could name a person.
 """
 
 import io
-import warnings
-from collections.abc import Mapping
+import math
+import operator
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
-from pydicom.pixels import apply_modality_lut, apply_voi
-from pydicom.pixels import pixel_array as decoded
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.dataelem import RawDataElement, convert_raw_data_element
+from pydicom.datadict import tag_for_keyword
+from pydicom.tag import BaseTag
+from pydicom.uid import UID
 
-from camreader.cohorts import orientation, parts
-from camreader.cohorts.image_files import one_channel
-from camreader.cohorts.opened import Opened
+from camreader.cohorts import orientation
 from camreader.common.errors import DataError
 
 BACKGROUND = -1024  # HU of air; lower values are corners that were not scanned
@@ -49,6 +48,8 @@ _READ = [  # elements that are read with the header, in this order; each by itse
     *("WindowCenter", "WindowWidth", "VOILUTFunction", "Units"),
     "SyntheticData",
 ]
+_WHOSE = ("PatientID", "InstanceUID", "Spacing", "AspectRatio", "PositionPatient", "Data")
+SHOWN = [name for name in _READ if not name.endswith(_WHOSE)]  # what a picture's values hang on
 _GROUPS = {  # functional group: the elements that a frame has there
     "PixelMeasuresSequence": ("PixelSpacing",),
     "PlaneOrientationSequence": ("ImageOrientationPatient",),
@@ -78,10 +79,31 @@ def dataset(path: str | Path, data: bytes | None = None) -> pydicom.Dataset:
 def element(data: pydicom.Dataset, name: str, path: str | Path) -> Any:
     """One element's value, None where absent or empty; DataError naming the one that is broken."""
     try:
-        value = data.get(name)
+        raw = data.get_item(_tag(name))
+        if raw is None:
+            return None
+        if isinstance(raw, RawDataElement) and raw.VR in _LIKE and len(raw.value or b"") <= 64:
+            value = _converted(raw.tag, raw.VR, raw.is_little_endian, raw.value or b"")
+        else:
+            value = data.get(name)
         return None if value is None or value == "" else value
     except Exception:  # the reader's words may hold a name
         raise wrong(path, name, "unreadable", "a value as DICOM defines it") from None
+
+
+_LIKE = ("CS", "DS", "IS", "UI", "US")  # what they mean hangs on nothing else in the data set
+
+
+@lru_cache(256)
+def _tag(name: str) -> BaseTag:
+    return BaseTag(tag_for_keyword(name) or 0)
+
+
+@lru_cache(4096)
+def _converted(tag: BaseTag, kind: str, little: bool, raw: bytes) -> Any:
+    """A value as pydicom converts it, once for all slices of a series: it is most of the work."""
+    found = RawDataElement(tag, kind, len(raw), raw, 0, False, little)
+    return convert_raw_data_element(found).value
 
 
 def wrong(path: str | Path, name: str, found: Any, expected: str = EXPECTED) -> DataError:
@@ -104,7 +126,7 @@ def numbers(path: str | Path, name: str, value: Any, count: int) -> list[float] 
         found = [float(part) for part in (value if several else [value])]
     except (TypeError, ValueError):
         found = []
-    if len(found) != count or not np.isfinite(found).all():
+    if len(found) != count or not all(map(math.isfinite, found)):
         words = f"{len(found)} numbers" if found and len(found) != count else "no number"
         raise wrong(path, name, words, f"{count} finite number{'s' * (count > 1)}")
     return found
@@ -119,34 +141,39 @@ def frames(data: pydicom.Dataset, path: str | Path) -> int:
 
 
 def facts(
-    data: pydicom.Dataset, path: str | Path, frame: int | None = None, typed: bool = True
+    data: pydicom.Dataset,
+    path: str | Path,
+    frame: int | None = None,
+    typed: bool = True,
+    names: Iterable[str] = _READ,
 ) -> dict[str, Any]:
     """{element: value} of what is read of a header, a frame's functional groups included.
 
     frame: counted from 1; needed where an image holds several. typed: whether CT must say HU where
-    it names a unit; GDCM writes another when it compresses. DataError where the frame, or one of
-    the elements, is not as it should be.
+    it names a unit; GDCM writes another when it compresses. names: SHOWN leaves out what says
+    whose an image is, and where it lies. DataError where the frame, or one of the elements, is not
+    as it should be.
     """
-    found = {name: element(data, name, path) for name in _READ}
+    found = {name: element(data, name, path) for name in names}
     count = frames(data, path)
     if count > 1 and frame is None:
         raise wrong(path, "NumberOfFrames", f"{count:,}", "one frame, or the frame that is meant")
     if frame is not None and not 1 <= frame <= count:
         raise wrong(path, "NumberOfFrames", f"frame {frame:,}", f"a frame from 1 to {count:,}")
-    for group, names in _GROUPS.items():
-        item = _group(data, group, (frame or 1) - 1, path)
-        for name in names if item is not None else ():
+    own = element(data, "PerFrameFunctionalGroupsSequence", path)
+    shared = element(data, "SharedFunctionalGroupsSequence", path)
+    for group, held in _GROUPS.items() if own or shared else ():
+        item = _group(own, shared, group, (frame or 1) - 1, path)
+        for name in held if item is not None else ():
             value = element(item, name, path)
-            found[name] = found[name] if value is None else value
+            found[name] = found.get(name) if value is None else value
     found["frames"], found["frame"] = count, frame
     _check(found if typed else found | {"RescaleType": None}, path)
     return found
 
 
-def _group(data: pydicom.Dataset, name: str, index: int, path: str | Path) -> Any:
+def _group(own: Any, shared: Any, name: str, index: int, path: str | Path) -> Any:
     """A frame's own item of a functional group, else the one that all frames share, or None."""
-    own = element(data, "PerFrameFunctionalGroupsSequence", path)
-    shared = element(data, "SharedFunctionalGroupsSequence", path)
     for holder, place in ((own, index), (shared, 0)):
         if holder and len(holder) > place:
             sequence = element(holder[place], name, path)
@@ -202,8 +229,8 @@ def _axial(cosines: Any, path: str | Path) -> bool:
     found = numbers(path, "ImageOrientationPatient", cosines, 6) if cosines else None
     if found is None:
         return True
-    along_z = np.cross(*np.reshape(found, (2, 3)))[2]
-    return bool(abs(along_z) > np.cos(np.radians(TILT + 0.5)))
+    along_z = found[0] * found[4] - found[1] * found[3]
+    return abs(along_z) > math.cos(math.radians(TILT + 0.5))
 
 
 def cosines_of(found: Mapping[str, Any], path: str | Path) -> list[float] | None:
@@ -212,9 +239,11 @@ def cosines_of(found: Mapping[str, Any], path: str | Path) -> list[float] | None
     cosines = numbers(path, "ImageOrientationPatient", value, 6) if value else None
     if cosines is None:
         return None
-    row, column = np.reshape(cosines, (2, 3))
-    lengths = [np.linalg.norm(row), np.linalg.norm(column)]
-    if abs(row @ column) > 0.01 or not np.allclose(lengths, 1, atol=0.01):
+    row, column = cosines[:3], cosines[3:]
+    lengths = math.hypot(*row), math.hypot(*column)
+    if abs(sum(map(operator.mul, row, column))) > 0.01 or any(
+        abs(one - 1) > 0.01 for one in lengths
+    ):
         raise wrong(path, "ImageOrientationPatient", "not so", "two directions at a right angle")
     return cosines
 
@@ -284,7 +313,7 @@ def windows_of(found: Mapping[str, Any], data: pydicom.Dataset, path: str | Path
             continue
         if not exact:
             centre, width = centre - 0.5, max(width - 1, 1.0)
-        if _inverted(found):
+        if inverted(found):
             centre = sum(ends_of(found, data)) - centre
         windows.append([centre, width])
     return windows
@@ -295,7 +324,7 @@ def _parts_of(value: Any) -> list:
     return [] if value is None else list(value) if several else [value]
 
 
-def _inverted(found: Mapping[str, Any]) -> bool:
+def inverted(found: Mapping[str, Any]) -> bool:
     """True where dark and bright are turned round: MONOCHROME1 whose values are greys."""
     return found["PhotometricInterpretation"] == "MONOCHROME1" and unit_of(found) == "grey"
 
@@ -315,133 +344,3 @@ def ends_of(found: Mapping[str, Any], data: pydicom.Dataset) -> tuple[float, flo
     low = -(2 ** (bits - 1)) if signed else 0
     slope, intercept = float(found["RescaleSlope"] or 1), float(found["RescaleIntercept"] or 0)
     return low * slope + intercept, (low + 2**bits - 1) * slope + intercept
-
-
-def values(path: str | Path, data: bytes | None = None) -> np.ndarray:
-    """Values (H, W) of one image or frame in their own unit, hung as radiologists hang it.
-
-    int32 where every value is whole, else float64. data: the file's bytes; None: the file is read
-    (and, where the path names a frame, kept open for the next one). DataError for what is not read.
-    """
-    file, part = parts.split(path)
-    frame = part[1] if part and part[0] == "frame" else None
-    whole = _OPEN.get(file) if data is None else dataset(path, data)
-    found = facts(whole, path, frame, typed=False)
-    stored = _stored(whole, path, frame)
-    if stored.ndim == 3:
-        stored = one_channel(stored, path)
-    padding = _padding(stored, found, path)
-    own = _through_luts(stored, whole, found, path)
-    if unit_of(found) == "HU":
-        _not_twice(own[~padding], path)
-    if padding.any():
-        rest = own[~padding]
-        dark = BACKGROUND if unit_of(found) == "HU" else rest.min() if rest.size else 0
-        own[padding] = dark
-    if own.dtype.kind == "f" and not np.isfinite(own).all():
-        raise wrong(path, "PixelData", "values that are no numbers", "finite values")
-    return orientation.turned(own, turn_of(found, path))
-
-
-def _not_twice(hu: np.ndarray, path: str | Path) -> None:
-    """DataError where HU were stored and an intercept is given beside: then tissue lies at -1000.
-
-    No scan is all lung or thinner and at the same time far below air.
-    """
-    if hu.size and hu.max() < -300 and hu.min() < -1500:
-        words = f"values from {hu.min():.0f} to {hu.max():.0f}"
-        raise wrong(path, "RescaleIntercept", words, "HU; were they stored as HU already?")
-
-
-def _through_luts(
-    stored: np.ndarray, data: pydicom.Dataset, found: Mapping[str, Any], path: str | Path
-) -> np.ndarray:
-    """Stored values through the modality LUT, a VOI LUT that stands alone, and MONOCHROME1."""
-    own: np.ndarray
-    try:
-        if element(data, "ModalityLUTSequence", path) and unit_of(found) != "HU":
-            own = np.asarray(apply_modality_lut(stored, data)).astype(np.int32)
-        else:
-            own = rescaled(stored, found)
-        ends = ends_of(found, data)
-        if shaped(found, data, path):
-            own = np.asarray(apply_voi(own, data)).astype(np.int32)
-            ends = 0.0, float(2 ** int(data.VOILUTSequence[0].LUTDescriptor[2]) - 1)
-    except DataError:
-        raise
-    except Exception as error:  # a table cut short, or of another length than it says
-        raise wrong(path, "LUTData", type(error).__name__, "a look-up table as it says") from None
-    if _inverted(found):
-        own = sum(ends) - own
-        own = own.astype(np.int32) if (own == np.rint(own)).all() else own
-    return own
-
-
-def rescaled(stored: np.ndarray, found: Mapping[str, Any]) -> np.ndarray:
-    """Stored value x slope + intercept: int32 where both are whole and nothing overflows."""
-    slope, intercept = float(found["RescaleSlope"] or 1), float(found["RescaleIntercept"] or 0)
-    whole = slope == int(slope) and intercept == int(intercept)
-    if whole and stored.dtype.itemsize <= 2 and max(slope, abs(intercept)) < 2**14:
-        return stored.astype(np.int32) * int(slope) + int(intercept)
-    own: np.ndarray = stored.astype(np.float64) * slope + intercept
-    return own.astype(np.int32) if whole and np.abs(own).max(initial=0) < 2**31 else own
-
-
-def _stored(data: pydicom.Dataset, path: str | Path, frame: int | None) -> np.ndarray:
-    """Stored values (H, W) or (H, W, 3) of a frame; without a syntax, decoded as parsed."""
-    meta = getattr(data, "file_meta", None)
-    syntax = getattr(meta, "TransferSyntaxUID", None)
-    if syntax is None:
-        implicit, little = data.original_encoding
-        plain = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
-        if meta is None:
-            data.file_meta = pydicom.dataset.FileMetaDataset()
-        syntax = data.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else plain
-    count = int(data.get("NumberOfFrames") or 1)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what they say of lengths is checked below
-            found = np.asarray(decoded(data, index=(frame or 1) - 1))
-            if data.PhotometricInterpretation == "PALETTE COLOR":
-                found = _eight_bit(pydicom.pixels.apply_color_lut(found, data))
-        size = int(data.Rows) * int(data.Columns) * int(data.SamplesPerPixel)
-        size *= count * int(data.BitsAllocated) // 8
-        spare = 0 if UID(str(syntax)).is_encapsulated else len(data.PixelData) - size
-    except Exception as error:  # the reader raises many kinds; their words may hold a name
-        raise DataError(
-            "DICOM pixels cannot be decoded",
-            file=path,
-            column="PixelData",
-            found=f"{type(error).__name__}, transfer syntax {UID(str(syntax)).name}",
-            expected="whole pixel data in a transfer syntax that pydicom and GDCM decode",
-        ) from None
-    line = data.Columns * int(data.BitsAllocated) // 8
-    if found.shape[:2] != (data.Rows, data.Columns) or spare >= line:
-        words = f"{len(data.PixelData):,} bytes"
-        held = "one frame" if count == 1 else f"{count:,} frames"
-        raise wrong(path, "PixelData", words, f"{data.Rows} x {data.Columns} values of {held}")
-    return found
-
-
-def _eight_bit(colours: np.ndarray) -> np.ndarray:
-    return (colours >> 8).astype(np.uint8) if colours.dtype == np.uint16 else colours
-
-
-def _padding(stored: np.ndarray, found: Mapping[str, Any], path: str | Path) -> np.ndarray:
-    """Boolean (H, W): pixels of PixelPaddingValue, or between it and PixelPaddingRangeLimit.
-
-    The value may be written signed or unsigned (PS3.3 C.7.5.1.1.2): it is compared as stored bits.
-    """
-    value = numbers(path, "PixelPaddingValue", found["PixelPaddingValue"], 1)
-    limit = numbers(path, "PixelPaddingRangeLimit", found["PixelPaddingRangeLimit"], 1)
-    if value is None or found["PhotometricInterpretation"] not in GREY:
-        return np.zeros(stored.shape, bool)
-    bits = 1 << (8 * stored.dtype.itemsize)
-    ends = [int(end) % bits for end in (value[0], (limit or value)[0])]
-    if np.issubdtype(stored.dtype, np.signedinteger):
-        ends = [end - bits if end >= bits // 2 else end for end in ends]
-    return (stored >= min(ends)) & (stored <= max(ends))
-
-
-# frames are asked for one after the other
-_OPEN = Opened("DICOM", lambda file: dataset(file, file.read_bytes()), most=2)

@@ -8,6 +8,7 @@ Difference hash: Krawetz 2013, hackerfactor.com, "Kind of Like That", here of 16
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from scipy.sparse.csgraph import connected_components
 
 from camreader.cohorts import parts
 from camreader.common.errors import DataError
+from camreader.common.storage import digest as digest_of
 from camreader.common.text import counted
 from camreader.statistics.intervals import wilson
 
@@ -36,36 +38,50 @@ class Prints:
     The hash is of +1 and -1, thumbs have mean 0 and norm 1 (0 where an image is of one value).
     """
 
-    bytes: list[str]
+    bytes: list[str]  # "" where no other file has the same pixels
     pixels: list[str]
     hash: np.ndarray
     thumbs: np.ndarray
 
 
 def prints(
-    paths: Sequence[Path], decode: Callable[[bytes | None, Path], np.ndarray], workers: int = 1
+    paths: Sequence[Path],
+    decode: Callable[[bytes | None, Path], np.ndarray],
+    workers: int = 1,
+    near: bool = True,
 ) -> Prints:
-    """Read every file once; decode(bytes, path) gives its values (H, W)."""
+    """Read every file once; decode(bytes, path) gives its values (H, W).
+
+    Only files with the same pixels can have the same bytes: the bytes of others are not digested.
+    near: whether hash and thumbs are wanted; without, they are (n, 0).
+    """
     with ThreadPoolExecutor(workers) as pool:
-        rows = list(pool.map(lambda path: _print(path, decode), paths))
-    data, pixels, bits, thumbs = zip(*rows, strict=True)
-    return Prints(list(data), list(pixels), np.array(bits), np.array(thumbs))
+        rows = list(pool.map(lambda path: _print(path, decode, near), paths))
+        pixels, bits, thumbs = zip(*rows, strict=True)
+        times = Counter(pixels)
+        again = [times[one] > 1 for one in pixels]
+        data = list(pool.map(_of_bytes, paths, again))
+    return Prints(data, list(pixels), np.array(bits), np.array(thumbs))
 
 
-def _print(path: Path, decode: Callable) -> tuple[str, str, np.ndarray, np.ndarray]:
+def _print(path: Path, decode: Callable, near: bool) -> tuple[str, np.ndarray, np.ndarray]:
     whole = parts.split(path)[1] is None
-    data = path.read_bytes() if whole else None
-    values = np.ascontiguousarray(decode(data, path))
+    values = np.ascontiguousarray(decode(path.read_bytes() if whole else None, path))
     digest = hashlib.sha256(repr((values.shape, values.dtype.str)).encode())
-    digest.update(values.tobytes())
+    digest.update(values)
+    if not near:
+        return digest.hexdigest(), np.empty(0), np.empty(0)
     image = values.astype(np.float32)
     small = cv2.resize(image, (SIDE + 1, SIDE), interpolation=cv2.INTER_AREA)
     bits = np.where(small[:, 1:] > small[:, :-1], 1, -1).astype(np.float32).ravel()
     thumb = cv2.resize(image, (THUMB, THUMB), interpolation=cv2.INTER_AREA).ravel()
     thumb = thumb - thumb.mean()
-    norm = np.linalg.norm(thumb)
-    of_bytes = hashlib.sha256(data).hexdigest() if data is not None else ""
-    return of_bytes, digest.hexdigest(), bits, thumb / (norm or 1)
+    return digest.hexdigest(), bits, thumb / (np.linalg.norm(thumb) or 1)
+
+
+def _of_bytes(path: Path, wanted: bool) -> str:
+    """Digest of a whole file, "" where it is not wanted, or the path names a part of a file."""
+    return digest_of(path) if wanted and parts.split(path)[1] is None else ""
 
 
 def same(keys: Sequence[str]) -> list[tuple[int, int]]:
@@ -111,7 +127,7 @@ def find(
     patient are alike anyhow. DataError where one and the same file has both labels.
     """
     paths = [folder / path for path in frame["image_path"]]
-    told = prints(paths, decode, workers)
+    told = prints(paths, decode, workers, near)
     twins = same(told.bytes) + same(list(frame.get("instance", [""] * len(frame))))
     label, patient = frame["label"].to_numpy(), frame["patient_id"].to_numpy(object)
     for a, b in twins:

@@ -181,7 +181,7 @@ def _with_pillow(data: bytes, path: str | Path) -> np.ndarray:
             if image.format == "PPM" and mode in ("I", "L"):
                 return _as_stored(np.asarray(image), data)
             if mode in ("I", "I;16", "I;16B", "I;16L", "I;16N"):
-                return np.asarray(image).astype(np.uint16)
+                return np.asarray(image).astype(np.uint16, copy=False)
             if mode == "P" or "transparency" in image.info:
                 image = image.convert("RGBA" if "transparency" in image.info else "RGB")
             elif mode not in ("L", "LA", "RGB", "RGBA"):

@@ -80,9 +80,15 @@ def decode(data: bytes, path: str | Path, offset: float | None) -> np.ndarray:
     """
     if offset is None or np.isnan(offset):
         values = image_files.decode(data, path)
-        return (values >> (1 if values.dtype == np.uint16 else 0)).astype(np.int16)
-    values = image_files.decode(data, path, exact=True).astype(np.float32) + offset
-    return np.clip(values, BACKGROUND, 32767).round().astype(np.int16)
+        wide = values.dtype == np.uint16
+        return (values >> 1).view(np.int16) if wide else values.astype(np.int16)
+    values = image_files.decode(data, path, exact=True)
+    if offset == int(offset) and -32768 <= offset and int(values.max()) + offset <= 32767:
+        wide = values.dtype == np.uint16  # sums that wrap on the way end right: the last ones fit
+        hu = (values.view(np.int16) if wide else values.astype(np.int16)) + np.int16(offset)
+        return np.maximum(hu, BACKGROUND, out=hu)
+    shifted = values.astype(np.float32) + offset
+    return np.clip(shifted, BACKGROUND, 32767).round().astype(np.int16)
 
 
 def slice_name(number: int) -> str:

@@ -7,6 +7,7 @@ computed anew.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,6 +30,12 @@ def turn_of(cosines: ArrayLike) -> str:
 
     cosines: of ImageOrientationPatient, the directions of a row and of a column.
     """
+    return _turn(tuple(np.asarray(cosines, float).ravel().tolist()))
+
+
+@lru_cache(256)
+def _turn(cosines: tuple[float, ...]) -> str:
+    """The same, once for all slices of a series."""
     row, column = np.reshape(np.asarray(cosines, float), (2, 3))
     right, down = (np.array(way, float) for way in _HUNG[across(cosines)])
     turn = ""

@@ -35,7 +35,8 @@ def stored(own: np.ndarray, path: str | Path, step: float = 1.0) -> np.ndarray:
     DataError where they do not fit: a background that no header declares, or values of no scanner.
     """
     whole = own if step == 1 and own.dtype.kind in "iu" else np.rint(own / step)
-    if not (whole.min() >= -32768 and whole.max() <= 32767):
+    fits = whole.dtype == np.int16 or (whole.min() >= -32768 and whole.max() <= 32767)
+    if not fits:
         raise DataError(
             "Values do not fit an image",
             file=path,
@@ -43,4 +44,6 @@ def stored(own: np.ndarray, path: str | Path, step: float = 1.0) -> np.ndarray:
             found=f"values from {whole.min():.0f} to {whole.max():.0f}",
             expected="HU or steps within 16 bit; is the background marked, by PixelPaddingValue?",
         )
-    return np.maximum(whole, BACKGROUND).astype(np.int16)
+    if whole.min() < BACKGROUND:
+        whole = np.maximum(whole, BACKGROUND)
+    return whole.astype(np.int16, copy=False)
