@@ -7,7 +7,7 @@ const SILENT = "The server is not responding, so no new answer can be stored. Yo
   "Wait a moment; if this message stays, reload the page (in JupyterLab: Run > Run All Cells).";
 const HEAT_SHOWN = { opacity: 0.5, threshold: 0.2, show_heat: true }; // as the design has it
 const NOTED = ["window_centre", "window_width", "opacity", "threshold", "show_heat"];
-const HELD_UNPACKED = 48; // slices and maps beside those of two stacks
+const HELD_UNPACKED = 48; // slices and maps beside those of the stack at hand
 const REPEATED = ["PageUp", "PageDown"]; // keys that act again while they are held, as those passed on do
 const PASSED_ON = ["+", "=", "-", "0", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"];
 
@@ -30,7 +30,7 @@ function createSession(model, root) {
   watchIdleness(session);
   session.heard = performance.now();
   const beat = setInterval(() => checkPulse(session), BEAT_MS);
-  session.stops.push(() => clearInterval(beat), () => session.view.destroy());
+  session.stops.push(() => clearInterval(beat), () => clearInterval(session.waiting?.timer), () => session.view.destroy());
   navigator.keyboard?.getLayoutMap?.().then((layout) => { session.layout = layout; session.render(); }).catch(() => {});
   session.destroy = () => session.stops.forEach((stop) => stop());
   arrive(session);
@@ -153,7 +153,7 @@ function showStack(session, packed, heat) {
   const { viewModel, state, stacks } = session, { key, slices } = state.stack;
   const opened = viewModel.get("opened") === viewModel.get("group") && viewModel.get("heat_of") === Boolean(heat);
   stacks[state.case][key] ||= packed;
-  viewModel.set("cache", 2 * slices + HELD_UNPACKED);
+  viewModel.set("cache", slices + HELD_UNPACKED);
   viewModel.set("count", slices);
   viewModel.set("_heat", heat ? { [key]: { "Heat-map": heat } } : {});
   if (!opened) viewModel.set("case", key);

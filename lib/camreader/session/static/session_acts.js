@@ -24,7 +24,6 @@ function send(session, answer) {
 // Wait for one reply at a time: the answer of an earlier page may follow before "begin" is replied to.
 function expect(session, waiting) {
   clearInterval(session.waiting?.timer);
-  session.stops.push(() => clearInterval(waiting.timer));
   session.waiting = waiting;
 }
 
