@@ -21,7 +21,7 @@ from camreader.session.server import page as served_notebook
 TOKEN = "a-token-of-this-test"
 GRID = {"tumor": "qwert", "no tumor": "asdfg", "other": "zxcvb"}
 CASES, PRACTICE = 20, 2
-PARAMETERS = {"IDLE_SECONDS": 600, "UNDO_SECONDS": 0}
+PARAMETERS = {"IDLE_SECONDS": 600, "UNDO_SECONDS": 0, "DISPLAY_CHECK": False}
 
 
 class Room:

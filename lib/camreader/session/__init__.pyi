@@ -1,5 +1,6 @@
 from . import belonging as belonging
 from . import database as database
+from . import display as display
 from . import invented as invented
 from . import lesions as lesions
 from . import log as log

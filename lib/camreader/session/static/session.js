@@ -110,6 +110,7 @@ function arrive(session) {
     resend(session);
   }
   session.render();
+  askDisplay(session);
   if (document.hidden) session.pause("page hidden");
 }
 
@@ -193,7 +194,7 @@ function say(session, words, bad = false) {
 function render(session) {
   const { root, state, desk, cover } = session, held = document.activeElement, mine = root.contains(held);
   const covered = coverOf(session);
-  cover.replaceChildren(...(covered ? [covered] : []));
+  if (!covered || covered !== cover.firstChild) cover.replaceChildren(...(covered ? [covered] : []));
   cover.hidden = !covered;
   desk.hidden = Boolean(covered) || !(running(session) || session.correcting);
   root.dataset.stage = session.paused ? "paused" : session.reviewing ? "review" : state.stage;
@@ -208,6 +209,7 @@ function coverOf(session) {
   const { state } = session;
   if (session.correcting) return null; // beside its picture
   if (session.listing) return answerList(session);
+  if (session.checking && running(session)) return session.checking.node;
   if (session.paused) {
     const why = session.paused === "idle" ? "There was no activity for a while, so the clock was stopped." : "The clock is stopped.";
     const screen = messageScreen("Paused", why);
@@ -226,7 +228,7 @@ function coverOf(session) {
 
 function barOf(session) {
   const { state } = session;
-  if (state.stage === "start") return [];
+  if (state.stage === "start" || session.checking) return [];
   const progress = element("progress", { max: state.total || 1, value: state.done || 0 });
   const part = session.reviewing ? "Practice: the last case again" : state.training ? `Practice ${state.number} of ${state.practice}` : `Case ${state.number - state.practice} of ${state.total - state.practice}`;
   const oneKey = element("input", { type: "checkbox", checked: session.oneKey });
@@ -246,6 +248,7 @@ function renderPanel(session) {
   const { state, draft, panel } = session, last = state.number_of_stage === state.stages;
   const parts = [element("p", { className: "cr-feedback", hidden: !state.feedback }, state.feedback || "")];
   if (state.stages > 1) parts.push(stageLine(session));
+  if (state.clinical_text) parts.push(element("p", { className: "cr-clinical" }, state.clinical_text));
   if (showsOf(session, state.stage).length) {
     const said = state.said ? `You said: ${inWords(session, state.said)}` : "";
     parts.push(...networkSays(session), element("p", { className: "cr-quiet" }, said));
