@@ -89,3 +89,36 @@ def test_a_stack_of_sixty_slices_is_scrolled_from_its_key_slice(open_page, tmp_p
         ways = [value for _, what, value in payload["history"] if what == "slice"]
         assert ways[0] == 0 or 5 in ways
         assert max(ways) == REACH
+
+
+def held_by(devtools):
+    """Heap and buffers in MB, nodes and listeners of a page after a forced collection."""
+    devtools.send("HeapProfiler.collectGarbage")
+    used, dom = devtools.send("Runtime.getHeapUsage"), devtools.send("Memory.getDOMCounters")
+    megabytes = (used["usedSize"] + used["backingStorageSize"]) / 2**20
+    return megabytes, dom["nodes"], dom["jsEventListeners"]
+
+
+def test_a_page_lets_go_of_the_stacks_it_has_shown(open_page, tmp_path):  # noqa: F811
+    """Twelve stacks of 61 slices of noise: packed, one of them is about 1 MB, unpacked 2 MB."""
+    stacks, held = 12, {}
+    room = Room(tmp_path, cases=stacks + 2, training_cases=0, size=128, stack=REACH)
+    with serving(room) as address:
+        page = open_page(1280, 900)
+        page.goto(address)
+        begin(page)
+        devtools = page.context.new_cdp_session(page)
+        for number in range(stacks):
+            wait_for(page, "unaided")
+            page.wait_for_selector(".cr-session[data-slices='whole']", timeout=60_000)
+            press_answer(page, "tumor", 3)
+            wait_for(page, "aided")
+            if number in (3, stacks - 1):
+                page.wait_for_timeout(1000)  # until the slices ahead are unpacked
+                held[number] = held_by(devtools)
+            press_answer(page, "tumor", 3)
+            page.keyboard.press("j")
+            page.wait_for_selector(f"progress[value='{number + 1}'], .cr-start")
+    (early, *counts), (late, *counts_late) = held[3], held[stacks - 1]
+    assert late - early < 4  # eight stacks more are 8 MB packed
+    assert [b - a < 60 for a, b in zip(counts, counts_late, strict=True)] == [True, True]

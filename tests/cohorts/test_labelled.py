@@ -118,6 +118,21 @@ def test_columns_that_are_not_read_are_named(folder):
     )
 
 
+def test_clinical_text_is_one_line_of_at_most_500_signs(folder):
+    """Under its own name only: another column of theirs may tell the finding."""
+    given = ["62 years,  cough", "", "é" * 500, ""]
+    rows = [f'{row},"{text}"' for row, text in zip(GOOD, given, strict=True)]
+    found = read(labels(folder, rows, HEADER + ",clinical_text")).rows
+    assert [row["clinical_text"] for row in found] == ["62 years, cough", "", "é" * 500, ""]
+    for name in ("history", "indication"):
+        unread = read(labels(folder, rows, f"{HEADER},{name}"))
+        assert [row["clinical_text"] for row in unread.rows] == [""] * 4 and name in unread.doubts[
+            0
+        ]
+    with pytest.raises(DataError, match="at most 500"):
+        read(labels(folder, [f"{GOOD[0]},{'x' * 501}"], HEADER + ",clinical_text"))
+
+
 def test_the_word_of_a_label_stays_and_the_way_back_to_the_files_is_read_anew(tmp_path):
     rows = ["a.png,normal", "b.png,Cyst", "c.png,tumor", "d.png,tumor"]
     for seed, row in enumerate(rows):

@@ -346,3 +346,11 @@ def test_a_change_of_the_protocol_is_a_flag(tmp_path, monkeypatch):
     monkeypatch.setattr(study_readings.Design, "protocol_changes", ["10 more cases"], raising=False)
     found = study_readings.of_design(study_of(tidy()), tmp_path)
     assert found.flags == ["the protocol was changed: 10 more cases"] and found.margin == 0.1
+
+
+def test_answers_in_under_two_seconds_are_counted_and_their_readers_named():
+    seconds = lambda r: "1.99" if r["reader"] == "Bob" and r["modality"] == "aided" else "2"  # noqa: E731
+    table = reader_tables.time_table(study_of(tidy(seconds=seconds))).set_index("modality")
+    assert table["hasty"].to_dict() == {"unaided": 0, "aided": 8}
+    assert table.loc["aided", "note"].endswith("answered in under 2 s: Bob 8")
+    assert "under" not in table.loc["unaided", "note"]

@@ -37,6 +37,19 @@ def test_the_folder_gives_nothing_away(tmp_path):
     assert image.dtype == np.int16 and image.shape == (64, 64)
 
 
+def test_clinical_text_stands_with_its_case_and_is_part_of_the_study(tmp_path):
+    def texts(words):
+        return lambda chosen, images: (
+            chosen.assign(clinical_text=[words] + [""] * (len(chosen) - 1)),
+            images,
+        )
+
+    told = [make_study(tmp_path / w, change=texts(w)) for w in ("cough", "fever")]
+    assert [design.clinical_text("C001") for design in told] == ["cough", "fever"]
+    assert told[0].clinical_text("C002") == "" and told[0].study != told[1].study
+    assert all("clinical_text" not in row for row in told[0].card["cases"][1:])
+
+
 def test_case_numbers_do_not_follow_the_truth(tmp_path):
     """Wald-Wolfowitz: were the numbers sorted by truth, there would be two runs."""
     truths = []

@@ -22,7 +22,7 @@ from camreader.session.log import ReadingLog
 TOKEN = "a-token-of-this-test"
 GRID = {"tumor": "qwert", "no tumor": "asdfg", "other": "zxcvb"}
 CASES, PRACTICE = 20, 2
-PARAMETERS = {"IDLE_SECONDS": 600, "UNDO_SECONDS": 0}
+PARAMETERS = {"IDLE_SECONDS": 600, "UNDO_SECONDS": 0, "DISPLAY_CHECK": False}
 
 
 class Room:

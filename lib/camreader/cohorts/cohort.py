@@ -196,6 +196,8 @@ def _table(frame: pd.DataFrame, source: str) -> pd.DataFrame:
         frame[column] = frame[column].astype(object).where(frame[column].notna(), None)
     columns = list(Cohort.to_schema().columns)
     extra = [name for name in ("hu_offset", "step", "class_name", "turn") if name in frame]
+    if "clinical_text" in frame and (frame["clinical_text"] != "").any():
+        extra.append("clinical_text")
     if "masks" in frame and frame["masks"].map(len).any():
         frame["masks"] = frame["masks"].map(json.dumps)
         extra.append("masks")

@@ -19,7 +19,11 @@ from camreader.common.errors import DataError
 from camreader.common.rows import Cell, Table, is_shortened, plain_name, read_rows
 from camreader.common.tables import REGIONS, UNKNOWN_REGION
 
-OPTIONAL = ("patient", "region", "box", "hu_offset", "mask", "split", "frame", "slice", "plane")
+OPTIONAL = (
+    *("patient", "region", "box", "hu_offset", "mask", "split", "frame", "slice", "plane"),
+    "clinical_text",
+)
+LONGEST_TEXT = 500  # signs of a clinical text: what a request for the scan says, no report
 SYNONYMS = {
     "image": ("file", "filename", "file_name", "path", "image_path", "image_name", "img"),
     "label": ("class", "diagnosis", "target"),
@@ -32,6 +36,7 @@ SYNONYMS = {
     "frame": ("frames", "frame_number"),
     "slice": ("slices", "slice_index", "slice_number"),
     "plane": ("view",),
+    "clinical_text": (),  # under no other name: a history of theirs may tell the finding
 }
 EXPECTED = (
     "Images_png/ with DL_info.csv (DeepLesion), or labels.csv (image,label), or one folder "
@@ -260,9 +265,13 @@ def _row(cell: Cell, where: Callable, classes: Classes, column: str) -> dict:
     split = split_of(cell.text("split"))
     if split is None and cell.text("split"):
         raise cell.wrong("split", "train, validation or test")
+    text = " ".join(cell.text("clinical_text").split())
+    if len(text) > LONGEST_TEXT:
+        raise cell.wrong("clinical_text", f"at most {LONGEST_TEXT} characters")
     return {
         "row": cell.row,
         "patient_id": _patient(cell),
+        "clinical_text": text,
         "image_path": path,
         "label": label,
         "class_name": cell.text(column),

@@ -3,6 +3,7 @@
 study: one study, from a log, a file of scores, or a simulation
 tables: who did how well, what the heat-map changed, how long it took
 marking: where readers pointed: wAFROC, LROC
+displays: on what screens the study was read
 map_effect: what the map did: stage by stage, by where it lay, and how readers relied on it
 break_even: for which error rate and prevalence it would pay
 subgroups: who gained, by the readers' profile

@@ -1,4 +1,5 @@
 from . import break_even as break_even
+from . import displays as displays
 from . import endpoints as endpoints
 from . import findings as findings
 from . import map_effect as map_effect

@@ -15,7 +15,7 @@ import pandas as pd
 
 from camreader.common.errors import DataError
 from camreader.common.study import Study
-from camreader.reader_study.study import LOGS, ReaderStudy, place_of
+from camreader.reader_study.study import ReaderStudy, log_of
 from camreader.reader_study.tables import refused
 from camreader.session import mark_table
 from camreader.session.mark_table import NO_MARKS, Marked
@@ -30,19 +30,11 @@ COLUMNS += ["unit", "units", "lesions", "accepted", "primary", "flags"]
 
 def load(path: str, study: Study) -> Marked | str:
     """The marks of the readings that `study.load` reads; words where there are none."""
-    if not path:
-        logs = [study.readings / name for name in LOGS]
-        found = [log for log in logs if log.exists()]
-        if not found:
-            return NO_MARKS
-        try:
-            return mark_table.load(found[0])
-        except DataError as error:
-            return str(error)
-    if not ("://" in path or path.endswith((".sqlite", ".db"))):
-        return "marks are in a reading log; this file has none"
+    log = log_of(path, study)
+    if log is None:
+        return "marks are in a reading log; this file has none" if path else NO_MARKS
     try:
-        return mark_table.load(path, place_of(path, study)[0])
+        return mark_table.load(*log)
     except DataError as error:
         return str(error)
 

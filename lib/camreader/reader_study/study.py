@@ -359,6 +359,15 @@ def _cohort_log(study: Study) -> tuple[ReaderStudy | None, list[str]]:
     return None, flags
 
 
+def log_of(path: str, study: Study) -> tuple[str | Path, Path] | None:
+    """(reading log, folder of its design) of the readings that `load` reads; None where there is no
+    log, as for a file of scores."""
+    if not path:
+        found = [study.readings / name for name in LOGS if (study.readings / name).exists()]
+        return (found[0], study.readings) if found else None
+    return (path, place_of(path, study)[0]) if is_log(path) else None
+
+
 def _of_these_slices(study: Study, frame: pd.DataFrame) -> bool:
     """False where invented readings are of slices, but of other ones than this cohort's."""
     made_up = frame["case"].astype(str).str.startswith(invented.MADE_UP).any()

@@ -34,6 +34,7 @@ COMPARISON += ["low", "high", "f", "ddf", "p", "p_holm", "unit", "units", "prima
 FEW = 10  # patients: below it no interval's coverage was shown (docs/statistics.md)
 THESE_READERS = "interval over patients, for these readers"
 BELOW_CHANCE = "below chance: does a higher score of this reader mean more suspicious?"
+HASTY_SECONDS = 2  # under which nobody has looked at a slice: such answers are counted and named
 NO_LOG = "the file has scores only: no diagnoses, times or CNN answers were recorded"
 
 
@@ -390,9 +391,19 @@ def time_table(study: ReaderStudy) -> pd.DataFrame:
             continue
         quartiles = part["seconds"].quantile([0.25, 0.5, 0.75]).tolist()
         row = dict(zip(("seconds_q1", "seconds_median", "seconds_q3"), quartiles, strict=True))
-        row |= {"zero_seconds": int((part["seconds"] == 0).sum())} | _trend(part)
+        hasty = part["seconds"] < HASTY_SECONDS
+        row |= {"zero_seconds": int((part["seconds"] == 0).sum()), "hasty": int(hasty.sum())}
+        row |= _trend(part)
+        row["note"] = "; ".join(filter(None, [row["note"], _hasty_words(part[hasty])]))
         rows.append({"modality": modality, "readings": len(part), **row, **_thirds(part)})
     return pd.DataFrame(rows) if rows else refused("no reading has a time and an order")
+
+
+def _hasty_words(hasty: pd.DataFrame) -> str:
+    """Which readers answered faster than a picture can be looked at; nothing where none did."""
+    counts = hasty["reader"].value_counts(sort=False)
+    told = ", ".join(f"{reader} {count}" for reader, count in counts.items())
+    return f"answered in under {HASTY_SECONDS} s: {told}" if told else ""
 
 
 def _trend(part: pd.DataFrame) -> dict[str, Any]:

@@ -195,6 +195,7 @@ PARTS = {
         },
         {
             "08_source": "Where the readings come from.",
+            "08_displays": "On what screens: each reader's display check.",
             "08_readers": "AUC, sensitivity and specificity by reader and modality.",
             "08_or": "Obuchowski-Rockette analysis.",
             "08_benefit_harm": "Benefit and harm.",

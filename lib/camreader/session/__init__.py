@@ -8,6 +8,7 @@ protocol: what the readings will be asked, sealed before the first answer
 prepare: the cases drawn, their truth sealed, the design stored
 belonging: whether a reading is one of this cohort, told by content
 stacks: the slices above and below a case
+display: the check of a reader's screen before a session
 lesions: where the lesions of a case are, for its sealed truth
 sealed: truth, answer and heat-map, encrypted until the answer is locked
 database: the log's tables in SQLite or PostgreSQL

@@ -2,6 +2,7 @@ from . import admin as admin
 from . import belonging as belonging
 from . import certificate as certificate
 from . import database as database
+from . import display as display
 from . import door as door
 from . import invented as invented
 from . import lesions as lesions

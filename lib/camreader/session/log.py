@@ -44,6 +44,7 @@ KINDS = (
     "answered",  # the answer at any other stage, which its payload names
     "corrected",  # a later word on an earlier answer; the earlier one stays
     "comment",
+    "display",  # what a reader saw of the test pattern, on which screen
     "paused",
     "resumed",
     "finished",

@@ -92,11 +92,12 @@ def write_study(
 
 
 def _told_of_case(row: Mapping) -> dict:
-    """What the page may know of a case: practice or not, and the size of its pixels."""
+    """What the page may know of a case: practice or not, the size of its pixels, clinical text."""
     spacing = row.get("spacing_mm")
     known = {} if spacing is None or pd.isna(spacing) else {"spacing_mm": float(spacing)}
     if (stack := row.get("stack")) is not None:
         known |= {"key": stack.key, "slices": len(stack.images), "step_mm": stack.step_mm}
+    known |= {"clinical_text": row["clinical_text"]} if row.get("clinical_text") else {}
     return {"case": row["case"], "training": bool(row["training"]), **known}
 
 
@@ -112,6 +113,7 @@ def _facts(cases: pd.DataFrame) -> dict[str, dict]:
             "patient": row["patient"],
             "region": row.get("region") or "",
             **({"lesions": row["lesions"]} if "lesions" in row else {}),
+            **({"clinical_text": row["clinical_text"]} if row.get("clinical_text") else {}),
             "hits": {name: None if pd.isna(hit) else bool(hit) for name, hit in hits.items()},
         }
     return found
@@ -170,7 +172,7 @@ def candidates(study: Study, run: str, seed: int = 0) -> pd.DataFrame:
     names = ["row", "slice_id", "patient_id", "image_path", "truth", "predicted", "probability"]
     frame = frame.assign(size=frame["diameter_mm"], conspicuity=frame["contrast_hu"].abs())
     names += ["region", "size", "conspicuity", "boxes", "width", "height", "spacing_mm"]
-    return frame[names]
+    return frame[names + [name for name in ("clinical_text",) if name in frame]]
 
 
 def find_run(study: Study, seed: int = 0) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 
 from camreader.common.errors import DataError
 from camreader.common.storage import read_json, write_json
-from camreader.session import protocol
+from camreader.session import display, protocol
 from camreader.session.database import place
 from camreader.session.log import ReadingLog, Refused
 from camreader.session.marks import check_marks
@@ -178,6 +178,11 @@ class Design:
         told = next(entry for entry in self.card["cases"] if entry["case"] == case)
         shape = np.load(self.image_path(case), mmap_mode="r", allow_pickle=False).shape
         return {"shape": (1, *shape), "spacing_mm": told.get("spacing_mm")}
+
+    def clinical_text(self, case: str) -> str:
+        """What readers are told of the patient of a case; empty where nothing is known."""
+        told = next(entry for entry in self.card["cases"] if entry["case"] == case)
+        return str(told.get("clinical_text", ""))
 
     def stack(self, case: str) -> dict[str, Any] | None:
         """{"slices", "key", "step_mm" (None where unknown)} of a case; None for a single slice."""
@@ -414,6 +419,8 @@ class Reading:
             check_text(payload.get("comment", ""))
         elif kind in ("paused", "resumed"):
             check_pause(payload)
+        elif kind == display.KIND:
+            display.check_display(payload)
         else:
             raise Refused(f"A page may not write {kind!r}")
         return log_phase(here.step, here.stage) if here.step else None

@@ -22,7 +22,7 @@ from IPython.display import Markdown
 from camreader.cohorts.windows import presets
 from camreader.common.errors import DataError
 from camreader.common.study import Study
-from camreader.session import marks
+from camreader.session import display, marks
 from camreader.session.database import log_address
 from camreader.session.log import LogError, ReadingLog, Refused
 from camreader.session.progress import Design, Position, Reading, Step, Unknown, clean_name
@@ -34,7 +34,7 @@ from camreader.viewer.html import bundle
 from camreader.viewer.widget import SCRIPTS, colour_tables, pack_map, pack_slice
 
 STATIC = Path(__file__).parent / "static"
-PARTS = ("_store", "_questions", "_marks", "_stack", "_page", "_acts", "")
+PARTS = ("_store", "_questions", "_marks", "_stack", "_display", "_page", "_acts", "")
 PAGES = [STATIC / f"session{part}.js" for part in PARTS]
 _OPEN: weakref.WeakSet = weakref.WeakSet()  # of this process: a cell that is run again takes over
 MOST_AT_ONCE = 8  # slices of a stack in one message
@@ -60,7 +60,8 @@ class ReadingSession(AnyWidget):
     a name to start with at once. idle_seconds: after this long without a movement the clock
     stops. one_key: a key answers and goes on; else Enter confirms (the page can switch it).
     undo_seconds: for which such an answer can be taken back before it is locked. account: the only
-    reader whom this session serves, whatever name the page says; "" for anybody.
+    reader whom this session serves, whatever name the page says; "" for anybody. display_check:
+    ask readers for the one-minute check of their screen.
     """
 
     _esm = bundle(*SCRIPTS, *PAGES, entry="createSession")
@@ -84,6 +85,7 @@ class ReadingSession(AnyWidget):
         one_key: bool = True,
         undo_seconds: float = 1.5,
         account: str = "",
+        display_check: bool = True,
     ) -> None:
         self.reading: Reading | None = None
         self.keeper: Keeper | None = None
@@ -115,6 +117,7 @@ class ReadingSession(AnyWidget):
             "one_key": one_key,
             "undo_ms": round(1000 * undo_seconds),
             "marks": marks.on_page(self.design.marks),
+            "display": display.on_page() if display_check else None,
         }
         super().__init__(state=start, settings=settings, _colours=colour_tables())
         self.on_msg(self._on_message)
@@ -196,9 +199,11 @@ class ReadingSession(AnyWidget):
             reading = self._running()
             return reading.log.claim(reading.reader)
         with _starting("Not stored"):
-            self._store(self._running(), message)
+            new = self._store(self._running(), message)
         with _starting("Stored, but the page cannot go on"):
-            return self._show()
+            self._show()
+            if not new:  # the page asks again: it may have lost what followed, too
+                self.send_state(["_slices", "_heat", "state"])
 
     def _running(self) -> Reading:
         if self.reading is None:
@@ -238,10 +243,11 @@ class ReadingSession(AnyWidget):
                 other._end()
                 other.state = {**other.state, "stage": "moved"}
 
-    def _store(self, reading: Reading, message: dict) -> None:
+    def _store(self, reading: Reading, message: dict) -> bool:
+        """Whether it is new: False for an event that was stored before."""
         kind, case = str(message.get("kind")), str(message.get("case"))
         payload = self._by_name(reading, case, message.get("payload") or {})
-        reading.submit(kind, case, payload, str(message.get("id")))
+        return reading.submit(kind, case, payload, str(message.get("id")))
 
     # ---- what the page shows ----
 
@@ -259,6 +265,7 @@ class ReadingSession(AnyWidget):
             reading.start_case()
         state |= self._stage_of(here.step, here.stage)
         state["stack"] = self.design.stack(here.step.case)
+        state["clinical_text"] = self.design.clinical_text(here.step.case)
         state["spacing"] = self.design.geometry(here.step.case)["spacing_mm"]
         before = self._before(here.step, here.stage, state) or {}
         state["marks"] = before.get("marks", [])  # they stay until they are moved
@@ -300,6 +307,7 @@ class ReadingSession(AnyWidget):
             "total": len(steps),
             "practice": practice,
             "answers": answers,
+            "display": display.last_screen(reading.events),
             "feedback": feedback,
             "review": self._review(answers) if feedback else None,
         }

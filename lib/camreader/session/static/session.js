@@ -7,7 +7,7 @@ const SILENT = "The server is not responding, so no new answer can be stored. Yo
   "Wait a moment; if this message stays, reload the page (in JupyterLab: Run > Run All Cells).";
 const HEAT_SHOWN = { opacity: 0.5, threshold: 0.2, show_heat: true }; // as the design has it
 const NOTED = ["window_centre", "window_width", "opacity", "threshold", "show_heat"];
-const HELD_UNPACKED = 48; // slices and maps beside those of two stacks
+const HELD_UNPACKED = 48; // slices and maps beside those of the stack at hand
 const REPEATED = ["PageUp", "PageDown"]; // keys that act again while they are held, as those passed on do
 const PASSED_ON = ["+", "=", "-", "0", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight"];
 
@@ -30,7 +30,7 @@ function createSession(model, root) {
   watchIdleness(session);
   session.heard = performance.now();
   const beat = setInterval(() => checkPulse(session), BEAT_MS);
-  session.stops.push(() => clearInterval(beat), () => session.view.destroy());
+  session.stops.push(() => clearInterval(beat), () => clearInterval(session.waiting?.timer), () => session.view.destroy());
   navigator.keyboard?.getLayoutMap?.().then((layout) => { session.layout = layout; session.render(); }).catch(() => {});
   session.destroy = () => session.stops.forEach((stop) => stop());
   arrive(session);
@@ -110,6 +110,7 @@ function arrive(session) {
     resend(session);
   }
   session.render();
+  askDisplay(session);
   if (document.hidden) session.pause("page hidden");
 }
 
@@ -153,7 +154,7 @@ function showStack(session, packed, heat) {
   const { viewModel, state, stacks } = session, { key, slices } = state.stack;
   const opened = viewModel.get("opened") === viewModel.get("group") && viewModel.get("heat_of") === Boolean(heat);
   stacks[state.case][key] ||= packed;
-  viewModel.set("cache", 2 * slices + HELD_UNPACKED);
+  viewModel.set("cache", slices + HELD_UNPACKED);
   viewModel.set("count", slices);
   viewModel.set("_heat", heat ? { [key]: { "Heat-map": heat } } : {});
   if (!opened) viewModel.set("case", key);
@@ -193,7 +194,7 @@ function say(session, words, bad = false) {
 function render(session) {
   const { root, state, desk, cover } = session, held = document.activeElement, mine = root.contains(held);
   const covered = coverOf(session);
-  cover.replaceChildren(...(covered ? [covered] : []));
+  if (!covered || covered !== cover.firstChild) cover.replaceChildren(...(covered ? [covered] : []));
   cover.hidden = !covered;
   desk.hidden = Boolean(covered) || !(running(session) || session.correcting);
   root.dataset.stage = session.paused ? "paused" : session.reviewing ? "review" : state.stage;
@@ -208,6 +209,7 @@ function coverOf(session) {
   const { state } = session;
   if (session.correcting) return null; // beside its picture
   if (session.listing) return answerList(session);
+  if (session.checking && running(session)) return session.checking.node;
   if (session.paused) {
     const why = session.paused === "idle" ? "There was no activity for a while, so the clock was stopped." : "The clock is stopped.";
     const screen = messageScreen("Paused", why);
@@ -226,7 +228,7 @@ function coverOf(session) {
 
 function barOf(session) {
   const { state } = session;
-  if (state.stage === "start") return [];
+  if (state.stage === "start" || session.checking) return [];
   const progress = element("progress", { max: state.total || 1, value: state.done || 0 });
   const part = session.reviewing ? "Practice: the last case again" : state.training ? `Practice ${state.number} of ${state.practice}` : `Case ${state.number - state.practice} of ${state.total - state.practice}`;
   const oneKey = element("input", { type: "checkbox", checked: session.oneKey });
@@ -246,6 +248,7 @@ function renderPanel(session) {
   const { state, draft, panel } = session, last = state.number_of_stage === state.stages;
   const parts = [element("p", { className: "cr-feedback", hidden: !state.feedback }, state.feedback || "")];
   if (state.stages > 1) parts.push(stageLine(session));
+  if (state.clinical_text) parts.push(element("p", { className: "cr-clinical" }, state.clinical_text));
   if (showsOf(session, state.stage).length) {
     const said = state.said ? `You said: ${inWords(session, state.said)}` : "";
     parts.push(...networkSays(session), element("p", { className: "cr-quiet" }, said));

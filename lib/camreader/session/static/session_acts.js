@@ -15,7 +15,7 @@ function send(session, answer) {
       "this browser. If this message stays, reload the page (in JupyterLab: Run > Run All Cells).", true);
     go();
   }, PATIENCE_MS);
-  expect(session, { id, then, timer, stores: true, again: () => send(session, answer) });
+  expect(session, { id, then, timer, stores: kind !== "display", again: () => send(session, answer) });
   say(session, null);
   session.render();
   go();
@@ -24,7 +24,6 @@ function send(session, answer) {
 // Wait for one reply at a time: the answer of an earlier page may follow before "begin" is replied to.
 function expect(session, waiting) {
   clearInterval(session.waiting?.timer);
-  session.stops.push(() => clearInterval(waiting.timer));
   session.waiting = waiting;
 }
 
@@ -171,6 +170,8 @@ function watchIdleness(session) {
     listen(session, document, name, () => (last = performance.now()), { passive: true, capture: true });
   }
   listen(session, document, "visibilitychange", () => document.hidden && session.pause("page hidden"));
+  listen(session, document, "freeze", () => session.pause("page frozen")); // as when a lid is closed
+  listen(session, window, "pageshow", ({ persisted }) => persisted && location.reload()); // "back": its kernel is gone
   const timer = setInterval(() => {
     const idle = performance.now() - last;
     if (idle > limit) session.pause("idle", { idle_ms: Math.round(idle) });
@@ -264,6 +265,7 @@ function leaveField(session, { key, target }) {
 
 function keyAction(session, event) {
   if (session.correcting) return correctionKey(session, event);
+  if (session.checking) return null; // its fields and buttons have their own keys
   if (session.listing) return ["KeyU", "Escape"].includes(event.code) ? session.toggleAnswers : null;
   if (session.paused) return ["KeyP", "Enter", "Escape"].includes(event.code) ? session.resume : null;
   if (session.state.stage === "start") return null;

@@ -5,6 +5,7 @@
 // behind if it is asked twice.
 const CHUNK = 8, ASK_AGAIN_MS = 20000;
 const CINE_MS = 100, PAGE_SLICES = 5;
+const AHEAD = 24; // slices of the next case that are unpacked while this one is read
 
 function stackOf(session) {
   return session.reviewing || session.correcting ? null : session.state.stack;
@@ -39,6 +40,7 @@ function fetchStacks(session) {
   session.stacks = Object.fromEntries(near.map(([name]) => [name, held[name] || {}]));
   session.wantedStacks = near;
   askForSlices(session);
+  unpackSoon(session);
 }
 
 function askForSlices(session) {
@@ -62,10 +64,33 @@ function takeSlices(session, { stack: name, wanted, slices }, buffers) {
   const held = session.stacks?.[name];
   if (held) {
     wanted.forEach((k, place) => (held[k] = { ...slices[place], data: buffers[place] }));
-    for (const k of wanted) remember(session.view, held[k].key, () => unpackSlice(held[k]));
+    unpackSoon(session);
     if (name === session.state.case && !session.reviewing) showSlices(session);
   }
   askForSlices(session);
+}
+
+// Unpacked one after the other, the nearest first, each in a task of its own: a key or the wheel never
+// waits for eight of them. Of the next case only those round its key slice, to bound what is held.
+function unpackSoon(session) {
+  if (session.unpacking) return;
+  const next = nextToUnpack(session);
+  if (!next) return;
+  session.unpacking = true;
+  remember(session.view, next.key, () => unpackSlice(next)).catch(() => {}).then(() => setTimeout(() => {
+    session.unpacking = false;
+    unpackSoon(session);
+  }));
+}
+
+function nextToUnpack({ view, stacks, state, wantedStacks, viewModel }) {
+  for (const [name, { slices, key }] of wantedStacks || []) {
+    const here = name === state.case, from = here ? viewModel.get("case") : key;
+    const near = [...Array(slices).keys()].sort((a, b) => Math.abs(a - from) - Math.abs(b - from));
+    const packed = near.slice(0, here ? slices : AHEAD).map((k) => stacks[name][k]);
+    const found = packed.find((one) => one && !view.cache.has(one.key));
+    if (found) return found;
+  }
 }
 
 function showSlices({ viewModel, stacks, state }) {

@@ -25,8 +25,8 @@ function prepare(viewer) {
   const { model, slice, heat } = viewer;
   if (!slice) return;
   if (!viewer.grey) {
-    const pixels = greyPixels(slice, model.get("window_centre"), model.get("window_width"), viewer.inverted);
-    viewer.grey = paint(pixels, slice.width, slice.height);
+    const wanted = [model.get("window_centre"), model.get("window_width"), viewer.inverted];
+    viewer.grey = paintGrey(sheetOf(viewer, slice), slice, ...wanted);
   }
   if (heat && !viewer.hot) {
     const pixels = heatPixels(heat, model.get("threshold"), colours(model));

@@ -68,10 +68,24 @@ function greyTable(centre, width, inverted) {
   return Object.assign(latest, { name, table }).table;
 }
 
-function greyPixels(slice, centre, width, inverted = false) {
-  const { values } = slice, table = greyTable(centre, width, inverted), pixels = new Uint32Array(values.length);
+// One sheet for all slices of one size: scrolling through a stack allocates nothing.
+function sheetOf(viewer, { width, height }) {
+  const { sheet } = viewer;
+  if (sheet?.canvas.width === width && sheet.canvas.height === height) return sheet;
+  const canvas = element("canvas", { width, height }), image = new ImageData(width, height);
+  return (viewer.sheet = { canvas, image, pixels: new Uint32Array(image.data.buffer) });
+}
+
+function greyPixels({ values }, pixels, centre, width, inverted = false) {
+  const table = greyTable(centre, width, inverted);
   for (let i = 0; i < values.length; i++) pixels[i] = table[values[i] + 32768];
-  return new Uint8ClampedArray(pixels.buffer);
+  return pixels;
+}
+
+function paintGrey({ canvas, image, pixels }, slice, ...window) {
+  greyPixels(slice, pixels, ...window);
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
 }
 
 // Alpha is the heat itself, and nothing below the threshold: cold areas stay anatomy.
