@@ -115,6 +115,8 @@ ADVICE: tuple[tuple[str, str], ...] = (
     ("The log holds several|Names that would be", "say which is meant, or export a .csv"),
     ("Please enter|That name|This study was set up|This reader is not", "enter the name under which"
      " you were enrolled; the study's owner has the list of codes"),
+    ("A display check|Each step of a display|Size and ratio of a screen|The steps"
+     " of a display", RELOAD),
     ("This page|The study was set up again|This answer does not|This event id|The network's answer"
      " stays|A page may|Only a stored|The log knows|The answer|The history|Each entry|A pause|A"
      " comment|The profile|This question has", RELOAD),
