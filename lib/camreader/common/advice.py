@@ -117,6 +117,8 @@ ADVICE: tuple[tuple[str, str], ...] = (
     ("No link was made|This reader has a link already|The study has no place for them", "see who"
      " has a link: `camreader links list`; `renew` replaces a link, `revoke` frees a place"),
     ("The study is closed", "read on in a study of its own (another COHORT)"),
+    ("A display check|Each step of a display|Size and ratio of a screen|The steps"
+     " of a display", RELOAD),
     ("This page|The study was set up again|This answer does not|This event id|The network's answer"
      " stays|A page may|Only a stored|The log knows|The answer|The history|Each entry|A pause|A"
      " comment|The profile|This question has", RELOAD),

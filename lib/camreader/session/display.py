@@ -101,7 +101,7 @@ def _check_seen(steps: Any, answers: Any) -> None:
     if not isinstance(answers, dict) or set(answers) != set(ASKED):
         raise Refused(f"A display check asks for {', '.join(ASKED)}")
     if any(answers[name] not in options for name, (_, options) in ASKED.items()):
-        raise Refused("An answer of the display check is one of those offered")
+        raise Refused("A display check's answer is one of those offered")
 
 
 def _is_number(value: Any, most: float) -> bool:

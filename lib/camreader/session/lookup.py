@@ -13,7 +13,12 @@ from camreader.session.database import settled
 from camreader.session.progress import Design
 
 NOTEBOOK = Path("notebooks/07_reading_session.ipynb")
-OPTIONS = {"IDLE_SECONDS": "idle_seconds", "ONE_KEY": "one_key", "UNDO_SECONDS": "undo_seconds"}
+OPTIONS = {  # parameters of notebook 07 that the page knows
+    "IDLE_SECONDS": "idle_seconds",
+    "ONE_KEY": "one_key",
+    "UNDO_SECONDS": "undo_seconds",
+    "DISPLAY_CHECK": "display_check",
+}
 
 
 def find_study(config: Mapping[str, Any], cohort: str = "") -> Study:

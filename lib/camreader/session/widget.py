@@ -24,7 +24,7 @@ from camreader.common.errors import DataError
 from camreader.common.study import Study
 from camreader.session import display, marks
 from camreader.session.database import log_address
-from camreader.session.log import LogError, ReadingLog, Refused
+from camreader.session.log import LogError, Occupied, ReadingLog, Refused
 from camreader.session.progress import Design, Position, Reading, Step, Unknown, clean_name
 from camreader.session.questions import Question
 from camreader.session.sealed import ITEMS, Keeper, unpack_map
@@ -180,6 +180,7 @@ class ReadingSession(AnyWidget):
             self._act(message)
         except Refused as error:
             reply |= {"ok": False, "words": str(error)} | ({"final": True} if error.final else {})
+            reply |= {"occupied": True} if isinstance(error, Occupied) else {}
         except (LogError, DataError) as error:
             reply |= {"ok": False, "words": str(error)}
         except Exception as error:  # the page must hear of it, whatever it is

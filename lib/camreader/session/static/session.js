@@ -106,6 +106,7 @@ function arrive(session) {
   if (other) startReview(session);
   if (other) startStage(session, before.case !== now.case);
   if (running(session)) {
+    readHere(true);
     if (!session.correcting) showCase(session);
     resend(session);
   }
@@ -178,6 +179,8 @@ function onMessage(session, message, buffers) {
   if (!session.again) session.shelf?.write(null);
   if (message.ok && waiting.stores) shelf(session.state.key, "draft").write(null);
   say(session, message.ok ? null : message.words, !message.ok);
+  if (message.occupied) askAgain(session);
+  else session.asking = null;
   if (message.ok && waiting.then) waiting.then();
   session.render();
 }

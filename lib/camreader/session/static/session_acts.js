@@ -63,6 +63,17 @@ function actions(session) {
   };
 }
 
+// A page may have been left without a word to the server, as when the network was away: its session is
+// let go after a while, and until then this page asks again by itself, if it is in the same window.
+const HELD_MS = 30000, ASK_EVERY_MS = 4000;
+
+function askAgain(session) {
+  if (!readHere()) return;
+  session.asking ??= performance.now();
+  if (performance.now() - session.asking > HELD_MS) return (session.asking = null);
+  setTimeout(() => session.state.stage === "start" && session.again?.(), ASK_EVERY_MS);
+}
+
 function ask(session, message) {
   const id = newId(), again = () => ask(session, message);
   session.again = null;
@@ -163,6 +174,15 @@ function resume(session) {
   giveKeys(session.root);
 }
 
+// A lid that was closed, a machine that slept: no timer ran, and none of that time was spent reading.
+const ASLEEP_MS = 5000;
+
+function wake(session, asleep) {
+  if (session.paused || !running(session)) return;
+  session.clock.away += asleep;
+  session.pause("page frozen");
+}
+
 function watchIdleness(session) {
   const limit = session.model.get("settings").idle_seconds * 1000;
   let last = performance.now();
@@ -170,10 +190,13 @@ function watchIdleness(session) {
     listen(session, document, name, () => (last = performance.now()), { passive: true, capture: true });
   }
   listen(session, document, "visibilitychange", () => document.hidden && session.pause("page hidden"));
-  listen(session, document, "freeze", () => session.pause("page frozen")); // as when a lid is closed
+  listen(session, document, "freeze", () => session.pause("page frozen"));
   listen(session, window, "pageshow", ({ persisted }) => persisted && location.reload()); // "back": its kernel is gone
+  let beat = performance.now();
   const timer = setInterval(() => {
-    const idle = performance.now() - last;
+    const now = performance.now(), idle = now - last, asleep = now - beat;
+    beat = now;
+    if (asleep > ASLEEP_MS && !document.hidden) wake(session, asleep);
     if (idle > limit) session.pause("idle", { idle_ms: Math.round(idle) });
   }, Math.min(1000, limit / 4));
   session.stops.push(() => clearInterval(timer));

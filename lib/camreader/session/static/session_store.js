@@ -66,6 +66,14 @@ function shelf(key, what = "answer") {
   };
 }
 
+// Whether a session was begun in this window before: kept through reload and back, not in a second one.
+function readHere(begun = false) {
+  try {
+    if (begun) sessionStorage.setItem("camreader-begun", "1");
+    return Boolean(sessionStorage.getItem("camreader-begun"));
+  } catch { return false; }
+}
+
 // What is said of the case but not yet locked: a page that is reloaded goes on with it.
 function keepDraft({ state, draft }) {
   shelf(state.key, "draft").write({ place: placeOf(state), draft });

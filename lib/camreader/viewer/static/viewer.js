@@ -53,6 +53,7 @@ function clamp(value, low, high) {
 // is being unpacked the picture is empty: never the old slice under the new case's name.
 async function load(viewer) {
   const { model } = viewer;
+  setTouch(viewer);
   const turn = ++viewer.turn, index = model.get("case");
   const packed = model.get("_slices")[index], map = (model.get("_heat")[index] || {})[model.get("method")];
   const waiting = "This slice is not here yet: it comes as soon as the kernel is free.";
@@ -121,15 +122,20 @@ function pictures(viewer) {
 
 function usePointer(viewer, canvas) {
   let start = null;
+  const fingers = new Map(); // {pointer: its last place}: two of them pinch
+  const lift = ({ pointerId }) => fingers.delete(pointerId);
+  for (const name of ["pointerup", "pointercancel"]) listen(viewer, canvas, name, lift);
   listen(viewer, canvas, "pointerdown", (event) => {
     event.preventDefault();
     giveKeys(viewer.root);
+    if (event.pointerType === "touch") fingers.set(event.pointerId, event);
     canvas.setPointerCapture(event.pointerId);
     start = viewer.slice && dragStart(viewer, canvas, event);
   });
   listen(viewer, canvas, "pointermove", (event) => {
     if (!viewer.slice) return;
     viewer.pointer = imagePoint(viewer, canvas, event);
+    if (fingers.size === 2) return (start = null), pinch(viewer, canvas, fingers, event);
     if (start) drag(viewer, canvas, event, start);
     readOut(viewer, viewer.pointer);
   });
@@ -174,6 +180,25 @@ function drag(viewer, canvas, event, start) {
   }
   const step = Math.max(start.width, 100) / 300; // finer where the window is narrow
   setWindow(model, start.centre + dy * step, start.width + dx * step);
+}
+
+// Two fingers zoom about the place between them, by how much they part.
+function pinch(viewer, canvas, fingers, event) {
+  const apart = () => {
+    const [a, b] = [...fingers.values()];
+    return Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
+  };
+  const before = apart();
+  fingers.set(event.pointerId, event);
+  const [a, b] = [...fingers.values()];
+  const between = { clientX: (a.clientX + b.clientX) / 2, clientY: (a.clientY + b.clientY) / 2 };
+  if (before > 0) zoom(viewer, apart() / before, imagePoint(viewer, canvas, between));
+}
+
+// A finger moves the page, except where it scrolls a stack or draws a measure.
+function setTouch(viewer) {
+  const mine = viewer.ruler || viewer.tool?.scrolls();
+  viewer.panes.forEach(({ canvas }) => (canvas.style.touchAction = mine ? "none" : ""));
 }
 
 const TOUCHED = 14; // CSS pixels of a finger's way to the next slice

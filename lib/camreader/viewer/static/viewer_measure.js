@@ -20,6 +20,7 @@ function sliceKey({ model }) {
 function takeRuler(viewer, kind) {
   viewer.ruler = viewer.ruler === kind ? null : kind;
   viewer.panes.forEach(({ canvas }) => (canvas.style.cursor = viewer.ruler ? "cell" : ""));
+  setTouch(viewer);
   redraw(viewer);
 }
 
@@ -27,6 +28,7 @@ function takeRuler(viewer, kind) {
 function reset(viewer) {
   Object.assign(viewer, { measures: [], ruler: null, inverted: false, grey: null });
   viewer.panes.forEach(({ canvas }) => (canvas.style.cursor = ""));
+  setTouch(viewer);
   refit(viewer);
 }
 
