@@ -2,7 +2,6 @@ from . import break_even as break_even
 from . import endpoints as endpoints
 from . import findings as findings
 from . import map_effect as map_effect
-from . import map_plots as map_plots
 from . import marking as marking
 from . import planning as planning
 from . import plots as plots

@@ -91,16 +91,14 @@ class MRMC:
         flags = list(self.flags)
         if len(self.modalities) > 2:
             flags.append(f"{len(self.modalities)} modalities, all equal: p = {self.p:.2g}")
-        rows = [
-            row
-            | {"difference": pair["difference"], "low": pair["low"], "high": pair["high"]}
-            | {"f": pair["t"] ** 2, "ddf": pair["ddf"], "p": pair["p"], "p_holm": pair["p_holm"]}
-            | {"flags": "; ".join(flags), "pair": f"{pair['first']} minus {pair['second']}"}
-            for pair in self.differences.to_dict("records")
-        ]
-        if len(rows) == 1:
-            rows[0] |= {"f": self.f, "ddf": self.ddf, "p": self.p}
-        return pd.DataFrame(rows)
+        table = self.differences[["difference", "low", "high", "ddf", "p", "p_holm"]].copy()
+        table.insert(3, "f", self.differences["t"] ** 2)
+        if len(table) == 1:
+            table[["f", "ddf", "p"]] = self.f, self.ddf, self.p
+        names = self.differences[["first", "second"]].to_numpy().tolist()
+        pairs = [f"{first} minus {second}" for first, second in names]
+        about = pd.DataFrame([row] * len(table))
+        return about.join(table).assign(flags="; ".join(flags), pair=pairs)
 
 
 def read_scores(path: Path | str) -> pd.DataFrame:
