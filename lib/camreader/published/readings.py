@@ -162,13 +162,13 @@ def _helpful(
 
 def three_cases(paper: Paper, argument: str, _: str) -> Finding:
     """The same of the images that the text names, and of all that fit the two questions."""
-    *questions, named = argument.split("; ")
+    first, second, named = argument.split("; ")
     t = paper.readings()
     chosen = t.index.isin([int(image) for image in named.split(", ")])
-    found = _more_often([_helpful(t, *questions, chosen=chosen)])
+    found = _more_often([_helpful(t, first, second, chosen)])
     if found.verdict == UNCHECKABLE:
         return found
-    every = two_groups(*_helpful(t, *questions))
+    every = two_groups(*_helpful(t, first, second))
     more = f"all such images: {every['k1']} of {every['n1']} against {every['k2']} of {every['n2']}"
     reason = f"{found.reason} Of {more}, p = {every['p']:.3f}."
     return replace(found, recomputed=f"images {named}: {found.recomputed}", reason=reason)
