@@ -30,7 +30,7 @@ DIFFERENCE_COLOURS = (NO_TUMOR, SOUND, TUMOR)
 PAPER_SIZE = (1, 16)  # readers and cases of the published study
 
 
-def measured(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+def or_refusal(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """A figure of a table; where the table says why there is none, the figure says so."""
 
     @wraps(draw)
@@ -120,7 +120,7 @@ def draw_roc(reader_study: ReaderStudy) -> Figure:
     return figure
 
 
-@measured
+@or_refusal
 def draw_flow(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """How answers moved at the first step, for cases with and without a tumor."""
     step = (table.columns[1], table.columns[2])
@@ -189,7 +189,7 @@ def _band(ax: Axes, left: float, right: float, width: float, colour: str, alpha:
     ax.add_patch(PathPatch(Path(points, codes), color=colour, alpha=alpha, lw=0))
 
 
-@measured
+@or_refusal
 def draw_benefit_harm(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """Readings corrected and spoiled, where the CNN was right and where it was wrong."""
     height = 1.6 + 0.5 * len(table)
@@ -240,7 +240,7 @@ def _draw_net(ax: Axes, rows: np.ndarray, table: pd.DataFrame) -> None:
     )
 
 
-@measured
+@or_refusal
 def draw_time(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """Seconds per case over the session, and right answers in its first and last third."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), width_ratios=(3, 2))
@@ -271,7 +271,7 @@ def draw_time(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     return figure
 
 
-@measured
+@or_refusal
 def draw_margin(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """Differences in AUC with their intervals against the margin: right of the line is shown."""
     rows = table[table["test"] == "non-inferiority"].reset_index(drop=True)
@@ -351,7 +351,7 @@ def _planning_axes(axes: Axes, table: pd.DataFrame, most_readers: int) -> None:
 # What the map did: stage by stage, by where it lay, and where it would pay
 
 
-@measured
+@or_refusal
 def draw_stepwise(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """AUC, sensitivity and specificity at each stage with 95 % intervals, and the changes."""
     names, palette = list(dict.fromkeys(table["stage"])), colours(reader_study)
@@ -382,7 +382,7 @@ def draw_stepwise(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     return figure
 
 
-@measured
+@or_refusal
 def draw_hits(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """Benefit and harm where the map lay on the lesion and where not, network right or wrong."""
     table = table[table["readings"] > 0].reset_index(drop=True)
@@ -409,7 +409,7 @@ def draw_hits(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     return figure
 
 
-@measured
+@or_refusal
 def draw_break_even(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """Expected gain per 1,000 cases against the network's error rate, a line per prevalence."""
     compared = list(dict.fromkeys(table["compared"]))
