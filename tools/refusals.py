@@ -81,9 +81,9 @@ def _of_module(path: Path, code: Path) -> Iterator[Entry]:
         asked = {name for function in around for name in _parameters(function)}
         if isinstance(first, ast.Name) and first.id in asked:
             continue  # its callers say the words
-        known = expected is not None and getattr(expected, "id", "") not in asked
         scopes = [*reversed(around), tree]
-        said = {"expected": _words(expected, scopes) if known else ""}
+        own = scopes[:-1] if getattr(expected, "id", "") in asked else scopes
+        said = {"expected": _words(expected, own) if expected else ""}
         why = ""
         if _called(call) == "Refusal":
             given = _given(call)

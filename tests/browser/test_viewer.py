@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from viewer_page import write_page
 
 from browser import (
     chromium,  # noqa: F401 (fixtures)
@@ -230,7 +231,7 @@ def page(chromium, tmp_path):  # noqa: F811
     opened = []
 
     def open_page(widget, width=1000):
-        widget.write_html(tmp_path / "page.html")
+        write_page(widget, tmp_path / "page.html")
         tab = chromium.new_page(viewport={"width": width, "height": 900})
         tab.goto((tmp_path / "page.html").as_uri())
         tab.wait_for_selector(DRAWN)

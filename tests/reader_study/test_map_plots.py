@@ -4,16 +4,16 @@ import matplotlib.pyplot as plt
 import pytest
 from readings_fixture import readings as tidy
 
-from camreader.reader_study import break_even, map_effect, map_plots
+from camreader.reader_study import break_even, map_effect, plots
 from camreader.reader_study import study as study_readings
 from camreader.session.simulate import simulate_readings
 from camreader.session.stages import PRESETS
 
 
 def figures(study):
-    yield map_plots.draw_stepwise(study, map_effect.stepwise_table(study))
-    yield map_plots.draw_hits(study, map_effect.hit_table(study))
-    yield map_plots.draw_break_even(study, break_even.break_even_table(study, draws=20))
+    yield plots.draw_stepwise(study, map_effect.stepwise_table(study))
+    yield plots.draw_hits(study, map_effect.hit_table(study))
+    yield plots.draw_break_even(study, break_even.break_even_table(study, draws=20))
 
 
 @pytest.mark.parametrize("name", PRESETS)

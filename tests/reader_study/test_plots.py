@@ -47,10 +47,10 @@ def test_every_figure_is_drawn_or_refused_with_its_source(tmp_path, plan, change
     plt.close("all")
 
 
-def test_a_simulated_figure_is_marked_in_red(plan):
+def test_a_simulated_figure_is_marked_in_red(plan, tmp_path):
     study = study_readings.load("", Study("nowhere", "none", "nowhere"), 2, 12, design="sequential")
     for figure in figures(study, plan):
-        draw.label_source(figure, study)
+        draw.save_readers(figure, Study(reports=tmp_path), study, "figure")
         assert figure.get_supxlabel().startswith("SIMULATED")
         assert figure._supxlabel.get_color() == draw.HARM
     plt.close("all")

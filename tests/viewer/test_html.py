@@ -7,6 +7,7 @@ import nbformat
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
+from viewer_page import write_page
 
 from camreader.common.errors import DataError
 from camreader.viewer import html
@@ -34,7 +35,7 @@ def assert_offline(page):
 
 def test_a_page_needs_nothing_and_escapes_what_was_typed(tmp_path):
     widget = SliceViewer(slices(), {NASTY: maps()}, titles=[NASTY] * 3, cohort_title=NASTY)
-    widget.write_html(tmp_path / "page.html", title=NASTY)
+    write_page(widget, tmp_path / "page.html", NASTY)
     page = (tmp_path / "page.html").read_text()
     assert_offline(page)
     data = BeautifulSoup(page, "html.parser").find("script", type="application/json").text

@@ -68,12 +68,6 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 }
 
 
-def _name(node: ast.Assign) -> str:
-    target = node.targets[0]
-    assert isinstance(target, ast.Name), "a parameter cell assigns to plain names only"
-    return target.id
-
-
 def parameter_values(notebook: str | Path) -> Values:
     """{name: value} of a notebook's cell tagged `parameters`, in order, without running it."""
     cells = json.loads(Path(notebook).read_text(encoding="utf-8"))["cells"]
@@ -81,7 +75,7 @@ def parameter_values(notebook: str | Path) -> Values:
         "".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", [])
     )
     nodes = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
-    return {_name(node): ast.literal_eval(node.value) for node in nodes}
+    return {ast.unparse(node.targets[0]): ast.literal_eval(node.value) for node in nodes}
 
 
 def origin_of(source: str | Path) -> str:
@@ -186,7 +180,8 @@ def problem(name: str, value: Any, default: Any) -> str:
     """What is wrong with a parameter's value, in words; empty where nothing is."""
     if name in NUMBER_OR_NAME and type(value) is int:
         value = str(value)
-    if not _fits(value, default):
+    # a whole number is a number, true is neither
+    if type(value) not in ((int, float) if isinstance(default, float) else (type(default),)):
         return f"{TYPES[type(default)]} is expected, such as {default!r}, not {value!r}"
     if name in CHOICES and value not in CHOICES[name]:
         return f"one of {', '.join(map(str, CHOICES[name]))} is expected, not {value!r}"
@@ -201,9 +196,3 @@ def problem(name: str, value: Any, default: Any) -> str:
             limits = f"{low:g} or more" if high == math.inf else f"{low:g} to {high:g}"
             return f"{limits} is expected, not {value!r}"
     return ""
-
-
-def _fits(value: Any, default: Any) -> bool:
-    """Whether a value is of its default's type; a whole number is a number, true is neither."""
-    kinds = (int, float) if isinstance(default, float) else (type(default),)
-    return type(value) in kinds

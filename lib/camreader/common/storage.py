@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -74,14 +74,12 @@ def write_shared_csv(frame: pd.DataFrame, path: str | Path) -> None:
     write_table(_in_texts(frame, lambda text: f"'{text}" if _FORMULA.match(text) else text), path)
 
 
-def read_shared_csv(
-    path: str | Path | IO[str], missing: Sequence[str] = ("",), **options: Any
-) -> pd.DataFrame:
+def read_shared_csv(path: str | Path | IO[str], **options: Any) -> pd.DataFrame:
     """Such a CSV, its texts as they were typed: without the quote, and NA is a name like any.
 
-    missing: the texts of a cell without a value. options: pandas.read_csv's.
+    An empty cell has no value. options: pandas.read_csv's.
     """
-    frame = pd.read_csv(path, keep_default_na=False, na_values=list(missing), **options)
+    frame = pd.read_csv(path, keep_default_na=False, na_values=[""], **options)
     return _in_texts(frame, unguarded)
 
 

@@ -26,15 +26,13 @@ def with_groups(tested: pd.DataFrame, cohort: pd.DataFrame | None = None) -> pd.
     groups = {
         "lesion size": size_bands(tested["diameter_mm"]),
         "contrast": quarters(tested["contrast_hu"], reference["contrast_hu"], "{:.0f}–{:.0f} HU"),
-        "cysts": tested["cysts"].map(_cysts, na_action="ignore"),
+        "cysts": tested["cysts"].map(
+            lambda count: "with cysts" if count else "without cysts", na_action="ignore"
+        ),
     }
     if "level" in tested:
         groups["conspicuity"] = pd.Categorical(tested["level"], CONSPICUITY, ordered=True)
     return tested.assign(**groups)
-
-
-def _cysts(count: int) -> str:
-    return "with cysts" if count else "without cysts"
 
 
 def quarters(values: pd.Series, reference: pd.Series, form: str) -> pd.Series:

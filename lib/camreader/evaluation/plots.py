@@ -235,7 +235,7 @@ def by_region(groups: dict[str, pd.DataFrame]) -> Figure:
     for shift, (protocol, table) in zip((-0.14, 0.14), tables.items(), strict=False):
         places = np.array([names.index(group) for group in table["group"]]) + shift
         ends, colour = table[["accuracy", "low", "high"]].T, COLOURS[protocol]
-        intervals(axis, places, ends, True, fmt="o", color=colour, label=protocol)
+        intervals(axis, places, ends, across=True, fmt="o", color=colour, label=protocol)
         for place, n in zip(places, table["n"], strict=True):
             axis.text(1.005, place, f"n = {n}", size=7, va="center", color=colour)
     axis.set_yticks(range(len(names)), names)
@@ -317,7 +317,7 @@ def comparison(table: pd.DataFrame) -> Figure:
     for place, row in enumerate(table[::-1].itertuples()):
         if row.n == row.n and row.n:
             ends, colour = [[row.accuracy], [row.low], [row.high]], COLOURS[row.protocol]
-            intervals(axis, [place], ends, True, fmt="o", capsize=3, color=colour)
+            intervals(axis, [place], ends, across=True, fmt="o", capsize=3, color=colour)
             axis.text(1.01, place, f"{int(row.n - row.wrong)}/{int(row.n)}", size=8, va="center")
         else:
             inside = axis.get_yaxis_transform()

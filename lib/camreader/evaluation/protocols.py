@@ -16,21 +16,16 @@ from camreader.common.storage import read_table
 from camreader.common.study import Study
 from camreader.common.text import points
 from camreader.evaluation.groups import by_group, measured, over_seeds, with_groups
+from camreader.statistics.classification import PROPORTIONS
 from camreader.statistics.intervals import Proportion, wilson
 from camreader.training import runs
 from camreader.training.experiments import MAIN, part_of_study
 from camreader.training.predictions import test_slices
 
-METRICS: tuple[str, ...] = (
-    "accuracy",
-    "sensitivity",
-    "specificity",
-    "PPV",
-    "NPV",
-    "AUC",
-    "Brier score",
+METRICS = (  # in the rows of a protocol that was refused
+    *(name for name in PROPORTIONS if name != "commoner class"),
+    *("AUC", "Brier score", "calibration error", "commoner class"),
 )
-METRICS += ("calibration error", "commoner class")
 SHARED = "no interval: the two test sets share patients"
 RUN_WORDS = {"first": "first run", "second": "second run", "final": "final run (resampled)"}
 

@@ -44,13 +44,9 @@ def matrices(model: Module, images: Tensor) -> list[Tensor]:
         for handle in handles:
             handle.remove()
     alike = len({layer.shape for layer in kept}) == 1
-    found = [layer for k, layer in enumerate(kept) if not _repeated(kept, k)]
+    # a matrix that is the one before it is that of a Softmax, behind its Dropout
+    found = [one for k, one in enumerate(kept) if not k or not torch.equal(one, kept[k - 1])]
     return found if alike and int(kept[0].shape[1] ** 0.5) > 1 else []
-
-
-def _repeated(kept: list[Tensor], place: int) -> bool:
-    """Whether a matrix is the one before it: that of a Softmax, behind its Dropout."""
-    return place > 0 and torch.equal(kept[place], kept[place - 1])
 
 
 def _ask(_module: Module, inputs: tuple, options: dict[str, Any]) -> tuple:

@@ -89,7 +89,7 @@ def export(
     cohort's. A slice without a patient counts as a patient of its own. Files of an earlier export
     into the same folder are replaced.
     """
-    folder, rows, written = Path(folder), [], set()
+    folder, rows = Path(folder), []
     patients = patient_numbers(cases, slices)
     things = zip(cases.to_dict("records"), slices, maps, patients, strict=True)
     for number, (case, grey, heat, patient) in enumerate(things, start=1):
@@ -105,10 +105,16 @@ def export(
         if np.isfinite(case["spacing_mm"]):
             data.PixelSpacing = [f"{case['spacing_mm']:.6g}"] * 2
         write(data, path)
-        written.add(path)
         rows.append({"file": path.name, "slice_id": case["slice_id"], "caption": lines[0]})
-    for leftover in set(folder.glob("overlay_*.dcm")) - written:
-        leftover.unlink()
+    return listed(folder, rows, ["overlay_*.dcm"])
+
+
+def listed(folder: Path, rows: list[dict[str, Any]], kinds: Iterable[str]) -> pd.DataFrame:
+    """The table of an export's files; those of an earlier one, by their `kinds`, are removed."""
+    written = {row["file"] for row in rows}
+    for path in {path for kind in kinds for path in folder.glob(kind)}:
+        if path.name not in written:
+            path.unlink()
     return pd.DataFrame(rows, columns=["file", "slice_id", "caption"])
 
 

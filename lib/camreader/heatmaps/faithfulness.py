@@ -32,8 +32,6 @@ def deletion_insertion(
     maps: np.ndarray,
     classes: Any,
     steps: int = STEPS,
-    seed: int = 0,
-    batch_size: int = 16,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Probability of the explained class while pixels go, or come, hottest first.
 
@@ -44,13 +42,13 @@ def deletion_insertion(
     """
     images = torch.as_tensor(images)
     blurred = blur(images)
-    ranks = torch.from_numpy(hottest_first(maps, seed))[:, None]
+    ranks = torch.from_numpy(hottest_first(maps))[:, None]
     share = np.linspace(0, 1, steps + 1)
     gone, come = (np.zeros((len(images), steps + 1), np.float32) for _ in range(2))
     for k, limit in enumerate(share):
         taken = ranks < limit
-        gone[:, k] = probability(model, torch.where(taken, blurred, images), classes, batch_size)
-        come[:, k] = probability(model, torch.where(taken, images, blurred), classes, batch_size)
+        gone[:, k] = probability(model, torch.where(taken, blurred, images), classes)
+        come[:, k] = probability(model, torch.where(taken, images, blurred), classes)
     return share, gone, come
 
 
@@ -73,9 +71,9 @@ def hottest_first(maps: np.ndarray, seed: int = 0) -> np.ndarray:
     return (ranks / max(1, flat.shape[1])).reshape(maps.shape)
 
 
-def blur(images: torch.Tensor, width: float = BLUR) -> torch.Tensor:
-    """Images (N, C, S, S) blurred by a Gaussian whose SD is `width` of their size."""
-    sigma = width * images.shape[-1]
+def blur(images: torch.Tensor) -> torch.Tensor:
+    """Images (N, C, S, S) blurred by a Gaussian whose SD is BLUR of their size."""
+    sigma = BLUR * images.shape[-1]
     blurred = gaussian_filter(images.numpy(), (0, 0, sigma, sigma), mode="nearest", truncate=2)
     return torch.from_numpy(blurred)
 

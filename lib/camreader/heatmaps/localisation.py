@@ -158,11 +158,8 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 
 def _grown(masks: np.ndarray, tolerance: float) -> np.ndarray:
     """Masks grown by `tolerance` pixels on every side (Euclidean)."""
-    return (
-        np.stack([distance_transform_edt(~m) <= tolerance if m.any() else m for m in masks])
-        if len(masks)
-        else masks
-    )
+    grown = [distance_transform_edt(~m) <= tolerance if m.any() else m for m in masks]
+    return np.array(grown, bool).reshape(masks.shape)
 
 
 def _read_mask(path: Path, size: int) -> np.ndarray:

@@ -46,7 +46,7 @@ def export(
     patients = dicom_export.patient_numbers(cases, values)
     things = zip(cases.to_dict("records"), values, maps, patients, strict=True)
     for number, (case, image, small, patient) in enumerate(things, start=1):
-        heat = enlarged(small, image.shape)
+        heat = np.clip(overlay.enlarged(small, image.shape), 0, 1)
         source = slice_dataset(image, case, card, patient, number, layer)
         uids = (str(source.StudyInstanceUID), str(source.SOPInstanceUID), heat.tobytes())
         whole, own = partial(dicom_export.write, source), parametric_map(source, heat, uids)
@@ -64,16 +64,7 @@ def export(
         for name, (kind, write) in files.items():
             write(folder / name)
             rows.append({"file": name, "slice_id": case["slice_id"], "caption": kind})
-    written = {row["file"] for row in rows}
-    for leftover in {p for kind in _KINDS for p in folder.glob(kind)}:
-        if leftover.name not in written:
-            leftover.unlink()
-    return pd.DataFrame(rows, columns=["file", "slice_id", "caption"])
-
-
-def enlarged(heat: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """A map (h, w) in 0..1 at its slice's size, float32 (H, W), as `overlay.blend` enlarges it."""
-    return np.clip(overlay.enlarged(heat, shape), 0, 1)
+    return dicom_export.listed(folder, rows, _KINDS)
 
 
 def slice_dataset(

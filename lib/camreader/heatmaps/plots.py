@@ -149,12 +149,11 @@ def overlays(
     cases: pd.DataFrame,
     maps: np.ndarray,
     relative: Sequence[bool] | None = None,
-    columns: int = 4,
 ) -> Figure:
     """Figure 6: slices at full resolution under their heat-maps, actual and predicted class."""
     if cases.empty:
         return refusal("There is no test slice to show")
-    figure, axes = picture_grid(len(cases), columns, (2.6, 3.0), 0.8)
+    figure, axes = picture_grid(len(cases), 4, (2.6, 3.0), 0.8)
     marks = np.zeros(len(cases), bool) if relative is None else np.asarray(relative)
     for axis, case, heat, mark in zip(axes, cases.itertuples(), maps, marks, strict=False):
         show(axis, display_slice(study, case), heat, case)
@@ -171,16 +170,13 @@ def overlays(
     return figure
 
 
-def errors_sheet(
-    images: torch.Tensor, cases: pd.DataFrame, maps: np.ndarray, columns: int = 8
-) -> Figure:
+def errors_sheet(images: torch.Tensor, cases: pd.DataFrame, maps: np.ndarray) -> Figure:
     """Contact sheet of every false positive and false negative with the map of its decision."""
     if cases.empty:
         return refusal("The network makes no error on its test slices")
     order = np.argsort(cases["outcome"].to_numpy(), kind="stable")
-    figure, axes = picture_grid(
-        len(cases), min(columns, max(3, len(cases))), (1.55, 1.85), 0.9, 0.7
-    )
+    columns = min(8, max(3, len(cases)))
+    figure, axes = picture_grid(len(cases), columns, (1.55, 1.85), 0.9, 0.7)
     for axis, k in zip(axes, order, strict=False):
         case = cases.iloc[k]
         show(axis, images[k, 0].numpy(), maps[k], case)

@@ -25,6 +25,7 @@ from camreader.phantom import realism as likeness
 WINDOWS = {name: windows.WINDOWS[name] for name in ("soft tissue", "lung", "bone")}
 SHOWN = ("lung", "mediastinum", "liver", "kidney", "pelvis")  # one phantom slice of each region
 PHANTOM, REAL = "#0072B2", "0.25"
+NO_PHANTOM = "This cohort is real: there is no phantom to compare"
 CROP_MM, COLUMNS = 80, 6  # of the pictures of single lesions
 
 
@@ -42,22 +43,21 @@ def phantom_slices(folder: Path | str) -> list[Path]:
     return [Path(folder) / f"Images_png/{row.series}/{row.slice:03d}.png" for row in rows]
 
 
-def real_slices(folder: Path | str | None, count: int = 3) -> list[Path]:
-    """Paths of `count` real slices, one per series first; [] where there is no such folder."""
+def real_slices(folder: Path | str | None) -> list[Path]:
+    """Paths of three real slices, one per series first; [] where there is no such folder."""
     series = sorted((Path(folder) / "Images_png").glob("*")) if folder else []
     stacks = [sorted(one.glob("*.png")) for one in series]
     stacks = [stack for stack in stacks if stack]
     if not stacks:
         return []
-    picks = [(stacks[i % len(stacks)], i // len(stacks)) for i in range(count)]
+    picks = [(stacks[i % len(stacks)], i // len(stacks)) for i in range(3)]
     return [stack[len(stack) // 2 if not turn else -turn] for stack, turn in picks]
 
 
 def realism(study: Study, real_folder: Path | str | None = None) -> Figure:
     """Phantom beside real slices in three windows; phantom alone where no real slice is at hand."""
-    folder = source(study)
-    if folder is None:
-        return style.refusal("This cohort is real: there is no phantom to compare")
+    if (folder := source(study)) is None:
+        return style.refusal(NO_PHANTOM)
     ours, real = phantom_slices(folder), real_slices(real_folder)
     columns = [(path, "phantom") for path in ours] + [(path, "real") for path in real]
     size = (1.75 * len(columns), 1.85 * len(WINDOWS))
@@ -83,9 +83,8 @@ def lesions(study: Study, real_folder: Path | str | None = None, count: int = 12
     Each is in the middle of a square of CROP_MM, in the lung window if it lies in the lung, else in
     the soft-tissue window.
     """
-    folder = source(study)
-    if folder is None:
-        return style.refusal("This cohort is real: there is no phantom to compare")
+    if (folder := source(study)) is None:
+        return style.refusal(NO_PHANTOM)
     ours, real = phantom_lesions(folder, count), real_lesions.read_lesions(real_folder)[:count]
     lines = [math.ceil(len(rows) / COLUMNS) for rows in (ours, real)]
     size = (1.7 * COLUMNS, 1.85 * sum(lines) + 0.3)
@@ -138,9 +137,8 @@ def statistics(
     Real numbers are those published or measured on DeepLesion (`likeness`); where real slices are
     at hand, their noise is measured here by the same code as the phantom's.
     """
-    folder = source(study)
-    if folder is None:
-        return style.refusal("This cohort is real: there is no phantom to compare"), None
+    if (folder := source(study)) is None:
+        return style.refusal(NO_PHANTOM), None
     slices = sample(folder)
     real = sample(real_folder) if real_folder and real_slices(real_folder) else []
     sds = np.array([likeness.noise_sd(hu) for hu in slices])

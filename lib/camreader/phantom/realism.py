@@ -22,7 +22,7 @@ REAL_INNER_SD = 15.0  # HU: texture of a lesion, noise taken off; at most so muc
 BLOCK = 16  # pixels a side of the blocks that noise is measured in
 
 
-def flat_blocks(hu: np.ndarray, block: int = BLOCK, quietest: float = 0.25) -> np.ndarray:
+def flat_blocks(hu: np.ndarray, block: int = BLOCK) -> np.ndarray:
     """The quietest soft-tissue blocks of a slice, each less its plane: (n, block, block) HU.
 
     Blocks lie wholly between -50 and 200 HU. Structure only adds variance, so the quietest quarter
@@ -38,7 +38,7 @@ def flat_blocks(hu: np.ndarray, block: int = BLOCK, quietest: float = 0.25) -> n
         weight = (tiles * plane).sum((1, 2)) / (plane**2).sum()
         tiles = tiles - weight[:, None, None] * plane
     order = np.argsort(tiles.std((1, 2)))
-    return tiles[order[: max(1, int(len(order) * quietest))]] if len(order) else tiles
+    return tiles[order[: max(1, len(order) // 4)]] if len(order) else tiles
 
 
 def noise_sd(hu: np.ndarray) -> float:
@@ -47,19 +47,15 @@ def noise_sd(hu: np.ndarray) -> float:
     return float(np.median(blocks.std((1, 2)))) if len(blocks) else float("nan")
 
 
-def noise_spectrum(
-    slices: Iterable[np.ndarray], block: int = BLOCK
-) -> tuple[np.ndarray, np.ndarray]:
+def noise_spectrum(slices: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Radial noise power of HU slices: (f in cycles per pixel, power with mean 1)."""
-    blocks = np.concatenate([flat_blocks(hu, block) for hu in slices])
-    power = (
-        np.abs(np.fft.fft2(blocks * np.hanning(block)[:, None] * np.hanning(block))) ** 2
-    ).mean(0)
-    f = np.hypot(np.fft.fftfreq(block)[:, None], np.fft.fftfreq(block)[None, :])
-    ring = np.rint(f * block).astype(int)
-    counts = np.arange(2, block // 2 + 1)  # the plane took the lowest frequencies away
+    blocks = np.concatenate([flat_blocks(hu) for hu in slices])
+    taper, f = np.hanning(BLOCK), np.fft.fftfreq(BLOCK)
+    power = (np.abs(np.fft.fft2(blocks * taper[:, None] * taper)) ** 2).mean(0)
+    ring = np.rint(np.hypot(f[:, None], f) * BLOCK).astype(int)
+    counts = np.arange(2, BLOCK // 2 + 1)  # the plane took the lowest frequencies away
     radial = np.array([power[ring == k].mean() for k in counts])
-    return counts / block, radial / radial.mean()
+    return counts / BLOCK, radial / radial.mean()
 
 
 def read_truth(folder: Path | str) -> list[pd.DataFrame]:

@@ -259,8 +259,6 @@ def hidden_lesions(paper: Paper, percent: str, _: str) -> Finding:
     free, n = (int(paper.number(name)) for name in ("slices_lesion_free", "slices_annotated"))
     reason = (
         f"DeepLesion marks key slices only. Its 3-D annotations find a lesion on {n - free} of "
-    )
-    reason += (
         f"{n} slices, key slices among them, and on {beside:.0%} of those beside the key slices."
     )
     text = f"{beside:.0%} of the slices beside the key slices"

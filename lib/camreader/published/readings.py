@@ -8,6 +8,7 @@ and with cells changed.
 """
 
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
@@ -145,30 +146,29 @@ def more_helpful(paper: Paper, argument: str, _: str) -> Finding:
 
     The missing helpfulness is tried both ways; the completion kinder to the claim decides.
     """
-    first, second = argument.split("; ")
-    tables = []
-    for table in completions(paper.readings()).values():
-        inside, outside = QUESTIONS[first](table), QUESTIONS[second](table)
-        concerned = table[inside | outside]
-        tables.append((concerned["helpfulness"] == "Yes", inside[concerned.index]))
-    return _more_often(tables)
+    tables = completions(paper.readings()).values()
+    return _more_often([_helpful(table, *argument.split("; ")) for table in tables])
+
+
+def _helpful(
+    table: pd.DataFrame, first: str, second: str, chosen: Any = True
+) -> tuple[pd.Series, pd.Series]:
+    """(helpful, of the first question) of the `chosen` images for which one of two questions
+    holds."""
+    inside, outside = (QUESTIONS[question](table) & chosen for question in (first, second))
+    concerned = table[inside | outside]
+    return concerned["helpfulness"] == "Yes", inside[concerned.index]
 
 
 def three_cases(paper: Paper, argument: str, _: str) -> Finding:
     """The same of the images that the text names, and of all that fit the two questions."""
     first, second, named = argument.split("; ")
-    images = [int(image) for image in named.split(", ")]
     t = paper.readings()
-    groups = [QUESTIONS[question](t) for question in (first, second)]
-    tables = []
-    for chosen in (t.index.isin(images), True):
-        inside, outside = (group & chosen for group in groups)
-        concerned = t[inside | outside]
-        tables.append((concerned["helpfulness"] == "Yes", inside[concerned.index]))
-    found = _more_often(tables[:1])
+    chosen = t.index.isin([int(image) for image in named.split(", ")])
+    found = _more_often([_helpful(t, first, second, chosen)])
     if found.verdict == UNCHECKABLE:
         return found
-    every = two_groups(*tables[1])
+    every = two_groups(*_helpful(t, first, second))
     more = f"all such images: {every['k1']} of {every['n1']} against {every['k2']} of {every['n2']}"
     reason = f"{found.reason} Of {more}, p = {every['p']:.3f}."
     return replace(found, recomputed=f"images {named}: {found.recomputed}", reason=reason)

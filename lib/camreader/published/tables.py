@@ -46,9 +46,13 @@ def agreement(paper: Paper) -> pd.DataFrame:
     frames = []
     for pair, (first, second) in PAIRS.items():
         frame = two_raters(t[first], t[second], ANSWERS)
-        frames.append(pd.concat([frame, _tests(t[first], t[second])]).assign(pair=pair))
+        test = mcnemar(cross_table(t[first], t[second], ANSWERS))
+        called = _difference("difference in tumor calls", test)
+        frames.append(pd.concat([frame, called]).assign(pair=pair))
     frames += [_accuracy(t, "radiologist", "reader"), _accuracy(t, "network", "cnn")]
-    frames.append(_who_is_right(t))
+    right = compare_correct(t["cnn"], t["reader"], t["label"])
+    table = _difference("difference in being right", right)
+    frames.append(table.assign(pair="network minus radiologist, by the label"))
     frame = pd.concat(frames, ignore_index=True)
     return frame[["pair", "statistic", "value", "low", "high", "n", "note"]]
 
@@ -57,27 +61,17 @@ def _row(statistic: str, estimate: Any, note: str = "") -> dict[str, Any]:
     return {"statistic": statistic, **vars(estimate), "note": note or estimate.note}
 
 
-def _tests(first: pd.Series, second: pd.Series) -> pd.DataFrame:
-    """Do the two say "Has Tumor" equally often? The difference in shares with McNemar's p."""
-    test = mcnemar(cross_table(first, second, ANSWERS))
-    return pd.DataFrame([_row("difference in tumor calls", test["difference"], _words(test))])
-
-
-def _words(test: dict[str, Any]) -> str:
-    found = "exact McNemar: {first_only} against {second_only} discordant, p = {p:.3f}"
-    return found.format(**test) + (f"; {test['note']}" if test["note"] else "")
+def _difference(statistic: str, test: dict[str, Any]) -> pd.DataFrame:
+    """Do two say "Has Tumor", or the right thing, equally often? Their shares, McNemar's p."""
+    words = "exact McNemar: {first_only} against {second_only} discordant, p = {p:.3f}"
+    words = words.format(**test) + (f"; {test['note']}" if test["note"] else "")
+    return pd.DataFrame([_row(statistic, test["difference"], words)])
 
 
 def _accuracy(t: pd.DataFrame, name: str, column: str) -> pd.DataFrame:
     pair = sensitivity_specificity(t[column], t["label"], TUMOR)
     rows = [_row(*both) for both in zip(("sensitivity", "specificity"), pair, strict=True)]
     return pd.DataFrame(rows).assign(pair=f"{name} against label")
-
-
-def _who_is_right(t: pd.DataFrame) -> pd.DataFrame:
-    test = compare_correct(t["cnn"], t["reader"], t["label"])
-    row = _row("difference in being right", test["difference"], _words(test))
-    return pd.DataFrame([{**row, "pair": "network minus radiologist, by the label"}])
 
 
 def three_raters(paper: Paper, draws: int = 1000, seed: int = 0) -> pd.DataFrame:

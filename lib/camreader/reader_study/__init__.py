@@ -11,7 +11,6 @@ endpoints: GEE, times, confidence, net benefit, the network as a rater
 findings: sentences computed from the tables, and the checklists
 planning: the size of the next study
 plots: the figures of notebook 08
-map_plots: the figures of what the map did
 """
 
 import lazy_loader

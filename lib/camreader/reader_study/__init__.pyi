@@ -3,7 +3,6 @@ from . import displays as displays
 from . import endpoints as endpoints
 from . import findings as findings
 from . import map_effect as map_effect
-from . import map_plots as map_plots
 from . import marking as marking
 from . import planning as planning
 from . import plots as plots

@@ -64,13 +64,14 @@ def findings(
     sentences = [f"{study.source}."]
     if study.simulated:
         sentences.append("Nobody read these cases: what follows shows the analysis, not an effect.")
-    rows = [row for row in compared.to_dict("records") if _is_main(row)]
+    main = compared["covariance"].eq("jackknife")
+    main &= compared["random"].isin(["readers and cases", "cases"])
+    rows = compared[main].to_dict("records")
     general = any(row["random"] == "readers and cases" for row in rows)
     # readers in arms of their own have no analysis of these readers only: 08_or says so
     rows = [r for r in rows if not (general and r["random"] == "cases" and pd.isna(r.get("low")))]
-    main = [accuracy(row) for row in rows]
-    main = list(dict.fromkeys(main))  # one reader makes two rows of one analysis
-    sentences += [*main[:1], *_limits(study, compared), *main[1:]]
+    told = list(dict.fromkeys(map(accuracy, rows)))  # one reader: two rows of one analysis
+    sentences += [*told[:1], *_limits(study, compared), *told[1:]]
     sentences += _margins(margins)
     parts: list[tuple[str, Callable, pd.DataFrame | None]] = [
         ("Benefit and harm", _changes, change),
@@ -122,10 +123,6 @@ def _margins(table: pd.DataFrame | None) -> list[str]:
 def as_markdown(sentences: Iterable[str]) -> str:
     """The sentences as a list for a notebook's output."""
     return "\n".join(f"- {sentence}" for sentence in sentences)
-
-
-def _is_main(row: Mapping) -> bool:
-    return row["covariance"] == "jackknife" and row.get("random") in ("readers and cases", "cases")
 
 
 def accuracy(row: Mapping) -> str:

@@ -231,15 +231,12 @@ def viewing_table(study: ReaderStudy) -> pd.DataFrame:
         for name, words in SLIDERS.items():
             known = table[table[f"{name}_after"].notna()]
             if len(known):
-                used = _used(known[f"{name}_after"].astype(float), name)
+                values = known[f"{name}_after"].astype(float)
+                least = values.median() if name in ("opacity_last", "opacity_max") else 0
+                used = (values > least).to_numpy()
                 rows.append({"step": in_words(step), "slider": words} | _used_row(known, used))
     words = "the readings do not say what was done with opacity and threshold"
     return pd.DataFrame(rows) if rows else refused(words)
-
-
-def _used(values: pd.Series, name: str) -> np.ndarray:
-    least = values.median() if name in ("opacity_last", "opacity_max") else 0
-    return (values > least).to_numpy()
 
 
 def _used_row(table: pd.DataFrame, used: np.ndarray) -> dict[str, Any]:

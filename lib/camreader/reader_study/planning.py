@@ -71,25 +71,24 @@ def margin_table(study: ReaderStudy, margin: float = 0.0) -> pd.DataFrame:
     note = "" if declared else "margin chosen after the readings: exploratory"
     if study.simulated:
         note = "; ".join(filter(None, [note, "simulated readings"]))
-    return pd.DataFrame([_margin_row(test, note) for test in tests])
-
-
-def _margin_row(test: Any, note: str) -> dict[str, Any]:
-    row = {"compared": f"{test.first} minus {test.second}", "test": test.kind}
     names = ("margin", "declared", "difference", "low", "high", "t", "df", "p", "shown")
-    return row | {name: getattr(test, name) for name in names} | {"note": note}
+    rows = [
+        {"compared": f"{test.first} minus {test.second}", "test": test.kind}
+        | {name: getattr(test, name) for name in names}
+        for test in tests
+    ]
+    return pd.DataFrame(rows).assign(note=note)
 
 
-def sizing_table(
-    study: ReaderStudy, difference: float = 0.05, margin: float = 0.05
-) -> pd.DataFrame:
-    """Cases by design and number of readers, with the sentence that an application can quote.
+def sizing_table(study: ReaderStudy) -> pd.DataFrame:
+    """Cases by design and number of readers, with the sentence that an application can quote, for
+    a difference of 5 points of AUC and a margin of 5.
 
     The pilot is this study where it can be one, else the published Van Dyke study; see
     `power.designs_table`. Columns of that, pilot, and words.
     """
     words, parts, cases, _ = _pilot(study)
-    table = power.designs_table(parts, cases, difference, margin)
+    table = power.designs_table(parts, cases, difference=0.05, margin=0.05)
     quoted = [f"{power.in_words(row)} Pilot: {words}." for row in table.to_dict("records")]
     return table.assign(pilot=words, words=quoted)
 

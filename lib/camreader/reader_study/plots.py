@@ -30,7 +30,7 @@ DIFFERENCE_COLOURS = (NO_TUMOR, SOUND, TUMOR)
 PAPER_SIZE = (1, 16)  # readers and cases of the published study
 
 
-def measured(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+def or_refusal(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """A figure of a table; where the table says why there is none, the figure says so."""
 
     @wraps(draw)
@@ -42,15 +42,11 @@ def measured(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return figure
 
 
-def label_source(figure: Figure, reader_study: ReaderStudy) -> None:
-    """Write where the readings come from on the figure; simulated ones in red."""
-    colour = "#CC3311" if reader_study.simulated else "0.35"
-    figure.supxlabel(reader_study.source, x=0.995, ha="right", size=7, color=colour)
-
-
 def save_readers(figure: Figure, study: Study, reader_study: ReaderStudy, name: str) -> Figure:
-    """Label with the source of the readings, save to reports/figures/<name>.png."""
-    label_source(figure, reader_study)
+    """Save to reports/figures/<name>.png; the figure says where the readings come from, and in red
+    that they are simulated."""
+    colour = HARM if reader_study.simulated else "0.35"
+    figure.supxlabel(reader_study.source, x=0.995, ha="right", size=7, color=colour)
     return save(figure, study, name, cohort=False)
 
 
@@ -124,7 +120,7 @@ def draw_roc(reader_study: ReaderStudy) -> Figure:
     return figure
 
 
-@measured
+@or_refusal
 def draw_flow(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """How answers moved at the first step, for cases with and without a tumor."""
     step = (table.columns[1], table.columns[2])
@@ -193,7 +189,7 @@ def _band(ax: Axes, left: float, right: float, width: float, colour: str, alpha:
     ax.add_patch(PathPatch(Path(points, codes), color=colour, alpha=alpha, lw=0))
 
 
-@measured
+@or_refusal
 def draw_benefit_harm(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """Readings corrected and spoiled, where the CNN was right and where it was wrong."""
     height = 1.6 + 0.5 * len(table)
@@ -244,7 +240,7 @@ def _draw_net(ax: Axes, rows: np.ndarray, table: pd.DataFrame) -> None:
     )
 
 
-@measured
+@or_refusal
 def draw_time(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """Seconds per case over the session, and right answers in its first and last third."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), width_ratios=(3, 2))
@@ -275,7 +271,7 @@ def draw_time(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     return figure
 
 
-@measured
+@or_refusal
 def draw_margin(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
     """Differences in AUC with their intervals against the margin: right of the line is shown."""
     rows = table[table["test"] == "non-inferiority"].reset_index(drop=True)
@@ -350,3 +346,88 @@ def _planning_axes(axes: Axes, table: pd.DataFrame, most_readers: int) -> None:
     labels.append("band: range over simulated\nkinds of readers and cases")
     place = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
     axes.legend(handles, labels, frameon=False, fontsize=8, **place)
+
+
+# What the map did: stage by stage, by where it lay, and where it would pay
+
+
+@or_refusal
+def draw_stepwise(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
+    """AUC, sensitivity and specificity at each stage with 95 % intervals, and the changes."""
+    names, palette = list(dict.fromkeys(table["stage"])), colours(reader_study)
+    endpoints = list(dict.fromkeys(table["endpoint"]))
+    width = 1.2 + max(2.6, 0.95 * len(names)) * len(endpoints)
+    figure, axes = plt.subplots(1, len(endpoints), figsize=(width, 3.9), sharey=True)
+    for ax, endpoint in zip(np.atleast_1d(axes), endpoints, strict=True):
+        rows = table[table["endpoint"] == endpoint].set_index("stage").loc[names]
+        for before, after in zip(rows["previous"], names, strict=True):
+            if before in names:  # not the first stage
+                ends = rows.loc[[before, after], "value"]
+                ax.plot([names.index(before), names.index(after)], ends, color="0.8", zorder=1)
+        for k, (name, row) in enumerate(rows.iterrows()):
+            ends = [[row["value"]], [row["low"]], [row["high"]]]
+            intervals(ax, [k], ends, fmt="o", ms=7, color=palette[name], lw=1.5)
+            if pd.notna(row["change_low"]):
+                points = [100 * row[n] for n in ("change", "change_low", "change_high")]
+                words = "{:+.1f}\n({:+.1f} to {:+.1f})".format(*points)
+                ax.annotate(
+                    words, (k, 0), xycoords=("data", "axes fraction"), size=7, ha="center",
+                    xytext=(0, 4), textcoords="offset points",
+                )  # fmt: skip
+        ax.set_xticks(range(len(names)), [named(name).replace("_", "\n") for name in names])
+        ax.set(title=endpoint, xlim=(-0.6, len(names) - 0.4))
+    lowest = np.nanmin(table["low"]) if table["low"].notna().any() else 0.5
+    np.atleast_1d(axes)[0].set_ylim(lowest - 0.14, 1.01)
+    np.atleast_1d(axes)[0].set_ylabel("value with its 95 % interval;\nbelow: change, points")
+    return figure
+
+
+@or_refusal
+def draw_hits(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
+    """Benefit and harm where the map lay on the lesion and where not, network right or wrong."""
+    table = table[table["readings"] > 0].reset_index(drop=True)
+    rows = np.arange(len(table))[::-1]
+    figure, ax = plt.subplots(figsize=(8, 1.5 + 0.42 * len(table)))
+    for word, said, sign, colour in (
+        ("benefit", "wrong, then right", 1, BENEFIT),
+        ("harm", "right, then wrong", -1, HARM),
+    ):
+        style = {"height": 0.6, "color": colour, "error_kw": {"lw": 1, "ecolor": "0.3"}}
+        draw_changes(ax, rows, table, word, sign, label=said, **style)
+        for y, counts in zip(rows, counts_of(table, word), strict=True):
+            ax.text(sign * 118, y, counts, va="center", ha="center", size=8, color=colour)
+    several = table["step"].nunique() > 1
+    words = {"hit": "map on the lesion", "missed": "map elsewhere", "no lesion": "no lesion"}
+    titles = [f"{r.step}: " * several + f"{words[r.map]}, CNN {r.cnn}" for r in table.itertuples()]
+    ax.set_yticks(rows, titles)
+    ax.axvline(0, color="0.3", lw=0.8)
+    ax.set(xlim=(-135, 135), xlabel="% of readings that could change that way, 95 % interval")
+    ax.set_xticks(range(-100, 101, 50), [f"{abs(x)}" for x in range(-100, 101, 50)])
+    ax.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    if not several:
+        ax.set_title(table["step"].iloc[0], loc="right", size=9)
+    return figure
+
+
+@or_refusal
+def draw_break_even(reader_study: ReaderStudy, table: pd.DataFrame) -> Figure:
+    """Expected gain per 1,000 cases against the network's error rate, a line per prevalence."""
+    compared = list(dict.fromkeys(table["compared"]))
+    figure, axes = plt.subplots(1, len(compared), figsize=(4.6 * len(compared), 3.9), squeeze=False)
+    for ax, name in zip(axes[0], compared, strict=True):
+        groups = table[table["compared"] == name].groupby("prevalence")
+        for colour, (prevalence, part) in zip(
+            (*DIFFERENCE_COLOURS, OTHER, "0.3") * 2, groups, strict=False
+        ):
+            rates = 100 * part["error_rate"]
+            ax.plot(rates, part["gain"], color=colour, lw=2, label=f"{100 * prevalence:g} %")
+            ax.fill_between(rates, part["low"], part["high"], color=colour, alpha=0.15, lw=0)
+        ax.axhline(0, color="0.3", lw=0.8)
+        ax.set(title=name.replace("_", " "), xlabel="error rate of the network, %")
+    odds = (1 - table["threshold"].iloc[0]) / table["threshold"].iloc[0]
+    words = f"net benefit per 1,000 cases\n(a tumor is worth {odds:.0f} false alarms)"
+    axes[0, 0].set_ylabel(words)
+    axes[0, -1].legend(
+        frameon=False, title="prevalence", loc="upper left", bbox_to_anchor=(1, 1), fontsize=8
+    )
+    return figure

@@ -100,13 +100,13 @@ def _own_auc(study: ReaderStudy) -> tuple[pd.DataFrame, str]:
 
 def _shares(marks: pd.DataFrame, name: str, truth: int, keys: list[str]) -> pd.DataFrame:
     """Share of marks that say the truth, per reader and modality, with its interval."""
-    found = {}
-    for key, part in marks.groupby(keys):
-        found[key] = _by_unit((part["score"] == truth).to_numpy(), unit_names(part))
+    found = {
+        key: vars(_by_unit((part["score"] == truth).to_numpy(), unit_names(part)))
+        for key, part in marks.groupby(keys)
+    }
     index = pd.MultiIndex.from_tuples(found, names=keys)
-    ends = {"": "value", "_low": "low", "_high": "high"}
-    columns = {f"{name}{e}": [getattr(x, end) for x in found.values()] for e, end in ends.items()}
-    return pd.DataFrame(columns, index=index)
+    table = pd.DataFrame(list(found.values()), index)[["value", "low", "high"]]
+    return table.set_axis([name, f"{name}_low", f"{name}_high"], axis=1)
 
 
 def unit_names(table: pd.DataFrame) -> np.ndarray:
@@ -412,14 +412,12 @@ def _trend(part: pd.DataFrame) -> dict[str, Any]:
     for _, own in part[part["seconds"] > 0].groupby("reader"):
         if own["order"].nunique() > 2:
             slopes.append(10 * stats.linregress(own["order"], np.log(own["seconds"])).slope)
+    ends, note = np.full(3, np.nan), "no trend: fewer than two readers with times"
+    if len(slopes) > 1:
+        reach = stats.t.ppf(0.975, len(slopes) - 1) * stats.sem(slopes)
+        ends, note = np.expm1(np.mean(slopes) + np.array([0, -reach, reach])), ""
     names = ("change_per_10_cases", "change_low", "change_high")
-    if len(slopes) < 2:
-        return dict(zip(names, (np.nan,) * 3, strict=True)) | {
-            "note": "no trend: fewer than two readers with times"
-        }
-    reach = stats.t.ppf(0.975, len(slopes) - 1) * stats.sem(slopes)
-    ends = np.mean(slopes) + np.array([0, -reach, reach])
-    return dict(zip(names, np.expm1(ends), strict=True)) | {"note": ""}
+    return dict(zip(names, ends, strict=True)) | {"note": note}
 
 
 def _thirds(part: pd.DataFrame) -> dict[str, Any]:

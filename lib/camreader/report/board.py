@@ -42,12 +42,9 @@ def _state(study: Study, path: Path, part: Part) -> tuple[str, str]:
     sources = {CALLED[kind]: file for kind, file in tables.items()}
     sources |= {os.path.basename(file): Path(file) for file in modules_behind(path)}
     sources |= {"the notebook": path}
-    newer = [words for words, file in sources.items() if _time(file) > when]
+    there = {words: file for words, file in sources.items() if file.exists()}
+    newer = [words for words, file in there.items() if file.stat().st_mtime > when]
     return (STALE, f"newer: {', '.join(newer[:3])}") if newer else (MADE, "")
-
-
-def _time(path: Path) -> float:
-    return path.stat().st_mtime if path.exists() else 0.0
 
 
 def following(table: pd.DataFrame) -> str:

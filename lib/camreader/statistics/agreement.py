@@ -179,13 +179,8 @@ def sensitivity_specificity(calls: Answers, truth: Answers, positive: Any) -> tu
     calls, truth = _answers(calls, "calls"), _answers(truth, "truth")
     table = cross_table(calls.eq(positive), truth.eq(positive), (True, False))
     (hits, false_alarms), (misses, rejections) = table.to_numpy()
-    return tuple(
-        _estimate(k, k + rest, note)
-        for k, rest, note in (
-            (hits, misses, "no positive case"),
-            (rejections, false_alarms, "no negative case"),
-        )
-    )
+    found = _estimate(hits, hits + misses, "no positive case")
+    return found, _estimate(rejections, rejections + false_alarms, "no negative case")
 
 
 def _estimate(k: int, n: int, note: str) -> Estimate:

@@ -50,6 +50,7 @@ EMPTY = {
     "NPV": "no slice was called free of tumor",
     "commoner class": "no slice to test",
 }
+BINS = 10  # of probability, equally wide
 CONSPICUITY = ("subtle", "moderate", "plain")  # levels of the phantom's lesions
 COLUMNS = ["metric", "value", "low", "high", "k", "n", "patients", "interval", "note"]
 
@@ -73,7 +74,7 @@ def brier(labels: ArrayLike, probabilities: ArrayLike) -> float:
     return float(np.mean(gaps**2)) if len(gaps) else float("nan")
 
 
-def calibration_error(labels: ArrayLike, probabilities: ArrayLike, bins: int = 10) -> float:
+def calibration_error(labels: ArrayLike, probabilities: ArrayLike) -> float:
     """Expected calibration error: |predicted - observed| averaged over equal-width bins by count.
 
     labels: 0/1 (n,); probabilities: (n,) in 0..1. Naeini 2015, AAAI, equation 3; a probability of
@@ -83,41 +84,38 @@ def calibration_error(labels: ArrayLike, probabilities: ArrayLike, bins: int = 1
     labels, probabilities = np.asarray(labels, float), np.asarray(probabilities, float)
     if not len(labels):
         return float("nan")
-    gaps = np.bincount(_bins(probabilities, bins), probabilities - labels, minlength=bins)
+    gaps = np.bincount(_bins(probabilities), probabilities - labels, minlength=BINS)
     return float(np.abs(gaps).sum() / len(labels))
 
 
-def calibration_floor(
-    probabilities: ArrayLike, bins: int = 10, draws: int = 1000, seed: int = 0
-) -> float:
-    """The calibration error that chance alone gives: its mean over labels drawn as predicted.
+def calibration_floor(probabilities: ArrayLike) -> float:
+    """The calibration error that chance alone gives: its mean over 1,000 draws of labels as
+    predicted.
 
     probabilities: (n,). What a perfectly calibrated network with these answers would show
     (consistency resampling, Broecker & Smith 2007, Weather Forecast. 22:651).
     """
     p = np.asarray(probabilities, float)
-    drawn = np.random.default_rng(seed).random((draws, len(p))) < p
-    inside = _bins(p, bins)[:, None] == np.arange(bins)
+    drawn = np.random.default_rng(0).random((1000, len(p))) < p
+    inside = _bins(p)[:, None] == np.arange(BINS)
     return float(np.abs((p - drawn) @ inside).sum(axis=1).mean() / len(p))
 
 
-def _bins(probabilities: np.ndarray, bins: int) -> np.ndarray:
-    return np.minimum((probabilities * bins).astype(int), bins - 1)
+def _bins(probabilities: np.ndarray) -> np.ndarray:
+    return np.minimum((probabilities * BINS).astype(int), BINS - 1)
 
 
-def calibration(
-    labels: ArrayLike, probabilities: ArrayLike, patients: Groups, bins: int = 10
-) -> pd.DataFrame:
+def calibration(labels: ArrayLike, probabilities: ArrayLike, patients: Groups) -> pd.DataFrame:
     """Per equal-width bin that holds slices: n, mean predicted, share observed, its interval.
 
     patients: names (n,), or INDEPENDENT for intervals by slice.
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, float)
-    bin_of, rows = _bins(probabilities, bins), []
+    bin_of, rows = _bins(probabilities), []
     for number in np.unique(bin_of):
         inside = bin_of == number
         share = share_of(inside, labels == 1, patients)
-        row = {"bin": f"{number / bins:.1f}–{(number + 1) / bins:.1f}", "n": share["n"]}
+        row = {"bin": f"{number / BINS:.1f}–{(number + 1) / BINS:.1f}", "n": share["n"]}
         row |= {"predicted": probabilities[inside].mean(), "observed": share["value"]}
         rows.append(row | {name: share[name] for name in ("low", "high", "patients", "interval")})
     columns = ["bin", "n", "predicted", "observed", "low", "high", "patients", "interval"]

@@ -229,11 +229,6 @@ class Estimate:
     n: int
     note: str = ""
 
-    def __str__(self) -> str:
-        limits = "" if np.isnan(self.low) else f"{self.low:.3f} to {self.high:.3f}, "
-        value = f"{self.value:.3f} ({limits}n = {self.n})"
-        return f"{value}: {self.note}" if self.note else value
-
 
 def newcombe(k1: int, n1: int, k2: int, n2: int) -> Estimate:
     """k1/n1 - k2/n2 for two separate groups, as an Estimate.
@@ -308,11 +303,7 @@ def _newcombe_phi(both: int, first_only: int, second_only: int, neither: int) ->
 
 
 def paired_difference(
-    first: ArrayLike,
-    second: ArrayLike,
-    groups: Groups | None = None,
-    draws: int = 1000,
-    seed: int = 0,
+    first: ArrayLike, second: ArrayLike, groups: Groups | None = None
 ) -> tuple[Estimate, str]:
     """(share of `first` minus share of `second` as an Estimate, name of its interval).
 
@@ -327,7 +318,7 @@ def paired_difference(
     if groups is None or n == 0:
         return newcombe_paired(*counts.tolist()), "Newcombe, paired, by case"
     gain = first.astype(float) - second
-    low, high = cluster_bootstrap(lambda rows: gain[rows].mean(), groups, draws, seed)
+    low, high = cluster_bootstrap(lambda rows: gain[rows].mean(), groups)
     value = float(gain.mean())
     if low < high:
         return Estimate(value, low, high, n), "bootstrap by patient"

@@ -5,7 +5,6 @@ data and script inside. An executed notebook becomes a page in which every viewe
 The page forbids itself every connection, so that patients' slices cannot leave through it.
 """
 
-import html
 import json
 import re
 from pathlib import Path
@@ -15,7 +14,6 @@ from camreader.common.errors import DataError
 from camreader.common.storage import atomic_path
 
 if TYPE_CHECKING:  # which take seconds to import
-    from anywidget import AnyWidget
     from nbformat import NotebookNode
 
 STATIC = Path(__file__).parent / "static"
@@ -26,13 +24,6 @@ POLICY = (
     "img-src 'self' data: blob: file:; font-src data:"
 )
 POLICY_TAG = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8">{policy}
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>body {{ margin: 12px; background: #0b0e11; }}</style></head>
-<body>{body}</body></html>
-"""
 TEMPLATE = f"""{{%- extends 'lab/index.html.j2' -%}}
 {{% block html_head %}}{POLICY_TAG}{{{{ super() }}}}{{% endblock %}}
 {{% block html_head_js %}}{{% endblock %}}
@@ -69,16 +60,6 @@ def widget_html(saved: dict[str, Any], name: str) -> str:
         f'<script type="application/json" id="{name}-data">{data}</script>\n'
         f'<script type="module">\n{script}\n{start}\nmount("{name}");\n</script>'
     )
-
-
-def write_page(widget: "AnyWidget", path: str | Path, title: str) -> None:
-    """Write a live anywidget as one HTML file that needs nothing else."""
-    saved = widget.get_manager_state(widgets=[widget])["state"][widget.model_id]
-    page = PAGE.format(
-        policy=POLICY_TAG, title=html.escape(title), body=widget_html(saved, "camreader-viewer")
-    )
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
 
 
 def export_notebook(source: str | Path, target: str | Path) -> None:

@@ -8,7 +8,6 @@ packs the data, holds the traits and checks the input.
 import hashlib
 import zlib
 from collections.abc import Mapping, Sequence, Sized
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -18,7 +17,7 @@ import traitlets
 from camreader.cohorts.windows import WINDOWS, presets
 from camreader.common.errors import DataError
 from camreader.common.text import counted
-from camreader.viewer.html import STATIC, bundle, write_page
+from camreader.viewer.html import STATIC, bundle
 from camreader.viewer.html import export_notebook as export_notebook  # the report's door
 
 PARTS = ("viewer_pixels", "viewer_draw", "viewer_measure", "viewer_controls", "viewer")
@@ -215,10 +214,6 @@ class SliceViewer(anywidget.AnyWidget):
     def titles(self, titles: Sequence[str] | None) -> None:
         self._check_length(titles, "titles")
         self._titles = [str(title) for title in (titles if titles is not None else [])]
-
-    def write_html(self, path: str | Path, title: str = "Slice viewer") -> None:
-        """Write the viewer as one HTML file that needs no network, with the slices it holds."""
-        write_page(self, path, title)
 
     def _check_length(self, given: Sized | None, what: str) -> None:
         if given is not None and len(given) != len(self._images):

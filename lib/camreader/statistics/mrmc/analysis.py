@@ -91,16 +91,14 @@ class MRMC:
         flags = list(self.flags)
         if len(self.modalities) > 2:
             flags.append(f"{len(self.modalities)} modalities, all equal: p = {self.p:.2g}")
-        rows = [
-            row
-            | {"difference": pair["difference"], "low": pair["low"], "high": pair["high"]}
-            | {"f": pair["t"] ** 2, "ddf": pair["ddf"], "p": pair["p"], "p_holm": pair["p_holm"]}
-            | {"flags": "; ".join(flags), "pair": f"{pair['first']} minus {pair['second']}"}
-            for pair in self.differences.to_dict("records")
-        ]
-        if len(rows) == 1:
-            rows[0] |= {"f": self.f, "ddf": self.ddf, "p": self.p}
-        return pd.DataFrame(rows)
+        table = self.differences[["difference", "low", "high", "ddf", "p", "p_holm"]].copy()
+        table.insert(3, "f", self.differences["t"] ** 2)
+        if len(table) == 1:
+            table[["f", "ddf", "p"]] = self.f, self.ddf, self.p
+        names = self.differences[["first", "second"]].to_numpy().tolist()
+        pairs = [f"{first} minus {second}" for first, second in names]
+        about = pd.DataFrame([row] * len(table))
+        return about.join(table).assign(flags="; ".join(flags), pair=pairs)
 
 
 def read_scores(path: Path | str) -> pd.DataFrame:
@@ -161,7 +159,7 @@ def obuchowski_rockette(
     test = [float(x) for x in anova.f_test(part, asked.readers, cases)]
     differences = _differences(study, asked, part)
     flags = study.flags + _warnings(study, asked, part, differences, np.isnan(test[0]))
-    return _result(study, asked, test, differences, _modalities(study, asked), part, flags)
+    return _result(study, asked, test, (differences, _modalities(study, asked)), part, flags)
 
 
 @dataclass(frozen=True)
@@ -211,15 +209,15 @@ def _one_reader(study: StudyArms, asked: _Asked) -> _Asked:
 
 
 def _result(
-    study: StudyArms, asked: _Asked, test: Sequence[float], differences: pd.DataFrame, *rest: Any
+    study: StudyArms, asked: _Asked, test: Sequence[float], tables: Sequence, part: Any, flags: list
 ) -> MRMC:
-    """`MRMC` of an analysis; test: F, ddf and p; rest: table of modalities, components, flags."""
-    (f, ddf, p), (modalities, part, flags) = test, rest
+    """`MRMC` of an analysis; test: F, ddf and p; tables: of differences and of modalities."""
+    (f, ddf, p), (differences, modalities) = test, tables
     values = pd.DataFrame(study.theta, index=study.modalities, columns=study.readers)
-    return MRMC(
-        *(values, f, ddf, p, differences, modalities, _readers(study, asked.level), part),
-        asked.metric, asked.covariance, asked.random, study.unit, study.units, flags,
-    )  # fmt: skip
+    readers = _readers(study, asked.level)
+    said: dict[str, Any] = {"metric": asked.metric, "covariance": asked.covariance}
+    said |= {"random": asked.random, "unit": study.unit, "units": study.units, "flags": flags}
+    return MRMC(values, f, ddf, p, differences, modalities, readers, part, **said)
 
 
 def _differences(study: StudyArms, asked: _Asked, part: anova.Components) -> pd.DataFrame:
@@ -312,8 +310,8 @@ def _nested(study: StudyArms, asked: _Asked) -> MRMC:
     ]
     differences = _pairs(pairs)
     flags = [*study.flags, "each reader read one modality only", *found.flags]
-    test, flags = (found.f, found.ddf, found.p), flags + _wide(differences)
-    return _result(study, asked, test, differences, pd.DataFrame(means), found.components, flags)
+    test, tables = (found.f, found.ddf, found.p), (differences, pd.DataFrame(means))
+    return _result(study, asked, test, tables, found.components, flags + _wide(differences))
 
 
 def _warnings(

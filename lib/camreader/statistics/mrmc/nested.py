@@ -17,7 +17,7 @@ import numpy as np
 from scipy import stats
 
 from camreader.common.errors import DataError
-from camreader.statistics.mrmc.anova import Components
+from camreader.statistics.mrmc.anova import Components, of_readers
 
 CONVENTIONS = ("rjafroc", "hillis")
 
@@ -46,6 +46,8 @@ class _Group:
     var: float
     cov2: float
     spread: float  # readers * max(Cov2 - Cov3, 0)
+    variance: float  # of the mean, and its degrees of freedom
+    df: float
 
     @property
     def below(self) -> float:
@@ -72,7 +74,7 @@ def analyse(theta: np.ndarray, matrix: np.ndarray, convention: str = "rjafroc") 
     f = ms_t / below if below > 0 else np.nan
     p = float(stats.f.sf(f, t - 1, ddf)) if ddf > 0 else np.nan
     pairs = [_pair(groups, a, b, convention) for a, b in combinations(range(t), 2)]
-    modalities = [_mean(g) for g in groups]
+    modalities = [(g.readers, g.mean, g.variance, g.df) for g in groups]
     var, cov2 = (float(np.mean([getattr(g, name) for g in groups])) for name in ("var", "cov2"))
     part = Components(t, theta.shape[1], ms_t, ms, ms, var, 0.0, cov2, cov3)
     flags = []
@@ -103,7 +105,8 @@ def _groups(theta: np.ndarray, matrix: np.ndarray) -> tuple[list[_Group], float]
         cov2 = (block.sum() - np.trace(block)) / (j * (j - 1))
         spread = j * max(cov2 - cov3, 0.0)
         var = float(np.trace(block) / j)
-        groups.append(_Group(j, own.mean(), own.var(ddof=1), var, float(cov2), spread))
+        ms, of_mean = own.var(ddof=1), of_readers(own, block)
+        groups.append(_Group(j, own.mean(), ms, var, float(cov2), spread, *of_mean))
     return groups, cov3
 
 
@@ -124,10 +127,3 @@ def _pair(
         variance = one.below / one.readers + other.below / other.readers
         ddf = _satterthwaite((one, other))
     return a, b, one.mean - other.mean, float(np.sqrt(max(variance, 0))), float(ddf)
-
-
-def _mean(group: _Group) -> tuple[int, float, float, float]:
-    """(readers, mean, variance, df) of one modality (Hillis 2014, section 3.4)."""
-    shared = group.readers * max(group.cov2, 0.0)
-    df = (group.readers - 1) * (1 + shared / group.ms) ** 2 if group.ms > 0 else np.inf
-    return group.readers, group.mean, (group.ms + shared) / group.readers, df

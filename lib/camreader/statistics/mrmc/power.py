@@ -38,6 +38,7 @@ VAN_DYKE = Components(  # jackknife, Wilcoxon AUC: a published pilot for a study
 VAN_DYKE_CASES, VAN_DYKE_AUC = 114, 0.897  # AUC: mean of the five readers, modality 1
 
 
+PER_PATIENT, ALIKE = 3, 0.5  # cases of one patient, and their correlation, in `designs_table`
 RANDOM = ("both", "cases", "readers")
 DESIGNS = ("crossed", "split-plot", "nested readers")
 
@@ -211,13 +212,11 @@ def designs_table(
     difference: float,
     margin: float,
     readers: Iterable[int] = (4, 6, 10, 16),
-    per_patient: int = 3,
-    alike: float = 0.5,
 ) -> pd.DataFrame:
     """Cases for a power of 0.8 by design and number of readers: what an application can quote.
 
     design, aim, readers, cases (missing: more than 5,000), patients, note. The clustered row has
-    `per_patient` cases of each patient, correlated by `alike`.
+    three cases of each patient, correlated by 0.5.
     """
     rows = []
     for count in readers:
@@ -227,9 +226,9 @@ def designs_table(
             found = cases_needed(parts, pilot_cases, difference, count, design=design)
             rows.append((design, f"difference of {difference:g}", count, found, found, ""))
         found = cases_needed(parts, pilot_cases, difference, count)
-        more = found and int(np.ceil(found * design_effect(per_patient, alike)))
-        note = f"{per_patient} cases of each patient, correlation {alike:g}"
-        patients = more and int(np.ceil(more / per_patient))
+        more = found and int(np.ceil(found * design_effect(PER_PATIENT, ALIKE)))
+        note = f"{PER_PATIENT} cases of each patient, correlation {ALIKE:g}"
+        patients = more and int(np.ceil(more / PER_PATIENT))
         rows.append(("crossed", f"difference of {difference:g}", count, more, patients, note))
         found = cases_for_non_inferiority(parts, pilot_cases, margin, count)
         note = "no true difference, one-sided 2.5 %"

@@ -131,9 +131,9 @@ def _interval(d: float, error: float, ddf: float, level: float) -> dict[str, flo
 def _rows(
     readers: list, values: np.ndarray, gaps: np.ndarray, matrix: np.ndarray, level: float
 ) -> pd.DataFrame:
-    rows = []
-    for k, name in enumerate(readers):
-        error = float(np.sqrt(max(matrix[k, k], 0)))
-        row = {"reader": name, "value": values[k], "difference": gaps[k]}
-        rows.append(row | _interval(gaps[k], error, np.inf, level))
+    errors = np.sqrt(np.maximum(np.diag(matrix), 0))
+    rows = [
+        {"reader": name, "value": value, "difference": gap} | _interval(gap, error, np.inf, level)
+        for name, value, gap, error in zip(readers, values, gaps, errors, strict=True)
+    ]
     return pd.DataFrame(rows)
