@@ -4,13 +4,14 @@ import asyncio
 import time
 
 import pytest
+from ipywidgets import Widget
 from reading_kernel import KeeperHere
 from reading_links import frame
 from reading_study import make_study
 
 from camreader.session import seats as module
 from camreader.session import widget
-from camreader.session.links import Links
+from camreader.session.links import Links, hashed
 from camreader.session.log import ReadingLog
 from camreader.session.seats import ENDED, MOVED, Seats
 
@@ -19,7 +20,7 @@ class Socket:
     """Keeps what it is given."""
 
     def __init__(self):
-        self.heads, self.code = [], None
+        self.heads, self.code, self.key = [], None, ""
 
     def put(self, raw):
         self.heads.append(frame(raw)[0])
@@ -69,6 +70,8 @@ def test_a_lost_page_finds_its_seat_and_another_one_takes_it_over(room):
         assert other.stage == "unaided" and list(ann.seats) == ["other page"]
         await room.close()
         assert other.code == 1001 and seat.session.reading is None
+        ended = [seat.session, fresh.session, seat.session.layout]
+        assert not [w for w in Widget.widgets.values() if any(w is one for one in ended)]
 
     living(act)
 
@@ -101,5 +104,22 @@ def test_a_link_that_ends_ends_its_session(room):
         room.links.set("Ann", paused=True)
         await room.look_after()
         assert socket.code == ENDED and ann.seats == {} and seat.session.reading is None
+
+    living(act)
+
+
+def test_a_renewed_link_ends_what_the_old_one_opened(room):
+    async def act():
+        ann, old, new = room.account("Ann"), Socket(), Socket()
+        old.key = hashed(room.links.renew("Ann"))
+        await room.take(ann, "page", True, old)
+        await room.look_after()
+        assert old.code is None
+        new.key = hashed(room.links.renew("Ann"))
+        await room.look_after()
+        assert old.code == ENDED and ann.seats == {}
+        await room.take(ann, "page", True, new)
+        await room.look_after()
+        assert new.code is None and new.stage == "unaided"
 
     living(act)

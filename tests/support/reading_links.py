@@ -33,7 +33,6 @@ class Server:
         self.room, self.process, self.port, self.base = room, process, port, base
         self.secure, self.headers, self.links = secure, headers, Links(room.design)
         self.url = f"{'https' if secure else 'http'}://{HOST}:{port}{base}"
-        self.cookie = f"camreader-{port}"
         self.tokens = {}
 
     def link(self, reader):
@@ -45,13 +44,17 @@ class Server:
             self.tokens[reader] = make()
         return f"{self.url}enter#{self.tokens[reader]}"
 
+    def cookies(self, token):
+        """A token as whatever cookie the server may look at."""
+        return f"camreader-{self.port}={token}; camreader-admin-{self.port}={token}"
+
     def ask(self, path, token="", method="GET", body=None, origin=True, **headers):
         """(status, headers, body) of one request whose path is sent as it is written."""
         kind = http.client.HTTPSConnection if self.secure else http.client.HTTPConnection
         more = {"context": ssl._create_unverified_context()} if self.secure else {}
         connection = kind(HOST, self.port, timeout=20, **more)
         told = dict(self.headers) | {k.replace("_", "-"): v for k, v in headers.items()}
-        told |= {"Cookie": f"{self.cookie}={token}"} if token else {}
+        told |= {"Cookie": self.cookies(token)} if token else {}
         told |= {"Origin": self.url.split(self.base)[0]} if origin is True else {}
         connection.request(method, path, body, told)
         reply = connection.getresponse()
@@ -65,7 +68,7 @@ class Server:
         return websocket.create_connection(
             address,
             timeout=20,
-            cookie=f"{self.cookie}={token}" if token else None,
+            cookie=self.cookies(token) if token else None,
             origin=options.pop("origin", self.url.split(self.base)[0]),
             sslopt={"cert_reqs": ssl.CERT_NONE},
             **options,

@@ -32,6 +32,8 @@ BUTTONS = {"pause": "Pause", "resume": "Let go on", "revoke": "End the link"}
 class Admin(Guarded):
     """A handler for whoever has the admin link."""
 
+    of_admin = True
+
     def enter(self) -> None:
         """Readers are told what strangers are told."""
         if self.who != ADMIN:

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tornado.httputil import HTTPServerRequest
+from tornado.log import app_log
 from tornado.web import HTTPError, RequestHandler
 
 from camreader.session.links import ADMIN, WORDS, Links, hashed
@@ -63,10 +64,9 @@ class Room:
     wrong: dict[str, deque[float]] = field(default_factory=dict)
     admitted: set[tuple[str, str]] = field(default_factory=set)
 
-    @property
-    def cookie(self) -> str:
+    def cookie(self, admin: bool = False) -> str:
         """Name of the cookie; cookies of one machine are shared by all its ports."""
-        return f"camreader-{self.port}"
+        return f"camreader-{'admin-' if admin else ''}{self.port}"
 
     def who(self, token: str, address: str) -> str | None:
         """Reader of a token ("" on this machine alone), ADMIN, or None.
@@ -97,7 +97,10 @@ class Room:
     def _count(self, network: str) -> None:
         if len(self.wrong) >= MOST_ADDRESSES:
             del self.wrong[next(iter(self.wrong))]
-        self.wrong.setdefault(network, deque(maxlen=MOST_WRONG)).append(time.monotonic())
+        times = self.wrong.setdefault(network, deque(maxlen=MOST_WRONG))
+        times.append(time.monotonic())
+        if len(times) == MOST_WRONG:
+            app_log.warning("Ten wrong links from %s: no new one is looked at for a while", network)
 
 
 def _network(address: str) -> str:
@@ -136,6 +139,7 @@ class Guarded(RequestHandler):
     """A handler that knows who asks (`who`: a reader, ADMIN or None) before it does anything."""
 
     who: str | None = None
+    of_admin = False
 
     def initialize(self, room: Room) -> None:
         """room: what is served."""
@@ -153,7 +157,8 @@ class Guarded(RequestHandler):
         if self.request.method not in ("GET", "HEAD"):
             self.check_origin_of_post()
         self.address = address
-        self.who = self.room.who(self.get_cookie(self.room.cookie) or "", address)
+        self.token = self.get_cookie(self.room.cookie(self.of_admin)) or ""
+        self.who = self.room.who(self.token, address)
         self.enter()
 
     def check_origin_of_post(self) -> None:
@@ -163,7 +168,7 @@ class Guarded(RequestHandler):
 
     def enter(self) -> None:
         """HTTPError 403 for whoever may not see this: here, without a valid link."""
-        if self.who is None:
+        if self.who is None or self.who == ADMIN:
             raise HTTPError(403, UNKNOWN)
         if self.why not in ("", "paused"):  # a paused page waits, and goes on by itself
             raise HTTPError(403, WORDS[self.why])
@@ -182,12 +187,14 @@ class Guarded(RequestHandler):
         links = self.room.links
         if self.who is None:
             return "unknown"
-        return links.why_not(self.who) if links is not None and self.who != ADMIN else ""
+        if links is None or self.who == ADMIN:
+            return ""
+        return links.why_not(self.who, hashed(self.token))
 
     def let_in(self, token: str) -> None:
         """Set the cookie: for this server and path, for no script, and for no other site."""
         self.set_cookie(
-            self.room.cookie,
+            self.room.cookie(self.who == ADMIN),
             token,
             path=self.room.base,
             httponly=True,
@@ -235,12 +242,12 @@ class Enter(Guarded):
 
     def post(self) -> None:
         """Set the cookie and say where to go, or why not."""
-        token = self.request.body[:200].decode("utf-8", "replace").strip()
-        self.who = self.room.who(token, self.address)
+        self.token = self.request.body[:200].decode("utf-8", "replace").strip()
+        self.who = self.room.who(self.token, self.address)
         if self.why:
             self.set_status(403)
             return self.write_told(words=WORDS[self.why], to=None)
-        self.let_in(token)
+        self.let_in(self.token)
         return self.write_told(to="admin" if self.who == ADMIN else "./")
 
 

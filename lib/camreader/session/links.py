@@ -100,11 +100,16 @@ class Links:
             found = name if hmac.compare_digest(kept, given) else found
         return found
 
-    def why_not(self, reader: str) -> str:
-        """Why this reader's link opens nothing now, a key of WORDS; "" where it does."""
+    def why_not(self, reader: str, key: str = "") -> str:
+        """Why this reader's link opens nothing now, a key of WORDS; "" where it does.
+
+        key: the hash of the link itself, which may have been renewed meanwhile; "": the valid one.
+        """
         entry = self.readers.get(reader)
         if entry is None or entry["revoked"]:
             return "revoked"
+        if key and not hmac.compare_digest(key, entry["hash"]):
+            return "unknown"
         if self.closed:
             return "closed"
         return "paused" if entry["paused"] else ""

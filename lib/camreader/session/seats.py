@@ -25,7 +25,9 @@ T = TypeVar("T")
 
 
 class Socket(Protocol):
-    """What a seat needs of a connection."""
+    """What a seat needs of a connection. key: hash of the link that opened it."""
+
+    key: str
 
     def put(self, frame: bytes) -> None:
         """Send a frame; never waits."""
@@ -60,6 +62,7 @@ class Seat:
         self.account, self.loop = account, loop
         self.socket: Socket | None = None
         self.session: ReadingSession | None = None
+        self.key = ""  # hash of the link that it was opened with
         self.left = 0.0  # time.monotonic() when its page was lost
 
     def start(self, folder: Path, options: dict[str, Any], begun: bool) -> None:
@@ -117,7 +120,7 @@ class Seats:
                 for other in list(account.seats):
                     await self.leave(account, other, MOVED)
             seat = account.seats[page] = Seat(account, asyncio.get_running_loop())
-            seat.socket = socket
+            seat.socket, seat.key = socket, socket.key
             try:
                 await account.run(seat.start, self.folder, self.options, begun)
             except BaseException:
@@ -125,7 +128,7 @@ class Seats:
                 raise
         elif seat.socket not in (None, socket):
             seat.socket.end(MOVED)
-        seat.socket = socket
+        seat.socket, seat.key = socket, socket.key
         await account.run(seat.show_all)
         return seat
 
@@ -154,8 +157,8 @@ class Seats:
     async def look_after(self) -> None:
         """End what links do not allow any more, and seats that nobody came back to."""
         for account in list(self.accounts.values()):
-            why = self.links.why_not(account.reader) if self.links else ""
             for page, seat in list(account.seats.items()):
+                why = self.links.why_not(account.reader, seat.key) if self.links else ""
                 left = seat.socket is None and time.monotonic() - seat.left > LINGER
                 if why or left:
                     await self.leave(account, page, ENDED)

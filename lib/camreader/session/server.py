@@ -29,7 +29,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from camreader.common.errors import DataError
 from camreader.session import admin, certificate
 from camreader.session.door import PAGE, Enter, Guarded, Nothing, Room, State, own_origin
-from camreader.session.links import ADMIN, Links
+from camreader.session.links import Links, hashed
 from camreader.session.lookup import find_design
 from camreader.session.seats import ENDED, Account, Seat, Seats
 from camreader.session.widget import STATIC, ReadingSession
@@ -50,8 +50,6 @@ class Page(Guarded):
         """The page; a token in the address has become a cookie, and goes out of sight."""
         if self.get_query_argument("token", ""):
             return self.redirect("./", status=303)
-        if self.who == ADMIN:
-            return self.redirect("admin", status=303)
         self.finish(PAGE.format(title="Reading session", base="", head=HEAD, body=BODY))
 
     def enter(self) -> None:
@@ -91,11 +89,12 @@ class Channel(Guarded, WebSocketHandler):
     seat: Seat | None = None
     account: Account | None = None
     page = ""
+    key = ""  # hash of the link that was used
 
     def enter(self) -> None:
         """Readers only; one whose link opens nothing now is told so by `state`."""
         super().enter()
-        if self.who == ADMIN or self.why:
+        if self.why:
             raise HTTPError(403, "Reading is not possible now.")
 
     def check_origin(self, origin: str) -> bool:
@@ -122,6 +121,7 @@ class Channel(Guarded, WebSocketHandler):
             return self.close(1007)
         seats, self.page = self.room.seats, page
         self.account = seats.account(str(self.who))
+        self.key = hashed(self.token)
         self.seat = await seats.take(self.account, page, content.get("begun") is True, self)
 
     def put(self, frame: bytes) -> None:
