@@ -9,7 +9,7 @@ import SimpleITK
 from dicom_fixture import dicom, enhanced, item, lut, write
 from pydicom.pixels import apply_voi, apply_windowing
 
-from camreader.cohorts import cohort, dicom_image, dicom_pixels, parts, pixels, windows
+from camreader.cohorts import cohort, dicom_pixels, parts, pixels, windows
 from camreader.cohorts import dicom as door
 from camreader.common.errors import DataError
 
