@@ -16,7 +16,7 @@ from camreader.cohorts import masks, parts
 from camreader.cohorts.classes import LEFT_OUT, Classes, split_of
 from camreader.cohorts.folder import MAY_BE_SLICES, OTHER_IMAGES, Folder, Options
 from camreader.common.errors import DataError
-from camreader.common.rows import Cell, Table, is_shortened, plain_name, read_rows
+from camreader.common.rows import WESTERN, Cell, Table, is_shortened, plain_name, read_rows
 from camreader.common.tables import REGIONS, UNKNOWN_REGION
 
 OPTIONAL = ("patient", "region", "box", "hu_offset", "mask", "split", "frame", "slice", "plane")
@@ -162,8 +162,7 @@ def _from_table(folder: Folder, name: str, classes: Classes, options: Options) -
     if missed:
         found.left_out[NOT_NAMED] += len(missed)
         found.unnamed = missed
-    if table.taken:
-        found.doubts.append(f"columns of {name} under other names: {', '.join(table.taken)}")
+    found.doubts += _told(table, name)
     if table.unread:
         found.doubts.append(f"columns of {name} that are not read: {', '.join(table.unread)}")
     return found
@@ -246,6 +245,16 @@ def _row(cell: Cell, where: Callable, classes: Classes, column: str) -> dict:
         "hu_offset": cell.numbers("hu_offset", 1, -70000, 70000)[0] if offset else None,
         "official_split": split,
     }
+
+
+def _told(table: Table, name: str) -> list[str]:
+    """What was taken for what in the table of labels."""
+    told = []
+    if table.western:
+        told.append(f"{name} is not UTF-8. {WESTERN}, such as {table.western!r}: check it")
+    if table.taken:
+        told.append(f"columns of {name} under other names: {', '.join(table.taken)}")
+    return told
 
 
 def _rows(cell: Cell, where: Callable, classes: Classes, column: str) -> list[dict]:
