@@ -23,6 +23,7 @@ from camreader.report.page import versions
 TITLES = {
     "phantom": "Drawing the phantom",
     "ingest": "Ingest: files to pixels",
+    "formats": "Ingest: every format against its bare decoder",
     "training": "Training",
     "learning": "Learning from real images",
     "heatmaps": "Heat-maps",

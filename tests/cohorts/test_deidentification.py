@@ -4,13 +4,15 @@ import datetime
 import io
 
 import numpy as np
+import profile_fixture
 import pydicom
 import pytest
 from dicom_fixture import dicom, item
 from identifiers_fixture import PLANTED, SECRETS, plant
+from pydicom.sequence import Sequence
 
 from camreader.cohorts import dicom_pixels
-from camreader.cohorts.deidentification import Deidentifier, age_group, identifiers
+from camreader.cohorts.deidentification import KEPT, OPTIONS, Deidentifier, age_group, identifiers
 
 GREY = np.random.default_rng(0).integers(0, 3000, (16, 20)).astype(np.uint16)
 KEY = b"of a test"
@@ -106,3 +108,106 @@ def test_names_are_found_at_every_level():
     data = dicom("CT", GREY, OtherPatientIDsSequence=[item(PatientID="MRN-88", PatientName="A^Bo")])
     found = set(identifiers(data))
     assert {"mrn-88", "doe", "jane", "doe^jane", "1.2.3.4", "bo"} <= found
+
+
+def image_with(*elements, nested=()):
+    """A CT with these elements, and others in an item of a sequence that is kept."""
+    data = dicom("CT", GREY, StudyDate="20200301")
+    for element in elements:
+        data[element.tag] = element
+    inner = item(PixelSpacing=[0.5, 0.5])
+    for element in nested:
+        inner[element.tag] = element
+    data.SharedFunctionalGroupsSequence = Sequence([item(PixelMeasuresSequence=Sequence([inner]))])
+    return data
+
+
+def obeys(action, was, now):
+    """Whether what became of an element is what its action allows; removal always is.
+
+    D: a value that is another one. Z: none, or another one. U: another UID. X: nothing is left.
+    PS3.15 E.3.1 and table E.1-1a; of several, the weakest is what an IOD may need.
+    """
+    if now is None:
+        return True
+    if action == "X" or now.VR == "SQ":
+        return False
+    another = not now.is_empty and now.value != was.value
+    if action == "U":
+        return (
+            another and now.VR == "UI" and str(now.value).startswith("1.2.826.0.1.3680043.8.498.")
+        )
+    return another or ("Z" in action and now.is_empty)
+
+
+def test_the_table_is_the_standards():
+    """Rows read by eye in the standard (PS3.15 2026c), one of each action."""
+    known = {name: action for _, name, action in profile_fixture.rows()}
+    assert len(known) == len(list(profile_fixture.rows())) == 655
+    seen = {"Accession Number": "Z", "Acquisition Comments": "X", "Acquisition Date": "X/Z"}
+    seen |= {"Acquisition DateTime": "X/Z/D", "Content Creator's Name": "Z/D"}
+    seen |= {"Detector ID": "X/D", "Device UID": "U", "Container Identifier": "D"}
+    seen |= {"Device Serial Number": "X/Z/D", "Patient's Age": "X", "Patient's Sex": "Z"}
+    seen |= {"Referenced Image Sequence": "X/Z/U*", "Curve Data": "X", "Barcode Value": "X/Z"}
+    assert {name: known[name] for name in seen} == seen
+
+
+def test_nothing_that_the_profile_acts_on_is_in_the_list_of_what_is_kept():
+    acted_on = {pydicom.datadict.keyword_for_tag(tag) for tag, _, _ in profile_fixture.rows()}
+    assert acted_on.isdisjoint(KEPT)
+
+
+@pytest.mark.parametrize("keep", [(), tuple(OPTIONS)])
+def test_every_attribute_of_table_e_1_1_is_acted_on(keep):
+    """One image per attribute of PS3.15 table E.1-1: at the top and in a nested item."""
+    wrong, left = [], set()
+    for tag, name, action in profile_fixture.rows():
+        if tag.group in (0x0000, 0x0002, 0x0004):
+            continue  # of messages, file headers and DICOMDIR: not part of an image's data set
+        was = profile_fixture.secret(tag, name)
+        data = image_with(was, nested=[was])
+        cleaner = Deidentifier(KEY, keep)
+        made = cleaner.clean(data)
+        assert made is not None, (name, cleaner.report.withheld)
+        now = made.get_item(tag) and made[tag]
+        inner = made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+        asked = name in ("Patient's Age", "Patient's Sex") and keep
+        content = written(made)
+        hidden = not any(
+            s.encode() in content for s in (profile_fixture.SECRET, profile_fixture.UID)
+        )
+        if not (asked or obeys(action, was, now)) or tag in inner or not hidden:
+            wrong.append((name, action, now))
+        left |= {name} if now is not None else set()
+    assert not wrong
+    dates = {"Study Date", "Series Date", "Acquisition Date", "Content Date"}
+    uids = {f"{of} UID" for of in ("Study Instance", "Series Instance", "SOP Instance")}
+    named = {"Patient's Name", "Patient ID", "Patient's Birth Date", "Patient's Sex", "Study Time"}
+    required = {"Accession Number", "Study ID", "Referring Physician's Name"}
+    own = dates | uids | named | required | {"Frame of Reference UID"}
+    assert left == own | ({"Patient's Age"} if keep else set())
+
+
+def test_all_attributes_at_once_and_private_ones():
+    found = [(profile_fixture.secret(tag, name)) for tag, name, _ in profile_fixture.rows()
+             if tag.group > 0x0004]  # fmt: skip
+    data = image_with(*found, nested=found)
+    block = data.private_block(0x0099, "MAKER", create=True)
+    block.add_new(1, "LO", profile_fixture.SECRET)
+    block.add_new(2, "SQ", Sequence([item(PatientName=profile_fixture.SECRET)]))
+    for group in (0x5002, 0x601E):  # the repeating groups' other numbers
+        data.add_new((group, 0x3000), "OW", profile_fixture.SECRET.encode() + b"!")
+    made = Deidentifier(KEY).clean(data)
+    content = written(made)
+    assert profile_fixture.SECRET.encode() not in content
+    assert profile_fixture.UID.encode() not in content and b"19530417" not in content
+    assert not any(element.tag.is_private for element in made.iterall())
+
+
+def test_what_was_asked_for_is_said_by_code():
+    """PS3.16 CID 7050: the profile, and the options that were used."""
+    said = [c.CodeValue for c in Deidentifier(KEY).clean(dicom("CT", GREY))
+            .DeidentificationMethodCodeSequence]  # fmt: skip
+    assert said == ["113100", "113107"]
+    asked = Deidentifier(KEY, ("sex",)).clean(dicom("CT", GREY, PatientSex="F"))
+    assert [c.CodeValue for c in asked.DeidentificationMethodCodeSequence][-1] == "113108"

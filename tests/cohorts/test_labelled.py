@@ -326,15 +326,26 @@ def test_damage_to_labels_csv_gives_a_data_error_or_the_rows_it_says(folder, dat
     content[place : place + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=4))
     (folder / "labels.csv").write_bytes(content)
     try:
-        rows = read(folder).rows
+        found = read(folder)
     except DataError:
         return
-    lines = re.split(r"\r\n|\r|\n", content.decode("utf-8-sig"))
+    rows, western = found.rows, any("Windows-1252" in words for words in found.doubts)
+    lines = re.split(r"\r\n|\r|\n", content.decode("cp1252" if western else "utf-8-sig"))
     lines = [line for line in lines if line.strip(' ,"\t')][1:]  # blank lines around are no rows
     for row, line in zip(rows, lines, strict=True):
         cells = line.split(",")
         assert row["image_path"] in line and (folder / row["image_path"]).exists()
         assert row["label"] == Classes().label(cells[1].strip('"'))
+
+
+def test_a_table_saved_in_a_western_code_page_is_read_and_said(folder):
+    text = "\n".join([HEADER, *(row.replace("smith", "Müller") for row in GOOD)])
+    (folder / "labels.csv").write_bytes(text.encode("cp1252"))
+    with pytest.warns(UserWarning, match="Windows-1252"):
+        found = read(folder)
+    (folder / "labels.csv").write_bytes(text.encode())
+    assert found.rows == read(folder).rows
+    assert any("Windows-1252" in words and "Müller" in words for words in found.doubts)
 
 
 # Inputs thought up by an adversary of the kinds that public reports named

@@ -86,6 +86,17 @@ def test_a_table_in_any_dress_is_the_same_table_or_is_refused_by_row(
     assert table.unread == ((() if index is None else (index or "column 1",)) + ("note",))
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
+def test_a_table_of_a_western_code_page_is_read_with_a_word(path, encoding):
+    content = "name;score;größe\nMüller, José;1,5;2\nd’Été;2;3\n"
+    content = content if encoding == "cp1252" else content.replace("’", "'")
+    with pytest.warns(UserWarning, match="Windows-1252 .*größe"):
+        table = read(path, content.encode(encoding))
+    names = [cell.text("name") for cell in table.cells()]
+    assert names == ["Müller, José", content.split("\n")[2].split(";")[0]]
+    assert table.unread == ("größe",) and table.western == "größe"
+
+
 def test_tables_written_by_pandas(path):
     frame = pd.DataFrame({"name": ["a", "b c"], "score": [1.5, -2.25]})
     for options in ({}, {"index": False}, {"sep": ";", "decimal": ","}, {"sep": "\t"}):
@@ -114,8 +125,10 @@ REFUSED = {  # content, row, words
     "a cell missing": ("name,score\na,1\nb\n", 3, "1 cells"),
     "two of a name": ("name,score,Score\na,1,2\n", 1, "twice"),
     "no such column": ("name,points\na,1\n", 1, "columns name, points"),
-    "a code page": ("name,score\nä,1\n".encode("cp1252"), 2, "CSV UTF-8"),
-    "a name in a code page": ("name,score,größe\na,1,2\n".encode("cp1252"), 1, "CSV UTF-8"),
+    "an eastern code page": ("name,score\nStanisław,1\n".encode("cp1250"), 2, "CSV UTF-8"),
+    "a name in a DOS code page": ("name,score,größe\na,1,2\n".encode("cp437"), 1, "CSV UTF-8"),
+    "two encodings": ("name,score\nä,1\n".encode() + "ö,2\n".encode("cp1252"), 3, "CSV UTF-8"),
+    "a byte of no sign": (b"name,score\n\x81,1\n", 2, "CSV UTF-8"),
     "comma and point": ("name;score\na;1,5\nb;1.5\n", 3, "decimal"),
     "bytes": (b"name,score\na,1\n\0\0,2\n", 3, "no text"),
     "an open quote": ('name,score\na,1\n"b,2\n', 3, "damaged"),

@@ -74,6 +74,7 @@ _CODES = (
     ("113100", "Basic Application Confidentiality Profile"),
     ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
 )
+_PATIENT = ("113108", "Retain Patient Characteristics Option")
 FACES = ("HEAD", "BRAIN", "SKULL", "FACE", "NECK", "HEADNECK")
 SHORTEST = 4  # characters of an identifier that is looked for; shorter ones are in every file
 
@@ -186,7 +187,8 @@ class Deidentifier:
             made.PatientAge = age
         made.PatientIdentityRemoved, made.DeidentificationMethod = "YES", METHOD
         made.LongitudinalTemporalInformationModified = "MODIFIED"
-        made.DeidentificationMethodCodeSequence = Sequence([_code(*code) for code in _CODES])
+        codes = _CODES + ((_PATIENT,) if {"sex", "age-group"} & set(self.keep) else ())
+        made.DeidentificationMethodCodeSequence = Sequence([_code(*code) for code in codes])
         return made
 
     def _keep(self, data: Dataset, made: Dataset, top: bool = False) -> None:

@@ -45,8 +45,9 @@ _PIXELS, _OTHER_PIXELS = BaseTag(0x7FE00010), (BaseTag(0x7FE00008), BaseTag(0x7F
 def values(path: str | Path, data: bytes | None = None) -> np.ndarray:
     """Values (H, W) of one image or frame in their own unit, hung as radiologists hang it.
 
-    int16 or int32 where every value is whole (the smaller that holds them), else float64. data: the file's bytes; None: the file is read
-    (and, where the path names a frame, kept open for the next one). DataError for what is not read.
+    int16, else int32, where every value is whole and fits, else float64. data: the file's bytes;
+    None: the file is read (and, where the path names a frame, kept open for the next one).
+    DataError for what is not read.
     """
     file, part = parts.split(path)
     frame = part[1] if part and part[0] == "frame" else None
@@ -104,7 +105,7 @@ def _through_luts(
 
 
 def _fits(low: float, high: float) -> bool:
-    return -(2**15) <= low and high < 2**15
+    return low >= -(2**15) and high < 2**15
 
 
 def rescaled(stored: np.ndarray, found: Mapping[str, Any]) -> np.ndarray:

@@ -58,7 +58,7 @@ def prints(
     with ThreadPoolExecutor(workers) as pool:
         rows = list(pool.map(lambda path: _print(path, decode, near), paths))
         pixels, bits, thumbs = zip(*rows, strict=True)
-        times = Counter(pixels)
+        times: Counter[str] = Counter(pixels)
         again = [times[one] > 1 for one in pixels]
         data = list(pool.map(_of_bytes, paths, again))
     return Prints(data, list(pixels), np.array(bits), np.array(thumbs))
@@ -68,7 +68,7 @@ def _print(path: Path, decode: Callable, near: bool) -> tuple[str, np.ndarray, n
     whole = parts.split(path)[1] is None
     values = np.ascontiguousarray(decode(path.read_bytes() if whole else None, path))
     digest = hashlib.sha256(repr((values.shape, values.dtype.str)).encode())
-    digest.update(values)
+    digest.update(values.data)
     if not near:
         return digest.hexdigest(), np.empty(0), np.empty(0)
     image = values.astype(np.float32)

@@ -83,7 +83,7 @@ def decode(data: bytes, path: str | Path, offset: float | None) -> np.ndarray:
         wide = values.dtype == np.uint16
         return (values >> 1).view(np.int16) if wide else values.astype(np.int16)
     values = image_files.decode(data, path, exact=True)
-    if offset == int(offset) and -32768 <= offset and int(values.max()) + offset <= 32767:
+    if offset == int(offset) and offset >= -32768 and int(values.max()) + offset <= 32767:
         wide = values.dtype == np.uint16  # sums that wrap on the way end right: the last ones fit
         hu = (values.view(np.int16) if wide else values.astype(np.int16)) + np.int16(offset)
         return np.maximum(hu, BACKGROUND, out=hu)

@@ -16,7 +16,7 @@ from camreader.cohorts import masks, parts
 from camreader.cohorts.classes import LEFT_OUT, Classes, split_of
 from camreader.cohorts.folder import MAY_BE_SLICES, OTHER_IMAGES, Folder, Options
 from camreader.common.errors import DataError
-from camreader.common.rows import Cell, Table, is_shortened, plain_name, read_rows
+from camreader.common.rows import WESTERN, Cell, Table, is_shortened, plain_name, read_rows
 from camreader.common.tables import REGIONS, UNKNOWN_REGION
 
 OPTIONAL = (
@@ -186,20 +186,8 @@ def _from_table(folder: Folder, name: str, classes: Classes, options: Options) -
     if missed:
         found.left_out[NOT_NAMED] += len(missed)
         found.unnamed = missed
-    found.doubts += _how_read(table, name, options)
+    found.doubts += _told(table, name, options)
     return found
-
-
-def _how_read(table: Table, name: str, options: Options) -> list[str]:
-    """What the owner should know of how a table of labels was found and read."""
-    words = []
-    if name.casefold().removesuffix(".txt") != options.labels_file.casefold():
-        words.append(f"labels from {name}, the only table with an image and a label")
-    if table.taken:
-        words.append(f"columns of {name} under other names: {', '.join(table.taken)}")
-    if table.unread:
-        words.append(f"columns of {name} that are not read: {', '.join(table.unread)}")
-    return words
 
 
 def _no_mask_as_slice(seen: dict[str, int], pairs: dict[str, list[str]], table: Table) -> None:
@@ -283,6 +271,20 @@ def _row(cell: Cell, where: Callable, classes: Classes, column: str) -> dict:
         "hu_offset": cell.numbers("hu_offset", 1, -70000, 70000)[0] if offset else None,
         "official_split": split,
     }
+
+
+def _told(table: Table, name: str, options: Options) -> list[str]:
+    """What the owner should know of how the table of labels was found and read."""
+    told = []
+    if name.casefold().removesuffix(".txt") != options.labels_file.casefold():
+        told.append(f"labels from {name}, the only table with an image and a label")
+    if table.western:
+        told.append(f"{name} is not UTF-8. {WESTERN}, such as {table.western!r}: check it")
+    if table.taken:
+        told.append(f"columns of {name} under other names: {', '.join(table.taken)}")
+    if table.unread:
+        told.append(f"columns of {name} that are not read: {', '.join(table.unread)}")
+    return told
 
 
 def _rows(cell: Cell, where: Callable, classes: Classes, column: str) -> list[dict]:

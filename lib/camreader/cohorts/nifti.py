@@ -5,9 +5,11 @@ that plane. Files that do not say which side is the patient's left are refused.
 """
 
 import gzip
+import math
 import threading
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,15 +52,18 @@ class Volume:
 
     def axis_of(self, plane: str) -> int:
         """The stored axis across a plane."""
-        return int(
-            np.flatnonzero(io_orientation(self.affine)[:, 0] == parts.PLANES.index(plane))[0]
-        )
+        return int(np.flatnonzero(self.ways[:, 0] == parts.PLANES.index(plane))[0])
+
+    @cached_property
+    def ways(self) -> np.ndarray:
+        """Which way each stored axis runs (3, 2), as nibabel says it."""
+        return np.asarray(io_orientation(self.affine))
 
     @property
     def plane(self) -> str:
         """The plane in which the volume was acquired: across its longest voxel side, else axial."""
         sizes = np.linalg.norm(self.affine[:3, :3], axis=0)
-        ways = io_orientation(self.affine)[:, 0].astype(int)
+        ways = self.ways[:, 0].astype(int)
         longest = [int(w) for w, size in zip(ways, sizes, strict=True) if size > 0.99 * sizes.max()]
         return parts.PLANES[max(longest)]
 
@@ -68,12 +73,11 @@ class Volume:
         with self.lock:
             if "voxels" not in self.held:
                 try:
-                    if self.path.name.lower().endswith(".gz"):
-                        _check_gzip(self.path)
-                    found = np.asanyarray(self.image.dataobj.get_unscaled())
+                    packed = self.path.name.lower().endswith(".gz")
+                    found = _unpacked(self) if packed else self.image.dataobj.get_unscaled()
                 except (OSError, EOFError, ValueError, zlib.error, MemoryError) as error:
                     raise bad(self.path, f"voxels: {type(error).__name__}") from None
-                self.held["voxels"] = found.reshape(self.shape)
+                self.held["voxels"] = np.asanyarray(found).reshape(self.shape, order="A")
             return self.held["voxels"]
 
     def slice(self, plane: str, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -92,7 +96,7 @@ class Volume:
         place[axis, 3] = number
         down, right = _HUNG[parts.PLANES.index(plane)]
         code = (right, down, "RAS"[parts.PLANES.index(plane)])
-        turn = ornt_transform(io_orientation(self.affine), axcodes2ornt(code))
+        turn = ornt_transform(self.ways, axcodes2ornt(code))
         picture = apply_orientation(self.voxels[tuple(cut)], turn)[..., 0].T
         moved = nibabel.orientations.inv_ornt_aff(
             turn, [1 if k == axis else n for k, n in enumerate(self.shape)]
@@ -106,14 +110,27 @@ class Volume:
         return np.asarray(picture, np.float64) * slope + intercept
 
 
-def _check_gzip(path: Path) -> None:
-    """Read a gzip file to its end, where its checksum is: the reader of volumes stops before it."""
-    size = 0
-    with gzip.open(path) as packed:
+def _unpacked(volume: Volume) -> np.ndarray:
+    """Stored voxels of a gzip file, read once and to its end, where its checksum is.
+
+    The reader of volumes stops before it.
+    """
+    about = volume.image.dataobj
+    start = int(about.offset)
+    size = start + math.prod(about.shape) * about.dtype.itemsize
+    held = bytearray(size)
+    with gzip.open(volume.path) as packed:
+        place = 0
+        while place < size and (count := packed.readinto(memoryview(held)[place:])):
+            place += count
+        behind = 0
         while chunk := packed.read(2**20):
-            size += len(chunk)
-            if size > MOST_BYTES + 2**20:
-                raise bad(path, "more data than its header says")
+            behind += len(chunk)
+            if size + behind > MOST_BYTES + 2**20:
+                raise bad(volume.path, "more data than its header says")
+    if place < size:
+        raise EOFError
+    return np.ndarray(about.shape, about.dtype, held, start, order="F")
 
 
 # slices are asked for one after the other

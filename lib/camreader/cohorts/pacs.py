@@ -3,7 +3,7 @@
 Credentials come from the environment (CAMREADER_PACS_USER and CAMREADER_PACS_PASSWORD, or
 CAMREADER_PACS_TOKEN) or, where the package keyring is installed, from the system's keyring under
 the service "camreader"; never from a file, an argument or an address. Nothing here prints one.
-Tested in tests/cohorts/test_fetch.py and tests/cohorts/test_send.py.
+Waiting for a server is tested in tests/cohorts/test_fetch.py and tests/cohorts/test_send.py.
 """
 
 import os

@@ -4,6 +4,7 @@
 with voxel index 40, counted from 0 along the stored axis across that plane, as nibabel counts.
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -18,15 +19,11 @@ MOST = 100_000  # frames or slices one row of a table may name
 
 def split(path: str | Path) -> tuple[Path, tuple[str, int] | None]:
     """(file, ("frame", 12)), or (file, None) for a path that names the whole file."""
-    found = _PART.fullmatch(str(path))
-    return (
-        (Path(found["file"]), (found["what"], int(found["number"])))
-        if found
-        else (
-            Path(path),
-            None,
-        )
-    )
+    text = os.fspath(path)
+    found = _PART.fullmatch(text) if "#" in text else None
+    if found is None:
+        return Path(path), None
+    return Path(found["file"]), (found["what"], int(found["number"]))
 
 
 def file_of(path: str | Path) -> Path:

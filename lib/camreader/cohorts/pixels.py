@@ -64,13 +64,15 @@ def read_hu(path: str | Path, offset: float | None = None, step: float = 1.0) ->
     value + offset. NaN: the values are greys, not HU; 8 bit as they are, 16 bit halved to fit.
     step: what one stored step is worth, in the values' own unit.
     """
+    path = Path(path)
     part = parts.split(path)[1]
     return sources.decode(None if part else _bytes(path), path, offset, step)
 
 
-def _bytes(path: str | Path) -> bytes:
+def _bytes(path: Path) -> bytes:
     try:
-        data = Path(path).read_bytes()
+        with open(path, "rb", buffering=0) as handle:
+            data = handle.read()
     except FileNotFoundError:
         raise DataError("Slice not found", file=path) from None
     except OSError as error:

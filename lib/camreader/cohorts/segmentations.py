@@ -72,6 +72,13 @@ def is_one(path: str | Path) -> bool:
 def kind_of(path: str | Path) -> str | None:
     """ "SEG" or "RTSTRUCT" for such a DICOM file, else None."""
     try:
+        return _KINDS.get(Path(path))
+    except DataError:  # no file
+        return None
+
+
+def _kind(path: Path) -> str | None:
+    try:
         with open(path, "rb") as handle:
             if handle.read(132)[128:] != b"DICM":
                 return None
@@ -138,6 +145,77 @@ def _nearest(affine: np.ndarray, grid: Grid, shape: Sequence[int]) -> tuple[np.n
     return ((index >= 0) & (index < limits)).all(0), index
 
 
+@dataclass(frozen=True)
+class _Frame:
+    """One frame of a SEG: its segment, the (image, frame) it was drawn on, and where it lies.
+
+    back: affine (4, 4) of DICOM's mm to its (column, row, along, 1), None where it does not say.
+    """
+
+    number: int
+    segment: int | None
+    sources: tuple[tuple[str, str | None], ...]
+    back: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """The frames of one SEG, and which of them name an image: read once for all its pictures."""
+
+    every: list[_Frame]
+    of_image: dict[str, list[_Frame]]
+    of_none: list[_Frame]
+
+    def for_picture(self, grid: Grid) -> list[_Frame]:
+        """The frames that may lie on a picture: those drawn on it, and those that do not say."""
+        if grid.frame is not None or not grid.instance:
+            return self.every
+        return self.of_none + self.of_image.get(grid.instance, [])
+
+
+def _frames_of(path: Path) -> _Frames:
+    data = _OPEN.get(path)
+    every: list[_Frame] = []
+    of_image: dict[str, list[_Frame]] = {}
+    of_none: list[_Frame] = []
+    for number, groups in enumerate(data.PerFrameFunctionalGroupsSequence):
+        named = _item(data, groups, "SegmentIdentificationSequence")
+        segment = None if named is None else int(named.ReferencedSegmentNumber)
+        frame = _Frame(number, segment, _sources(groups), _back(data, groups))
+        every.append(frame)
+        for uid in {uid for uid, _ in frame.sources}:
+            of_image.setdefault(uid, []).append(frame)
+        if not frame.sources:
+            of_none.append(frame)
+    return _Frames(every, of_image, of_none)
+
+
+def _sources(groups: pydicom.Dataset) -> tuple[tuple[str, str | None], ...]:
+    found = []
+    for derived in groups.get("DerivationImageSequence", []):
+        for source in derived.get("SourceImageSequence", []):
+            frame = source.get("ReferencedFrameNumber")
+            told = None if frame is None else str(frame)
+            found.append((str(source.ReferencedSOPInstanceUID), told))
+    return tuple(found)
+
+
+def _back(data: pydicom.Dataset, groups: pydicom.Dataset) -> np.ndarray | None:
+    """Where a frame lies: DICOM's mm to its pixels, None where it does not say."""
+    position = _item(data, groups, "PlanePositionSequence")
+    cosines = _item(data, groups, "PlaneOrientationSequence")
+    measures = _item(data, groups, "PixelMeasuresSequence")
+    if None in (position, cosines, measures):
+        return None
+    row, column = np.reshape([float(n) for n in cosines.ImageOrientationPatient], (2, 3))
+    down, right = (float(n) for n in measures.PixelSpacing)
+    thick = float(measures.get("SliceThickness") or 1.0)
+    affine = np.eye(4)
+    start = [float(n) for n in position.ImagePositionPatient]
+    affine[:3] = np.stack([row * right, column * down, np.cross(row, column) * thick, start], 1)
+    return np.linalg.inv(affine)
+
+
 def _from_frames(
     data: pydicom.Dataset, path: Path, grid: Grid, structures: Sequence[str | int]
 ) -> np.ndarray:
@@ -149,22 +227,45 @@ def _from_frames(
     labelmap = str(data.SOPClassUID) == LABELMAP or data.get("SegmentationType") == "LABELMAP"
     full = float(data.get("MaximumFractionalValue") or 1)
     half = full / 2 if data.get("SegmentationType") == "FRACTIONAL" else 0
-    frames = data.PerFrameFunctionalGroupsSequence
-    for number, groups in enumerate(frames):
-        if not labelmap:
-            segment = _item(data, groups, "SegmentIdentificationSequence").ReferencedSegmentNumber
-            if int(segment) not in wanted:
+    size = int(data.Columns), int(data.Rows)
+    for frame in _FRAMES.get(path).for_picture(grid):
+        if not labelmap and frame.segment is None:
+            raise _wrong(path, "a frame of no segment")
+        if not labelmap and frame.segment not in wanted:
+            continue
+        place = _place(frame, grid, size)
+        if place is None or not _may_meet(place, grid):
+            continue
+        values = pydicom.pixels.pixel_array(data, index=frame.number)
+        if not _is_same(place, grid, size):
+            inside, (columns, rows, _) = _nearest(place, grid, (*size, 1))
+            if not inside.any():
                 continue
-        place = _place(data, groups, grid)
-        if place is None:
-            continue
-        inside, (columns, rows, _) = _nearest(place, grid, (data.Columns, data.Rows, 1))
-        if not inside.any():
-            continue
-        values = pydicom.pixels.pixel_array(data, index=number)
-        values = values[np.where(inside, rows, 0), np.where(inside, columns, 0)]
+            values = values[np.where(inside, rows, 0), np.where(inside, columns, 0)]
+        else:
+            inside = np.ones(mask.shape, bool)
         mask |= inside & (np.isin(values, wanted) if labelmap else values > half)
     return mask
+
+
+def _at_corners(place: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """(the picture's corners (4, 2), where they lie in the frame (4, 3)); the rest lies between."""
+    width, height = grid.size
+    corners = np.array([(x, y, 0, 1) for x in (0, width - 1) for y in (0, height - 1)], float)
+    return corners[:, :2], (corners @ place.T)[:, :3]
+
+
+def _may_meet(place: np.ndarray, grid: Grid) -> bool:
+    """False where a picture lies wholly before or behind the frame's slice."""
+    along = np.floor(_at_corners(place, grid)[1][:, 2] + 0.5 + 1e-6)
+    return not ((along < 0).all() or (along > 0).all())
+
+
+def _is_same(place: np.ndarray, grid: Grid, size: tuple[int, int]) -> bool:
+    """True where each pixel of the picture lies in the frame's pixel of the same place."""
+    corners, there = _at_corners(place, grid)
+    near = np.abs(there[:, :2] - corners).max() < 0.49
+    return bool(grid.size == size and near and (np.floor(there[:, 2] + 0.5 + 1e-6) == 0).all())
 
 
 def _item(data: pydicom.Dataset, groups: pydicom.Dataset, name: str) -> Any:
@@ -176,30 +277,18 @@ def _item(data: pydicom.Dataset, groups: pydicom.Dataset, name: str) -> Any:
     return None
 
 
-def _place(data: pydicom.Dataset, groups: pydicom.Dataset, grid: Grid) -> np.ndarray | None:
+def _place(frame: _Frame, grid: Grid, size: tuple[int, int]) -> np.ndarray | None:
     """Affine of the picture's (column, row) to the frame's, None where it lies on another slice."""
     drawn_on = [
-        str(source.ReferencedSOPInstanceUID)
-        for derived in groups.get("DerivationImageSequence", [])
-        for source in derived.get("SourceImageSequence", [])
-        if grid.frame is None
-        or str(source.get("ReferencedFrameNumber", grid.frame)) == str(grid.frame)
+        uid
+        for uid, number in frame.sources
+        if grid.frame is None or number in (None, str(grid.frame))
     ]
-    position = _item(data, groups, "PlanePositionSequence")
-    cosines = _item(data, groups, "PlaneOrientationSequence")
-    measures = _item(data, groups, "PixelMeasuresSequence")
-    if grid.affine is None or None in (position, cosines, measures):
-        same = grid.instance in drawn_on and grid.size == (data.Columns, data.Rows)
-        return np.eye(4) if same else None
+    if grid.affine is None or frame.back is None:
+        return np.eye(4) if grid.instance in drawn_on and grid.size == size else None
     if drawn_on and grid.instance and grid.instance not in drawn_on:
         return None
-    row, column = np.reshape([float(n) for n in cosines.ImageOrientationPatient], (2, 3))
-    down, right = (float(n) for n in measures.PixelSpacing)
-    thick = float(measures.get("SliceThickness") or 1.0)
-    affine = np.eye(4)
-    start = [float(n) for n in position.ImagePositionPatient]
-    affine[:3] = np.stack([row * right, column * down, np.cross(row, column) * thick, start], 1)
-    return np.linalg.inv(affine) @ grid.affine
+    return frame.back @ grid.affine
 
 
 def _from_contours(
@@ -251,6 +340,8 @@ def filled(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 # every slice of a series asks for the same one
 _OPEN = Opened("Mask", lambda path: dicom_image.dataset(path, path.read_bytes()), most=4)
+_FRAMES = Opened("Mask", _frames_of, most=4)
+_KINDS = Opened("Mask", _kind, most=256)
 
 
 def referred(path: str | Path) -> set[str]:

@@ -77,7 +77,7 @@ def _slices(row: Mapping[str, Any], folder: Folder) -> list[dict]:
     made = []
     for number in numbers:
         values, affine = volume.slice(plane, number)
-        if not np.isfinite(values).all():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise bad(file, f"values that are no numbers in {plane} slice {number:,}")
         sides = np.linalg.norm(affine[:3, :2], axis=0)
         if sides.max() > 1.01 * sides.min():
@@ -137,4 +137,8 @@ def decode(data: bytes | None, path: str | Path, offset: float | None = None) ->
     if part is None or part[0] not in parts.PLANES:
         raise DataError("A volume, not a slice of it", file=path, expected="...#axial=40")
     values = open_volume(file).slice(*part)[0]
-    return values if offset is None or np.isnan(offset) else values.astype(np.float64) + offset
+    if offset is None or np.isnan(offset) or offset == 0:
+        return values
+    if values.dtype.kind in "iu" and values.itemsize <= 2 and float(offset).is_integer():
+        return values.astype(np.int64 if abs(offset) > 2**30 else np.int32) + int(offset)
+    return values.astype(np.float64) + offset

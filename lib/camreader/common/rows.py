@@ -9,6 +9,7 @@ import csv
 import io
 import re
 import unicodedata
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ NO = frozenset(
     ("", "false", "f", "no", "n", "0", "0.0", "nein", "non", "falsch", "faux", "falso", "recorded")
 )
 BLANKS = " \t\r\n\f\v\u00a0\u2007\u202f\u200b\ufeff"  # also those that look like nothing
+WESTERN = "It was read as Windows-1252 (western Europe)"
+WESTERN_SIGNS = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜßàáâãäåæçèéêëìíîïñòóôõöøùúûüÿŒœŸ’°µ§«»\u00a0")
 _MARKS = (  # byte order marks; UTF-32 first, whose mark begins as that of UTF-16
     (b"\xff\xfe\0\0", "utf-32"),
     (b"\0\0\xfe\xff", "utf-32"),
@@ -112,7 +115,7 @@ class Table:
     Columns bear the names that were asked for; `unread` are the file's other columns. `comma` is
     true where a comma in a number can only be a decimal comma. `notes` are the comment lines that
     stand above the header. `taken` says of each column that bears another name in the file what it
-    was taken for.
+    was taken for. `western` is the first word that was read as Windows-1252, where one was.
     """
 
     path: Path
@@ -121,6 +124,7 @@ class Table:
     comma: bool
     notes: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
+    western: str = ""
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, str]]]:
         return iter(self.rows)
@@ -142,15 +146,19 @@ def read_rows(
 
     keep: the file's other columns come along too, under their own names.
 
-    Understood: the one sheet of an .xlsx; UTF-8 and UTF-16; comma, semicolon, tab, | or blank
+    Understood: the one sheet of an .xlsx; UTF-8, UTF-16 and, with a warning, Windows-1252 as old
+    spreadsheets of western Europe write it; comma, semicolon, tab, | or blank
     between cells, with or without a line "sep="; decimal commas where the comma separates nothing;
     names in any case and by `synonyms` {column: other names}; R's row names and unnamed index
-    columns; separators and blank lines at the ends. Refused by DataError: bytes that are no UTF,
+    columns; separators and blank lines at the ends. Refused by DataError: bytes that are neither,
     rows of another length, columns that are absent or there twice, decimal comma and point in one
     column.
     """
     path = Path(path)
-    text = read_text(path, what)
+    text, western = _western(read_text(path, what))
+    if western:
+        words = f"{path.name} is not UTF-8. {WESTERN}, such as {western!r}: check it"
+        warnings.warn(words, stacklevel=2)
     separator, records, notes = _records(text, path, what, columns, synonyms or {})
     while records and not any(cell.strip(BLANKS) for cell in records[-1][1]):
         del records[-1]
@@ -179,7 +187,7 @@ def read_rows(
         for name, place in places.items()
         if _key(header[place]) != _key(name)
     )
-    table = Table(path, rows, unread, separator != ",", notes, taken)
+    table = Table(path, rows, unread, separator != ",", notes, taken, western)
     _one_decimal_sign(table)
     return table
 
@@ -213,6 +221,22 @@ def read_text(path: str | Path, what: str) -> str:
         row = text[: text.index("\0")].count("\n") + 1
         raise DataError(f"{what} holds bytes that are no text", file=path, row=row)
     return text
+
+
+def _western(text: str) -> tuple[str, str]:
+    """(text, the first word with such a letter), read as Windows-1252 where it can be that.
+
+    Every byte beyond ASCII must then be a letter of western Europe, or a sign that is typed there;
+    one that is rare there and a letter in the code pages of the east or of DOS is not guessed, nor
+    is a file in which some of the text is UTF-8.
+    """
+    strange = {sign for sign in text if not sign.isascii()}
+    if not strange or not all("\udc80" <= sign <= "\udcff" for sign in strange):
+        return text, ""
+    read = text.encode("utf-8", "surrogateescape").decode("cp1252", "replace")
+    if not {sign for sign in read if not sign.isascii()} <= WESTERN_SIGNS:
+        return text, ""
+    return read, next((w for w in re.split(r"[\s,;|\"]+", read) if not w.isascii()), "a blank")
 
 
 def _records(
