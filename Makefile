@@ -9,6 +9,9 @@ SEEDS ?=
 CORES ?= all
 PROFILE ?=
 ARGS ?=
+# Tests: a file at a time to each of two processes, in the order of tests/conftest.py (slow first).
+WORKERS ?= 2
+SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 LAB_IP ?= 127.0.0.1
 HOST ?=
 CERTIFICATE ?=
@@ -84,10 +87,10 @@ report: $(STAMP)
 	  $(if $(SEEDS),--seeds $(SEEDS)) $(if $(PROFILE),--profile profiles/$(PROFILE)) -- $(ARGS)
 
 test: $(STAMP) lint
-	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-m "not long")
+	@$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),-m "not long" $(SIDE_BY_SIDE))
 
-test-all: test
-	@$(BIN)/python -m pytest -m long
+test-all: $(STAMP) lint
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo && \

@@ -4,7 +4,8 @@ import os
 import shutil
 
 import pytest
-from places import SHARED
+from filelock import FileLock
+from places import ROOT, SHARED
 from study_run import finished_run
 
 for inherited in ("MAKELEVEL", "MAKEFLAGS", "MFLAGS"):  # a make that a test starts is its own
@@ -39,10 +40,40 @@ def shared_set():
     return folder
 
 
+# Files that take minutes begin first, so that two processes end together; the first one makes the
+# finished study, which would otherwise be waited for.
+SLOW = [
+    "study/test_report",
+    "browser/test_slips",
+    "browser/test_session",
+    "browser/test_stages",
+    "session/test_kills",
+    "training/test_train",
+    "study/test_slurm",
+    "study/test_your_network",
+    "study/test_faults",
+]
+
+
+def pytest_collection_modifyitems(items):
+    """Slow files first, in the order of SLOW; the rest as it was collected."""
+    places = {str(ROOT / "tests" / f"{name}.py"): place for place, name in enumerate(SLOW)}
+    items.sort(key=lambda item: places.get(str(item.path), len(places)))
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory):
-    """A checkout whose tiny study was killed in mid-training, run again and finished."""
-    return finished_run(tmp_path_factory.mktemp("checkout"))
+    """A checkout whose tiny study was killed in mid-training, run again and finished.
+
+    With pytest-xdist one process makes it and each has a copy.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return finished_run(tmp_path_factory.mktemp("checkout"))
+    shared = tmp_path_factory.getbasetemp().parent / "finished"
+    with FileLock(f"{shared}.lock"):
+        if not shared.exists():
+            finished_run(tmp_path_factory.mktemp("checkout")).rename(shared)
+    return shutil.copytree(shared, tmp_path_factory.mktemp("copy") / "checkout", symlinks=True)
 
 
 @pytest.fixture

@@ -29,8 +29,9 @@ from camreader.training.networks import GenericCNN, GrayscaleResNet18
 SLICES, ROUNDS = 341, 7
 SIZES = (128, 256)
 PEER_BATCH = 32  # of captum, grad-cam and torchcam: the usual size, and their quickest here
-WANTED = {"grad-cam": 3.8, "captum": 1.7}
-SLOWEST, HELD_MB = 1.2, 20
+WANTED = {"grad-cam": 4.2, "captum": 2.0}  # of the generic network, at both sizes
+RESNET_WANTED = {"captum, channels_last": 1.0}
+SLOWEST, HELD_MB = 1.1, 20
 
 
 def finished(raw, size):
@@ -221,6 +222,14 @@ def agreement(model, images):
     return {name: float(np.abs(METHODS[name](model, images) - mine).max()) for name in ("captum",)}
 
 
+def least_times(rows, network):
+    """{method: how many times ours is as quick, at the size where it is least} of one network."""
+    of_it = [row for row in rows if row["network"] == network]
+    return {
+        name: min(row["times_ours"] for row in of_it if row["method"] == name) for name in METHODS
+    }
+
+
 def main():
     """Measure and print."""
     warnings.simplefilter("ignore")
@@ -233,17 +242,15 @@ def main():
         rows += measure("generic", model, images)
     closest = agreement(model, images[:32])
     resnet = GrayscaleResNet18().eval()
-    rows += measure("ResNet-18", resnet, torch.rand(64, 1, 224, 224), rounds=3)
+    rows += measure("ResNet-18", resnet, torch.rand(64, 1, 224, 224))
     rows += measure_transformer(torch.rand(64, 3, 224, 224))
     line = "{network:9} {size:3} {method:22} {maps_per_second:8} maps/s  x{times_ours}"
     for row in rows:
         print(line.format(**row))
-    generic = [row for row in rows if row["network"] == "generic"]
-    least = {
-        name: min(row["times_ours"] for row in generic if row["method"] == name) for name in METHODS
-    }
+    least, of_resnet = (least_times(rows, name) for name in ("generic", "ResNet-18"))
     held = max(row["held_after_mb"] for row in memory)
     within = all(least[name] >= limit for name, limit in WANTED.items())
+    within = within and all(of_resnet[name] >= limit for name, limit in RESNET_WANTED.items())
     within = within and 1 / least["bare forward"] <= SLOWEST and held <= HELD_MB
     tuned = all(os.environ.get(name) == value for name, value in ALLOCATOR.items())
     summary = {
@@ -252,6 +259,7 @@ def main():
         "allocator": "tuned as in make report" if tuned else "default",
         "maps per second": rows,
         "least times faster than": least,
+        "least times faster than, ResNet-18": of_resnet,
         "time over the bare forward pass": round(1 / least["bare forward"], 3),
         "memory beyond the result": memory,
         "largest difference from captum": closest["captum"],

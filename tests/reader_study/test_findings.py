@@ -1,5 +1,8 @@
 """The reader study's sentences and checklist."""
 
+import re
+
+import pandas as pd
 import pytest
 from places import ROOT
 from readings_fixture import readings as tidy
@@ -8,6 +11,7 @@ from camreader.common.study import Study
 from camreader.reader_study import break_even, findings, map_effect, planning, tables
 from camreader.reader_study import study as study_readings
 from camreader.reader_study.study import ReaderStudy
+from camreader.report import catalogue
 from camreader.session.reader_model import Effects
 from camreader.session.simulate import simulate_readings
 from camreader.session.stages import PRESETS
@@ -82,25 +86,45 @@ def test_nothing_about_readings_is_met_by_a_simulation(study):
     )
     table = findings.checklist(CHECKLISTS, simulated).set_index(["guideline", "item"])
     mrmc = table.loc[findings.GUIDELINES["MRMC"]]
-    for item in ("readers", "analysis", "per reader", "missing", "time", "automation bias"):
-        assert mrmc.loc[item, "status"] == "missing" and "no readings" in mrmc.loc[item, "missing"]
-    assert not mrmc["status"].eq("met").any()
+    for item in ("readers: number", "analysis", "per reader", "missing", "time", "automation bias"):
+        assert mrmc.loc[item, "status"] == "not met" and "no readings" in mrmc.loc[item, "missing"]
+    assert list(mrmc.index[mrmc["status"].eq("met")]) == ["AI operating point"]  # of the network
     alone = ReaderStudy(study.scores, None, "", False)
     scores = findings.checklist(CHECKLISTS, alone).set_index("item")
     assert scores.loc[["analysis", "per reader"], "status"].eq("met").all()
-    assert scores.loc["time", "status"] == "missing"
+    assert scores.loc["time", "status"] == "not met"
 
 
 def test_the_checklist_waits_for_real_readings(study):
     real = findings.checklist(CHECKLISTS, study)
     alone = findings.checklist(CHECKLISTS, ReaderStudy(study.scores, None, "", False))
-    assert set(real["status"]) == {"met", "partly", "missing"}
+    assert set(real["status"]) == set(findings.STATUSES)
     assert (real["status"] != "met").eq(real["missing"] != "").all()
-    waiting = alone["status"].eq("missing") & real["status"].ne("missing")
+    assert real["status"].isin(("met", "partly")).le(real["where"] != "-").all()
+    waiting = alone["status"].eq("not met") & real["status"].ne("not met")
     assert waiting.any() and alone.loc[waiting, "missing"].str.contains("scores").all()
     counts = findings.checklist_counts(real)
-    assert counts[["met", "partly", "missing"]].to_numpy().sum() == len(real)
-    assert len(counts) == 3
+    assert counts[list(findings.STATUSES)].to_numpy().sum() == len(real)
+
+
+def test_each_guideline_has_its_published_items_in_their_order(study):
+    """STARD-AI: 40 items, of which 15, 16, 17, 26 and 40 have parts; CLAIM 2024: 44; DECIDE-AI: 17."""
+    items = findings.checklist(CHECKLISTS, study).groupby("guideline", sort=False)["item"]
+    numbers = items.apply(lambda part: list(dict.fromkeys(part.str.rstrip("abcd"))))
+    for name, count in (("STARD-AI", 40), ("CLAIM", 44), ("DECIDE-AI", 17)):
+        assert numbers[findings.GUIDELINES[name]] == [str(n + 1) for n in range(count)]
+    assert items.size()[findings.GUIDELINES["STARD-AI"]] == 48
+
+
+def test_a_place_that_the_checklist_names_is_there():
+    """Tables, figures and notebooks by name, files of docs/."""
+    known = {name for part in catalogue.PARTS.values() for name in (*part.tables, *part.figures)}
+    known |= set(catalogue.PARTS)
+    for places in pd.read_csv(CHECKLISTS)["where"]:
+        for place in re.findall(r"\b\d\d_\w+|figure\d_\w+", places):
+            assert place in known, places
+        for page in re.findall(r"docs/[\w-]+\.md", places):
+            assert (ROOT / page).exists(), page
 
 
 def test_where_only_the_answer_helps_the_map_gets_no_credit_if_the_answer_has_a_stage(plan):

@@ -123,6 +123,7 @@ def same_frames(one, other):
         pd.testing.assert_frame_equal(pd.read_parquet(one / name), pd.read_parquet(other / name))
 
 
+@pytest.mark.long
 def test_lost_slices_of_the_phantom_and_damaged_heat_maps_are_made_again(finished, finished_copy):
     source = finished_copy / COHORT / "source"
     image, mask = (

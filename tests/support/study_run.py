@@ -41,7 +41,7 @@ def listen_to_ctrl_c():
 def run(checkout, *options):
     """A whole run: (exit status, what it said)."""
     process = start(checkout, *options)
-    words, _ = process.communicate(timeout=900)
+    words, _ = process.communicate(timeout=1800)  # other tests run beside it
     return process.returncode, words
 
 

@@ -17,6 +17,7 @@ import lazy_loader
 import numpy as np
 
 from camreader.common.errors import DataError
+from camreader.heatmaps.folding import folded
 from camreader.training.outputs import check_outputs, spatial
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def explain(
         raise DataError("Images must be (N, C, S, S)", found=tuple(images.shape))
     chosen = check_classes(classes, len(images))
     batches = slices(len(images), batch_length(images, batch_size, device_of(model)))
-    with evaluating(model), torch.inference_mode(False):
+    with evaluating(model), folded(model, [layer]), torch.inference_mode(False):
         parts = [_explain_batch(model, layer, images[b], chosen, b) for b in batches]
     if not parts:
         nothing, none = np.zeros((0, *images.shape[2:]), np.float32), np.zeros(0)

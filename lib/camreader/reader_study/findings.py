@@ -1,7 +1,7 @@
 """What the reader study found, in sentences computed from its tables, and what it cannot say.
 
-Also the checklist: which items of STARD-AI, CLAIM and the guidance for reader studies the report
-meets, which need recorded readings, and what is missing.
+Also the checklist: which items of STARD-AI, CLAIM, DECIDE-AI and the guidance for reader studies
+the report meets, which need recorded readings, which do not apply, and what is missing.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,32 +17,34 @@ from camreader.reader_study.study import ReaderStudy
 from camreader.reader_study.tables import FEW
 from camreader.statistics.mrmc.power import MOST_CASES
 
-GUIDELINES = {
-    "STARD-AI": "STARD-AI 2025 (its STARD 2015 items by number, its AI items by topic)",
-    "CLAIM": "CLAIM 2020 (Mongan, Moy & Kahn), by item number",
+GUIDELINES = {  # as published; what the items ask is in our words
+    "STARD-AI": "STARD-AI (Sounderajah et al. 2025, Nat Med 31:3283), all 40 items",
+    "CLAIM": "CLAIM, update of 2024 (Tejani et al., Radiol Artif Intell 6:e240300), all 44 items",
+    "DECIDE-AI": "DECIDE-AI (Vasey et al. 2022, BMJ 377:e070904), its 17 items on AI",
     "MRMC": "reader-study guidance (FDA 2022 for CADe; Obuchowski & Bullen 2022), by topic",
 }
+STATUSES = ("met", "partly", "not met", "not applicable")
 
 
 def checklist(path: str | Path, study: ReaderStudy) -> pd.DataFrame:
-    """The reporting checklist with each item's status for this study.
+    """The reporting checklist with each item's status for this study, one of `STATUSES`.
 
     `path` is the committed table of items. Items that need readings are met only where a reading
     log was recorded, those that need scores also by a file of scores; a simulation, which nobody
-    read, leaves both missing.
+    read, leaves both unmet.
     """
     table = read_table(path).fillna("")
     needed = {"readings": study.simulated or study.readings is None, "scores": study.simulated}
     waiting = table["needs"].map(needed).eq(True)
     words = "no readings recorded yet" if study.simulated else "a file of scores does not tell"
-    table.loc[waiting, ["status", "missing"]] = ["missing", words]
+    table.loc[waiting, ["status", "missing"]] = ["not met", words]
     return table.drop(columns="needs").replace({"guideline": GUIDELINES})
 
 
 def checklist_counts(table: pd.DataFrame) -> pd.DataFrame:
     """Items per guideline and status."""
     counts = pd.crosstab(table["guideline"], table["status"])
-    return counts.reindex(columns=["met", "partly", "missing"], fill_value=0).reset_index()
+    return counts.reindex(columns=list(STATUSES), fill_value=0).reset_index()
 
 
 def findings(

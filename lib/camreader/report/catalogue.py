@@ -218,7 +218,7 @@ PARTS = {
             "08_network": "The network alone against the readers.",
             "08_planning": "Cases and readers needed.",
             "08_sizing": "Cases by design and number of readers, in words to quote.",
-            "08_checklist": "STARD-AI, CLAIM and reader-study guidance, item by item.",
+            "08_checklist": "STARD-AI, CLAIM, DECIDE-AI and reader-study guidance, item by item.",
         },
         reads=(PREDICTIONS, READINGS, "07_reading_session"),  # 07 leaves a rehearsal to analyse
         minutes=60,
