@@ -13,7 +13,7 @@ from camreader.session.database import settled
 from camreader.session.progress import Design
 
 NOTEBOOK = Path("notebooks/07_reading_session.ipynb")
-OPTIONS = {  # parameters of notebook 07 that the page knows
+OPTIONS = {  # parameters of the session itself, those that the notebook has, and its keywords
     "IDLE_SECONDS": "idle_seconds",
     "ONE_KEY": "one_key",
     "UNDO_SECONDS": "undo_seconds",
@@ -61,7 +61,8 @@ def session_options(given: Mapping[str, Any], notebook: str | Path = NOTEBOOK) -
     notebook names one.
     """
     own = parameter_values(notebook)
-    options = {name: given.get(key, own[key]) for key, name in OPTIONS.items()}
+    told = {**own, **given}
+    options = {name: told[key] for key, name in OPTIONS.items() if key in own}
     if given.get("DATABASE"):
         return options | {"database": settled(given["DATABASE"])}
     base = Path(notebook).parent
