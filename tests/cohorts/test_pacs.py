@@ -14,7 +14,10 @@ def kept(monkeypatch):
 
     class InMemory(KeyringBackend):
         priority = 1
-        entries: dict = {}
+
+        def __init__(self):
+            super().__init__()
+            self.entries = {}
 
         def get_password(self, service, username):
             user, password = self.entries.get(service, (None, None))
