@@ -105,7 +105,7 @@ def _shares(marks: pd.DataFrame, name: str, truth: int, keys: list[str]) -> pd.D
         for key, part in marks.groupby(keys)
     }
     index = pd.MultiIndex.from_tuples(found, names=keys)
-    table = pd.DataFrame(list(found.values()), index)[["value", "low", "high"]]
+    table = pd.DataFrame(list(found.values()), index).reindex(columns=["value", "low", "high"])
     return table.set_axis([name, f"{name}_low", f"{name}_high"], axis=1)
 
 
