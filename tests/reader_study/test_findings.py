@@ -108,7 +108,7 @@ def test_the_checklist_waits_for_real_readings(study):
 
 
 def test_each_guideline_has_its_published_items_in_their_order(study):
-    """STARD-AI: 40 items, of which 15, 16, 17, 26 and 40 have parts; CLAIM 2024: 44; DECIDE-AI: 17."""
+    """STARD-AI: 40 items, 15, 16, 17, 26 and 40 in parts; CLAIM 2024: 44; DECIDE-AI: 17."""
     items = findings.checklist(CHECKLISTS, study).groupby("guideline", sort=False)["item"]
     numbers = items.apply(lambda part: list(dict.fromkeys(part.str.rstrip("abcd"))))
     for name, count in (("STARD-AI", 40), ("CLAIM", 44), ("DECIDE-AI", 17)):
