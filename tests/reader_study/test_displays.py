@@ -7,6 +7,7 @@ from camreader.reader_study import displays
 from camreader.session import display
 from camreader.session.log import ReadingLog, new_id
 from camreader.session.progress import Reading
+from camreader.session.simulate import simulate_readings, through_log
 
 SCREEN = {"width": 1600, "height": 1200, "ratio": 1, "depth": 24}
 
@@ -32,6 +33,14 @@ def test_a_check_goes_from_the_log_to_08(tmp_path):
     assert displays.finding(table) == [
         "Display check: done by 1 of 2 readers; 14 of 14 steps seen; screens of 1600 x 1200 pixels."
     ]
+
+
+def test_simulated_readers_have_no_screens_to_speak_of(tmp_path):
+    study = Study(str(tmp_path), "tiny", str(tmp_path))
+    through_log(simulate_readings(3, 20, 0), study.readings / "simulated.sqlite")
+    table = displays.displays_table("", study)
+    assert table["note"].tolist() == ["not done: a simulated reader"] * 3
+    assert displays.finding(table) == []
 
 
 def test_a_file_of_scores_has_no_screens(tmp_path):

@@ -23,5 +23,6 @@ def displays_table(path: str, study: Study) -> pd.DataFrame:
 
 
 def finding(table: pd.DataFrame) -> list[str]:
-    """One sentence about the screens; none where the readings are no log."""
-    return [] if "passed" not in table else [display.finding(table)]
+    """One sentence about the screens; none where the readings are no log, or nobody's."""
+    nobody = "note" not in table or (table["note"] == display.INVENTED).all()
+    return [] if nobody else [display.finding(table)]

@@ -39,6 +39,7 @@ SCREEN = {"width": 100_000, "height": 100_000, "ratio": 20, "depth": 64}  # larg
 COLUMNS = ["reader", "date", "passed", "steps", "not_seen", "screen_pixels", "ratio", "window"]
 COLUMNS += [*ASKED, "seconds", "note"]
 NOT_DONE = "not done"
+INVENTED = f"{NOT_DONE}: a simulated reader"
 
 
 def step_names() -> list[str]:
@@ -129,8 +130,7 @@ def display_table(events: Sequence[Mapping]) -> pd.DataFrame:
     invented = {event["reader"] for event in events if event["simulated"]}
     for reader in everybody:
         if reader not in checked:
-            words = f"{NOT_DONE}: a simulated reader" if reader in invented else NOT_DONE
-            rows.append({"reader": reader, "note": words})
+            rows.append({"reader": reader, "note": INVENTED if reader in invented else NOT_DONE})
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table.sort_values("reader", kind="stable", ignore_index=True)
 
