@@ -44,6 +44,13 @@ def test_the_share_has_wilsons_limits_for_the_effective_number(rows):
             assert abs(z) == pytest.approx(1.959964, rel=1e-4)
 
 
+def test_patients_with_equal_shares_are_the_units_whatever_rounding_leaves():
+    """One of three slices in either of two patients: nothing varies between them."""
+    share, _ = clustered([False, False, False, False, True, True], [0, 0, 1, 1, 0, 1])
+    z = (share.value - share.low) / np.sqrt(share.low * (1 - share.low) / 2)
+    assert z == pytest.approx(stats.norm.ppf(0.975))
+
+
 def test_two_of_three_slices_of_one_patient_have_no_interval():
     """Before, they had that of 1 of 1."""
     share, method = clustered([True, True, False], ["a", "a", "a"])

@@ -151,7 +151,7 @@ def _effective(hits: np.ndarray, codes: np.ndarray, number: int) -> float:
         return float(number)
     gaps = np.bincount(codes, hits - p)
     variance = number / (number - 1) * (gaps**2).sum() / n**2
-    if variance <= 0:
+    if variance <= 1e-24:  # 0 but for rounding
         return float(number)
     shrink = (stats.norm.ppf(0.975) / stats.t.ppf(0.975, number - 1)) ** 2
     return float(min(p * (1 - p) / variance * shrink, n))
