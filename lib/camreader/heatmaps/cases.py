@@ -17,6 +17,7 @@ from camreader.common.study import Study
 from camreader.common.tables import Cohort, parse_boxes
 from camreader.heatmaps import dicom_export, localisation, map_export, methods
 from camreader.training import predictions, results, runs
+from camreader.training.compute import keep_buffers
 from camreader.training.learned import Learned, worth_explaining
 from camreader.viewer.widget import SliceViewer
 
@@ -57,8 +58,10 @@ def load(
 ) -> Explained:
     """The final run of `protocol`, or of the other protocol where that one was refused.
 
-    target: the table of predictions that run stands in.
+    target: the table of predictions that run stands in. Freed buffers are kept from here on: a
+    notebook that is run by hand is then as quick as a job.
     """
+    keep_buffers()
     table = predictions.load(study, target)
     cohort = read_table(study.cohort_table, Cohort)
     protocol = predictions.final_protocol(table, protocol)

@@ -15,9 +15,11 @@ import torch
 from scipy.ndimage import gaussian_filter
 from scipy.stats import rankdata
 from torch import nn
+from tqdm.auto import tqdm
 
 from camreader.heatmaps import gradcam
 from camreader.heatmaps import methods as registry
+from camreader.heatmaps.folding import folded
 from camreader.training.outputs import check_outputs
 
 STEPS = 16  # a pixel share of 0, 1/16, ... 1
@@ -85,7 +87,7 @@ def probability(
     """Probability (N,) of `classes` under the network: sigmoid of one logit, else softmax."""
     classes = gradcam.check_classes(classes, len(images))
     like, out = gradcam.device_of(model), []
-    with gradcam.evaluating(model):
+    with gradcam.evaluating(model), folded(model, []):
         for rows in gradcam.slices(len(images), batch_size):
             batch = gradcam.channels_last(images[rows], like)
             logits = check_outputs(model(batch), len(batch))
@@ -117,7 +119,7 @@ def randomisation(
         return _over_draws(pd.DataFrame(columns=DRAWN))
     methods, rows = list(methods), []
     true = {name: registry.compute(name, model, images, classes) for name in methods}
-    for draw in range(draws):
+    for draw in tqdm(range(draws), desc="random networks", leave=False):
         for step, layer, broken in _cascade(model, untrained, seed + draw):
             for name in methods:
                 maps = registry.compute(name, broken, images, classes) if step else true[name]

@@ -76,7 +76,7 @@ def tumor_maps(
     apply to the network is left out.
     """
     found = {}
-    for name in names:
+    for name in tqdm(list(names), desc="methods", leave=False):
         rows = _chosen(explained, name, slow_slices, seed)
         make = kept if methods.METHODS[name].own_job else computed
         if explained.given is not None and name == "given":

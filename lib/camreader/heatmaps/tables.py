@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 from torch import nn
+from tqdm.auto import tqdm
 
 from camreader.common.storage import write_table
 from camreader.common.study import Study
@@ -147,7 +148,7 @@ def faithfulness_curves(
     images = explained.images[chosen]
     whose = explained.cases[WHOSE].iloc[chosen].reset_index(drop=True)
     curves, areas = [], []
-    for method, (rows, found) in maps.items():
+    for method, (rows, found) in tqdm(maps.items(), desc="deletion, insertion", leave=False):
         own = found[np.searchsorted(rows, chosen)]
         share, gone, come = faithfulness.deletion_insertion(explained.model, images, own, 1)
         means = _curve("deletion", gone, whose) | _curve("insertion", come, whose)
