@@ -12,6 +12,7 @@ places: where boxes are, as a second target of training
 steps: batch size, learning rate, augmentation, progress
 compute: precision, processes, repeatable numbers, memory
 trainer: one network fitted to one set of slices
+ahead: a draw of the split trained beside the one before
 used: a network that is used as it is, without training
 results: a network's predictions and maps, without the network
 train: the runs of the study: loading, resuming, recording

@@ -1,4 +1,5 @@
 from . import adapters as adapters
+from . import ahead as ahead
 from . import compute as compute
 from . import description as description
 from . import experiments as experiments

@@ -21,6 +21,7 @@ from camreader.common.storage import read_table
 from camreader.common.study import Study
 from camreader.common.tables import Cohort
 from camreader.training import description, experiments, runs, used
+from camreader.training.ahead import Ahead
 from camreader.training.compute import keep_buffers, precision, repeatable, several_processes
 from camreader.training.experiments import PLANS, Plan, Settings
 from camreader.training.own_networks import tried
@@ -167,13 +168,20 @@ def fit(
 
 def run_epochs(state: Fit, where: Path | str, mark: str) -> None:
     """Train until the state says it is done, with a checkpoint after every epoch."""
-    with progress(state) as bar:
+
+    def save() -> None:
+        move_on(bar, state)
+        if state.rank == 0:
+            tensors, facts = state.checkpoint()
+            runs.save_checkpoint(where, tensors, facts | {"fingerprint": mark})
+
+    with progress(state) as bar, Ahead(state) as ahead:
         while state.ended is None:
+            ahead.begin()
             state.run_epoch(bar)
-            move_on(bar, state)
-            if state.rank == 0:
-                tensors, facts = state.checkpoint()
-                runs.save_checkpoint(where, tensors, facts | {"fingerprint": mark})
+            save()
+            if ahead.take(bar):
+                save()
 
 
 def results(
