@@ -177,6 +177,10 @@ def test_strata_get_equal_shares():
     assert found == {"lung": 4, "liver": 4, "bone": 4}
     reading, _, _ = choose(frame, **plan, strata="size")
     assert Counter(reading.loc[reading["truth"] == 1, "size"] // 40) == {0: 4, 1: 4, 2: 4}
+    frame["level"] = [*["subtle"] * 12, *["moderate"] * 45, *["plain"] * 63, *[None] * 120]
+    reading, _, _ = choose(frame, **plan, strata="level")
+    found = Counter(reading.loc[reading["truth"] == 1, "level"])
+    assert found == {"subtle": 4, "moderate": 4, "plain": 4}
     _, _, notes = choose(pool(), **plan, strata="conspicuity")
     assert any("not spread over conspicuity" in note for note in notes)
     with pytest.raises(DataError, match="cannot be spread"):

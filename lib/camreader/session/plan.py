@@ -9,7 +9,9 @@ from camreader.common.errors import DataError
 from camreader.session.marks import check_mode
 from camreader.session.stages import DEFAULT, Paradigm, paradigm
 
-STRATA = ("region", "size", "conspicuity")  # of the pool, where its cohort knows them
+# Of the pool, where its cohort knows them; level: how plain a lesion of the phantom is. By level,
+# subtle lesions, which are few, become a third of those that are read.
+STRATA = ("region", "size", "conspicuity", "level")
 
 LONGEST_STACK = 100  # slices to either side: what a page can hold
 

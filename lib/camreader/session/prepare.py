@@ -166,13 +166,17 @@ def _fingerprint(plan: Plan, contents: dict, orders: dict, asked: Iterable[Quest
 def candidates(study: Study, run: str, seed: int = 0) -> pd.DataFrame:
     """Test slices of one network with what it said of them: the pool cases are chosen from."""
     table = predictions.load(study)
-    cohort = read_table(study.cohort_table, Cohort)
+    from camreader.evaluation.protocols import with_conspicuity  # its room loads torch
+
+    cohort = with_conspicuity(read_table(study.cohort_table, Cohort), study.card)
     protocol, name = run.split("-", 1)
     frame = predictions.test_slices(table, cohort, protocol, name, seed)
     names = ["row", "slice_id", "patient_id", "image_path", "truth", "predicted", "probability"]
-    frame = frame.assign(size=frame["diameter_mm"], conspicuity=frame["contrast_hu"].abs())
+    frame = frame.assign(size=frame["diameter_mm"])
+    if "conspicuity" not in frame:
+        frame = frame.assign(conspicuity=frame["contrast_hu"].abs())
     names += ["region", "size", "conspicuity", "boxes", "width", "height", "spacing_mm"]
-    return frame[names + [name for name in ("clinical_text",) if name in frame]]
+    return frame[names + [name for name in ("clinical_text", "level") if name in frame]]
 
 
 def find_run(study: Study, seed: int = 0) -> str:
