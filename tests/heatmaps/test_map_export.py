@@ -31,7 +31,7 @@ MAPS[0, 4:, 4:] = np.linspace(0, 1, 16).reshape(4, 4)
 
 def cases():
     told = {"slice_id": ["s0", "s1"], "patient_id": [SECRET, SECRET], "spacing_mm": [0.7, np.nan]}
-    return pd.DataFrame(told)
+    return pd.DataFrame(told | {"boxes": [[(50, 40, 69, 59)], []]})
 
 
 @pytest.fixture(params=list(CARDS))
@@ -75,6 +75,29 @@ def test_the_slice_goes_out_with_its_values(written):
     assert data.SyntheticData == ("YES" if unit == "HU" else "NO")
     for path in folder.iterdir():
         assert SECRET.encode() not in path.read_bytes()
+
+
+def test_a_presentation_state_outlines_map_and_lesion_on_the_slice(written):
+    folder, _table, unit = written
+    found = pydicom.dcmread(folder / "map_0001_gsps.dcm")
+    slice_ = pydicom.dcmread(folder / "slice_0001.dcm")
+    (series,) = found.ReferencedSeriesSequence
+    (image,) = series.ReferencedImageSequence
+    assert image.ReferencedSOPInstanceUID == slice_.SOPInstanceUID
+    (window,) = found.SoftcopyVOILUTSequence
+    assert [window.WindowCenter, window.WindowWidth] == CARDS[unit]["window"]
+    heat, lesion = found.GraphicAnnotationSequence
+    assert (heat.GraphicLayer, lesion.GraphicLayer) == ("HEATMAP", "LESION")
+    (line,) = lesion.GraphicObjectSequence
+    assert line.GraphicData == [50, 40, 70, 40, 70, 60, 50, 60, 50, 40]
+    marked = overlay.enlarged(MAPS[0], (64, 80)) >= 0.5
+    drawn = np.zeros((64, 80), np.uint8)
+    for ring in heat.GraphicObjectSequence:
+        corners = np.floor(np.array(ring.GraphicData).reshape(-1, 2)).astype(np.int32)
+        assert ring.GraphicType == "POLYLINE" and (corners[0] == corners[-1]).all()
+        cv2.fillPoly(drawn, [corners], 1)
+    assert np.array_equal(drawn > 0, marked)
+    assert not (folder / "map_0002_gsps.dcm").exists()  # neither heat nor lesion
 
 
 def test_a_second_export_replaces_the_first(written):

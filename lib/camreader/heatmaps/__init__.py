@@ -16,7 +16,7 @@ faithfulness: does it show what the network uses?
 tables: the tables of notebook 04
 findings: what they show, as sentences
 dicom_export: overlays as DICOM Secondary Capture
-map_export: maps as Parametric Map, SEG, NIfTI and PNG
+map_export: maps as Parametric Map, SEG, presentation state, NIfTI and PNG
 plots: the steps of Grad-CAM, overlays, errors, localisation, faithfulness
 """
 

@@ -1,15 +1,17 @@
-"""Heat-maps as numbers for other programs: DICOM Parametric Map and SEG, NIfTI and PNG.
+"""Heat-maps for other programs: DICOM Parametric Map, SEG and presentation state, NIfTI and PNG.
 
 Each map is enlarged to its slice as the overlay shows it, and goes out with that slice, so that
 another program lays one upon the other: `slice_0001.dcm` (CT where values are HU, else Secondary
 Capture), `map_0001_pm.dcm` (32-bit floats, 0..1), `map_0001_seg.dcm` (where the map is at least
-half its maximum), `map_0001.nii.gz` and `slice_0001.nii.gz`, `map_0001.png` (16 bit, 65535 is 1).
+half its maximum), `map_0001_gsps.dcm` (its outline there and the lesion's boxes, which a viewer
+draws over the slice and can switch off), `map_0001.nii.gz` and `slice_0001.nii.gz`,
+`map_0001.png` (16 bit, 65535 is 1).
 Identity is what the overlays' is: a number of this export. Slices do not say where in the patient
 they lie: each has a frame of reference of its own.
 """
 
 import gzip
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,10 @@ def export(
             f"slice_{number:04d}.dcm": ("slice", whole),
             f"map_{number:04d}_pm.dcm": ("Parametric Map", partial(dicom_export.write, own)),
         }
+        state = presentation_state(source, heat, case.get("boxes") or [], uids)
+        if state is not None:
+            drawn = partial(dicom_export.write, state)
+            files[f"map_{number:04d}_gsps.dcm"] = "Presentation state", drawn
         if (heat >= HALF).any():
             marked = partial(dicom_export.write, segmentation(source, heat, uids))
             files[f"map_{number:04d}_seg.dcm"] = "SEG", marked
@@ -158,6 +164,65 @@ def segmentation(source: FileDataset, heat: np.ndarray, uids: tuple) -> FileData
         content_description="Where a network's heat-map is at least half its maximum",
     )
     return _finished(made, source)
+
+
+def presentation_state(
+    source: FileDataset, heat: np.ndarray, boxes: Iterable[Sequence[float]], uids: tuple
+) -> FileDataset | None:
+    """A grayscale presentation state (PS3.3 A.33.1) of the slice `source`, in its window.
+
+    Outlined, each on a layer of its own: where the map (H, W) is at least half its maximum, and the
+    boxes (x1, y1, x2, y2, last pixel included). None where there is neither.
+    """
+    from highdicom.pr import (
+        GraphicLayer,
+        GrayscaleSoftcopyPresentationState,
+        SoftcopyVOILUTTransformation,
+    )
+
+    outlines, _ = cv2.findContours(
+        (heat >= HALF).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    rings = [points[:, 0] + 0.5 for points in outlines]  # middles of the pixels at the border
+    frames = [
+        np.array([[x1, y1], [x2 + 1, y1], [x2 + 1, y2 + 1], [x1, y2 + 1]], float)
+        for x1, y1, x2, y2 in boxes
+    ]
+    layers: list[Any] = []
+    annotations = []
+    for name, words, shapes in (
+        ("HEATMAP", "Heat-map, at least half its maximum", rings),
+        ("LESION", "Lesion, known to the study", frames),
+    ):
+        if shapes:
+            layers.append(GraphicLayer(name, len(layers) + 1, words))
+            annotations.append(_annotation(source, layers[-1], shapes))
+    if not layers:
+        return None
+    window = float(source.WindowCenter), float(source.WindowWidth)
+    made = GrayscaleSoftcopyPresentationState(
+        [source],
+        *_series(uids, "gsps", 4),
+        *_MAKER,
+        content_label="HEATMAP",
+        content_description="Outline of a network's heat-map",
+        graphic_layers=layers,
+        graphic_annotations=annotations,
+        voi_lut_transformations=[SoftcopyVOILUTTransformation(*window)],
+    )
+    made.Laterality = ""
+    return _finished(made, source)
+
+
+def _annotation(source: FileDataset, layer: Any, shapes: list[np.ndarray]) -> Any:
+    """Closed lines through the corners (k, 2) of each shape, in pixels from the image's corner."""
+    from highdicom.pr import GraphicAnnotation, GraphicObject
+
+    lines = [
+        GraphicObject("POLYLINE", np.concatenate([corners, corners[:1]]), "PIXEL")
+        for corners in shapes
+    ]
+    return GraphicAnnotation([source], layer, graphic_objects=lines)
 
 
 def _series(uids: tuple, kind: str, number: int) -> tuple[str, int, str, int]:
