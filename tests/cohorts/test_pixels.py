@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -388,15 +389,18 @@ def test_pixels_of_another_table_are_not_taken(tmp_path, cohort):
     assert len(pixels.load(target, cohort.assign(label=1))) == len(cohort)
 
 
+SUPPORT = str(Path(__file__).parents[1] / "support")
 PEAK = """
-import resource, sys
+import sys
 import pandas as pd
+sys.path.insert(0, sys.argv[3])
+from peak import peak_mb
 from camreader.cohorts import pixels
 folder, count = sys.argv[1], int(sys.argv[2])
 cohort = pd.read_parquet(folder + "/cohort.parquet")
 cohort = pd.concat([cohort] * (count // len(cohort)), ignore_index=True)
 pixels.ingest(cohort, folder + "/in", folder + f"/out/{count}.npy", 128, progress=False)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+print(peak_mb())
 """
 
 
@@ -404,7 +408,7 @@ def test_memory_does_not_grow_with_the_cohort(tmp_path):
     """1,600 slices are 52 MB on disk, 200 are 6.5 MB: holding them would show."""
     write_cohort(tmp_path / "in", 20, 256).to_parquet(tmp_path / "cohort.parquet")
     few, many = (
-        int(subprocess.check_output([sys.executable, "-c", PEAK, str(tmp_path), str(count)]))
+        float(subprocess.check_output([sys.executable, "-c", PEAK, tmp_path, str(count), SUPPORT]))
         for count in (200, 1600)
     )
     assert many - few < 20  # MB

@@ -57,6 +57,7 @@ def test_what_is_configured_goes_before_the_notebook_and_the_command_before_both
         "idle_seconds": 7,
         "one_key": values["ONE_KEY"],
         "undo_seconds": values["UNDO_SECONDS"],
+        "display_check": values["DISPLAY_CHECK"],
         "database": str(project / "a.sqlite"),
     }
     assert lookup.find_design(path, database="b.sqlite")[1]["database"] == str(project / "b.sqlite")

@@ -6,7 +6,6 @@ sees a crash, a hang and the memory. Which values came is compared with those of
 
 import contextlib
 import json
-import resource
 import sys
 import time
 import warnings
@@ -17,6 +16,7 @@ import nibabel
 import numpy as np
 import pydicom
 from dicom_fixture import dicom, enhanced, item, lut
+from peak import peak_mb
 from PIL import Image
 
 from camreader.cohorts import cohort, deidentification, masks, parts, pixels, segmentations
@@ -175,8 +175,7 @@ def main(folder, start, stop, seed):
             came = f"traceback in the folder: {type(error).__name__}: {str(error)[:80]}"
         took = time.perf_counter() - began
         print(json.dumps({"number": number, "outcome": came, "seconds": took}), flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"peak_mb": peak}), flush=True)
+    print(json.dumps({"peak_mb": peak_mb()}), flush=True)
 
 
 if __name__ == "__main__":
