@@ -1,7 +1,6 @@
 """What did the network look at, and is that the lesion? (notebook 04)
 
 gradcam: Grad-CAM for any convolutional network
-folding: a convolution, its normalisation and its ReLU in one step
 methods: the registry: Grad-CAM, its rivals and two baselines
 attributions: how maps are computed, a batch at a time
 attention: a transformer's attention, and its rollout

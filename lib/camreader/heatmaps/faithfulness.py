@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from camreader.heatmaps import gradcam
 from camreader.heatmaps import methods as registry
-from camreader.heatmaps.folding import folded
+from camreader.training.folding import folded
 from camreader.training.outputs import check_outputs
 
 STEPS = 16  # a pixel share of 0, 1/16, ... 1
@@ -47,7 +47,9 @@ def deletion_insertion(
     ranks = torch.from_numpy(hottest_first(maps))[:, None]
     share = np.linspace(0, 1, steps + 1)
     gone, come = (np.zeros((len(images), steps + 1), np.float32) for _ in range(2))
-    for k, limit in enumerate(share):
+    ends = [probability(model, pictures, classes) for pictures in (images, blurred)]
+    gone[:, 0], gone[:, -1] = come[:, -1], come[:, 0] = ends
+    for k, limit in enumerate(share[1:-1], 1):
         taken = ranks < limit
         gone[:, k] = probability(model, torch.where(taken, blurred, images), classes)
         come[:, k] = probability(model, torch.where(taken, images, blurred), classes)

@@ -17,7 +17,7 @@ import lazy_loader
 import numpy as np
 
 from camreader.common.errors import DataError
-from camreader.heatmaps.folding import folded
+from camreader.training.folding import folded
 from camreader.training.outputs import check_outputs, spatial
 
 if TYPE_CHECKING:

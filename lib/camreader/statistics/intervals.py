@@ -13,8 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
-from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+from scipy.special import ndtri, stdtrit
 
 from camreader.common.errors import DataError
 from camreader.statistics.mrmc.options import level_of
@@ -49,6 +48,8 @@ def wilson(k: int, n: int, level: float = LEVEL) -> Proportion:
         raise DataError("Not a count of successes", found=f"{k} of {n}", expected="0 <= k <= n")
     if n == 0:
         return Proportion(0, 0, NAN, NAN, NAN)
+    from statsmodels.stats.proportion import proportion_confint  # slow to import
+
     low, high = proportion_confint(k, n, alpha=1 - level, method="wilson")
     low, high = (0.0 if k == 0 else float(low)), (1.0 if k == n else float(high))  # not 6e-17
     return Proportion(k, n, k / n, low, high)
@@ -153,13 +154,13 @@ def _effective(hits: np.ndarray, codes: np.ndarray, number: int) -> float:
     variance = number / (number - 1) * (gaps**2).sum() / n**2
     if variance <= 1e-24:  # 0 but for rounding
         return float(number)
-    shrink = (stats.norm.ppf(0.975) / stats.t.ppf(0.975, number - 1)) ** 2
+    shrink = (ndtri(0.975) / stdtrit(number - 1, 0.975)) ** 2
     return float(min(p * (1 - p) / variance * shrink, n))
 
 
 def _wilson_limits(p: float, n: float) -> tuple[float, float]:
     """Wilson's limits for a share p of n rows, n not necessarily whole."""
-    z = stats.norm.ppf(0.975)
+    z = ndtri(0.975)
     centre, below = p + z**2 / (2 * n), 1 + z**2 / n
     reach = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     low, high = (centre - reach) / below, (centre + reach) / below
@@ -183,7 +184,7 @@ def clustered_mean(
     mean = values.mean()
     gaps = np.bincount(codes, values - mean)
     variance = number / (number - 1) * (gaps**2).sum() / len(values) ** 2
-    reach = stats.t.ppf(0.975, number - 1) * np.sqrt(variance)
+    reach = stdtrit(number - 1, 0.975) * np.sqrt(variance)
     if variance <= 1e-24:
         reach = _wilson_limits(0.0, number)[1] * (limits[1] - limits[0])
     return float(max(mean - reach, limits[0])), float(min(mean + reach, limits[1]))
@@ -210,7 +211,7 @@ def clustered_difference(hits: ArrayLike, first: ArrayLike, groups: Groups) -> t
     own = [clustered(hits[side], codes[side])[0] for side in sides]
     if min(shares) in (0, 1) or max(shares) in (0, 1) or variance <= 1e-24:
         return difference(*((p.value, p.low, p.high) for p in own))
-    reach = stats.t.ppf(0.975, min(numbers) - 1) * np.sqrt(variance)
+    reach = stdtrit(min(numbers) - 1, 0.975) * np.sqrt(variance)
     gap = shares[0] - shares[1]
     return float(max(gap - reach, -1)), float(min(gap + reach, 1))
 
@@ -239,6 +240,8 @@ def newcombe(k1: int, n1: int, k2: int, n2: int) -> Estimate:
     first, second = (wilson(*group).value for group in groups)  # refuses what is no count
     if not n1 or not n2:
         return Estimate(NAN, NAN, NAN, n, "a group has no cases")
+    from statsmodels.stats.proportion import confint_proportions_2indep
+
     limits = confint_proportions_2indep(k1, n1, k2, n2, "newcomb", "diff", 1 - LEVEL)
     return Estimate(first - second, float(limits[0]), float(limits[1]), n)
 

@@ -6,6 +6,7 @@ own_networks: such a network behind the workbook's door, tried on one batch
 explained_layers: which layers of a network heat-maps explain
 network_files: weights and exported programs, read without running code
 adapters: outputs that are no logits, read as their owner says
+folding: a convolution, its normalisation and its ReLU in one step
 outputs: what a network may answer with, and the places its layers know
 experiments: the study's runs: which slices, which labels, when each stops
 places: where boxes are, as a second target of training

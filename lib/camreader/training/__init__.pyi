@@ -4,6 +4,7 @@ from . import compute as compute
 from . import description as description
 from . import experiments as experiments
 from . import explained_layers as explained_layers
+from . import folding as folding
 from . import learned as learned
 from . import network_files as network_files
 from . import network_plots as network_plots

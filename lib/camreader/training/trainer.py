@@ -22,6 +22,7 @@ from tqdm import tqdm
 from camreader.cohorts.splits import by_image
 from camreader.training.compute import device, mixed_precision
 from camreader.training.experiments import Ended, Plan, Settings, Until
+from camreader.training.folding import folded
 from camreader.training.networks import build
 from camreader.training.outputs import log_odds
 from camreader.training.own_networks import ready
@@ -342,10 +343,11 @@ def predict(
     network.eval()
     like = next(network.parameters())
     rows = torch.arange(len(images)) if rows is None else torch.as_tensor(rows)
-    parts = [
-        log_odds(
-            network(images[part].to(like.device).contiguous(memory_format=torch.channels_last))
-        ).cpu()
-        for part in rows.split(batch)
-    ]
+    with folded(network, []):
+        parts = [
+            log_odds(
+                network(images[part].to(like.device).contiguous(memory_format=torch.channels_last))
+            ).cpu()
+            for part in rows.split(batch)
+        ]
     return torch.cat(parts) if parts else torch.zeros(0)

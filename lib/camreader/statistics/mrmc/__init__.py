@@ -20,18 +20,6 @@ power: readers and cases of the next study
 options: options that several statistics share
 """
 
-from camreader.statistics.mrmc.analysis import obuchowski_rockette, read_scores
-from camreader.statistics.mrmc.margins import equivalence, non_inferiority
-from camreader.statistics.mrmc.marks import read_jafroc, read_marks, write_jafroc
-from camreader.statistics.mrmc.ustatistics import u_statistics
+import lazy_loader
 
-__all__ = [
-    "equivalence",
-    "non_inferiority",
-    "obuchowski_rockette",
-    "read_jafroc",
-    "read_marks",
-    "read_scores",
-    "u_statistics",
-    "write_jafroc",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

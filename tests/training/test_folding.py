@@ -8,7 +8,7 @@ from small_networks import images_of
 from torch import nn
 
 from camreader.heatmaps import gradcam
-from camreader.heatmaps.folding import folded
+from camreader.training.folding import folded
 from camreader.training.networks import GenericCNN, GrayscaleResNet18
 
 

@@ -1,4 +1,4 @@
-"""A convolution, its batch normalisation and its ReLU as one step, while maps are made.
+"""A convolution, its batch normalisation and its ReLU as one step, where nothing is trained.
 
 In eval mode batch normalisation is a scale and a shift per channel, which the convolution before it
 can hold in its own weights (Markus 2018, "Fusing batch normalization and convolution in runtime";
