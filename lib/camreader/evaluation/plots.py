@@ -1,6 +1,7 @@
 """Pictures of right and wrong: outputs, confusion, curves, calibration, groups, errors."""
 
 import re
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -237,7 +238,8 @@ def by_region(groups: dict[str, pd.DataFrame]) -> Figure:
         ends, colour = table[["accuracy", "low", "high"]].T, COLOURS[protocol]
         intervals(axis, places, ends, across=True, fmt="o", color=colour, label=protocol)
         for place, n in zip(places, table["n"], strict=True):
-            axis.text(1.005, place, f"n = {n}", size=7, va="center", color=colour)
+            beside: Any = {"xytext": (7, 0), "textcoords": "offset points", "va": "center"}
+            axis.annotate(f"n = {n}", (1, place), **beside, size=7, color=colour)
     axis.set_yticks(range(len(names)), names)
     low = min(table["low"].min() for table in tables.values() if len(table))
     _accuracy_axis(axis, low)
@@ -247,8 +249,10 @@ def by_region(groups: dict[str, pd.DataFrame]) -> Figure:
 def _accuracy_axis(axis: Axes, low: float) -> None:
     """From just below the lowest interval to 1, with room for n; the legend over everything."""
     start = max(0, low - 0.05)
-    axis.set_xticks([tick for tick in axis.get_xticks() if start <= tick <= 1])
-    axis.set(xlabel="accuracy on the test set (95 % interval)", xlim=(start, 1.06))
+    axis.set_xticks([tick for tick in axis.get_xticks() if start <= tick < 1 + 1e-9])
+    axis.set(
+        xlabel="accuracy on the test set (95 % interval)", xlim=(start, 1 + 0.12 * (1 - start))
+    )
     axis.grid(axis="x", color="0.9")
     axis.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
 

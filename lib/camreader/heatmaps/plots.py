@@ -318,4 +318,5 @@ def _randomised(axis: Axes, table: pd.DataFrame) -> None:
     maps = int(table["maps"].max()) if len(table) else 0
     axis.set_title(f"Randomised weights\n({maps} maps each; band: lowest to highest draw)", size=10)
     axis.axhline(0, color="0.7", linewidth=0.8)
-    axis.legend(fontsize=7, frameon=False, loc="upper right")
+    below: Any = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14)}
+    axis.legend(fontsize=7, frameon=False, ncols=4, **below)
