@@ -14,9 +14,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 
 import numpy as np
-from bench_stack import FETCHED, REACH, SIDE, deep, servers, share, unique_mb
+from bench_stack import FETCHED, deep_room, servers, unique_mb
 from reading_links import serving_links
-from reading_room import Room, press_answer, until, wait_for
+from reading_room import press_answer, until, wait_for
 from results import finish
 
 from browser import chromium_path, open_chromium
@@ -60,11 +60,7 @@ def main():
         print("room: no Chromium on this machine, not measured")
         return {"skipped": "no Chromium"}
     with tempfile.TemporaryDirectory() as name, open_chromium() as browser:
-        room = Room(
-            Path(name), cases=cases + 1, training_cases=0, readers=READERS, size=SIDE, stack=REACH,
-            slices=2 * cases + 20, change=deep,
-        )  # fmt: skip
-        share(room)
+        room = deep_room(name, cases, READERS)
         with serving_links(room) as server:
             start = unique_mb(servers())
             pages = [enter(browser, server.link(f"R{n}")) for n in range(1, READERS + 1)]

@@ -162,6 +162,16 @@ def read_on(page, stacks):
     return held
 
 
+def deep_room(folder, stacks, readers=1):
+    """A room whose cases are stacks as the benchmarks scroll and fetch them."""
+    room = Room(
+        Path(folder), cases=stacks + 1, training_cases=0, readers=readers, size=SIDE, stack=REACH,
+        slices=2 * stacks + 20, change=deep,
+    )  # fmt: skip
+    share(room)
+    return room
+
+
 def main():
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -171,11 +181,7 @@ def main():
         print("stack: no Chromium on this machine, not measured")
         return {"skipped": "no Chromium"}
     with tempfile.TemporaryDirectory() as name, open_chromium() as browser:
-        room = Room(
-            Path(name), cases=stacks + 1, training_cases=0, readers=1, size=SIDE, stack=REACH,
-            slices=2 * stacks + 20, change=deep,
-        )  # fmt: skip
-        share(room)
+        room = deep_room(name, stacks)
         with serving(room) as address:
             empty = floor(browser)
             page = browser.new_page(viewport={"width": 1300, "height": 1000})

@@ -113,9 +113,24 @@ def serving_links(room, *options, base="/", secure=True):
         process.wait(20)
 
 
-def snippet(language):
-    """The configuration that docs/serving.md shows for a proxy."""
-    return re.search(rf"```{language}\n(.*?)```", SERVING.read_text(), re.S)[1]
+def snippet(language, server):
+    """The configuration that docs/serving.md shows for a proxy, with the Server's certificate."""
+    block = re.search(rf"```{language}\n(.*?)```", SERVING.read_text(), re.S)[1]
+    certificate, key = self_signed(server.room.design.folder / CERTIFICATES, HOST)
+    block = block.replace("/etc/ssl/study.pem", str(certificate))
+    return block.replace("/etc/ssl/study.key", str(key))
+
+
+@contextlib.contextmanager
+def _running(command, port, server, log):
+    """A proxy before a Server while it runs; yields the address there."""
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(port, process, log)
+        yield f"https://{HOST}:{port}{server.base}"
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 @contextlib.contextmanager
@@ -123,13 +138,8 @@ def nginx(server, folder):
     """nginx as docs/serving.md configures it, before a Server; yields the address there."""
     if shutil.which("nginx") is None:
         pytest.skip("no nginx on this machine (Debian: apt install nginx-light)")
-    port, (certificate, key) = (
-        free_port(),
-        self_signed(server.room.design.folder / CERTIFICATES, HOST),
-    )
-    block = snippet("nginx").replace("listen 443 ssl", f"listen {HOST}:{port} ssl")
-    block = block.replace("/etc/ssl/study.pem", str(certificate))
-    block = block.replace("/etc/ssl/study.key", str(key))
+    port = free_port()
+    block = snippet("nginx", server).replace("listen 443 ssl", f"listen {HOST}:{port} ssl")
     kind = "https" if server.secure else "http"
     block = block.replace("http://127.0.0.1:8866", f"{kind}://{HOST}:{server.port}")
     folder.mkdir(parents=True)
@@ -143,13 +153,9 @@ def nginx(server, folder):
         + f"{block}\n}}\n"
     )
     command = ["nginx", "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
-    process = subprocess.Popen([*command, "-p", str(folder)], stderr=subprocess.DEVNULL)
-    try:
-        _wait_for(port, process, folder / "error.log")
-        yield f"https://{HOST}:{port}{server.base}"
-    finally:
-        process.terminate()
-        process.wait(20)
+    command += ["-p", str(folder)]
+    with _running(command, port, server, folder / "error.log") as address:
+        yield address
 
 
 @contextlib.contextmanager
@@ -158,13 +164,8 @@ def apache(server, folder):
     modules = Path("/usr/lib/apache2/modules")
     if not modules.is_dir():
         pytest.skip("no Apache on this machine (Debian: apt install apache2-bin)")
-    port, (certificate, key) = (
-        free_port(),
-        self_signed(server.room.design.folder / CERTIFICATES, HOST),
-    )
-    block = snippet("apache").replace("*:443", f"{HOST}:{port}")
-    block = block.replace("/etc/ssl/study.pem", str(certificate))
-    block = block.replace("/etc/ssl/study.key", str(key))
+    port = free_port()
+    block = snippet("apache", server).replace("*:443", f"{HOST}:{port}")
     block = block.replace("http://127.0.0.1:8866", f"http://{HOST}:{server.port}")
     folder.mkdir(parents=True)
     names = ("mpm_event", "authz_core", "ssl", "headers", "proxy", "proxy_http")
@@ -174,13 +175,8 @@ def apache(server, folder):
         f"DefaultRuntimeDir {folder}\nErrorLog {folder}/error.log\n{block}"
     )
     command = ["apache2", "-X", "-d", str(folder), "-f", str(folder / "apache.conf")]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    try:
-        _wait_for(port, process, folder / "error.log")
-        yield f"https://{HOST}:{port}{server.base}"
-    finally:
-        process.terminate()
-        process.wait(20)
+    with _running(command, port, server, folder / "error.log") as address:
+        yield address
 
 
 def _wait_for(port, process, log):

@@ -16,7 +16,7 @@ from camreader.cohorts import masks, parts
 from camreader.cohorts.classes import LEFT_OUT, Classes, split_of
 from camreader.cohorts.folder import MAY_BE_SLICES, OTHER_IMAGES, Folder, Options
 from camreader.common.errors import DataError
-from camreader.common.rows import WESTERN, Cell, Table, is_shortened, plain_name, read_rows
+from camreader.common.rows import Cell, Table, is_shortened, plain_name, read_rows, western_words
 from camreader.common.tables import REGIONS, UNKNOWN_REGION
 
 OPTIONAL = (
@@ -279,7 +279,7 @@ def _told(table: Table, name: str, options: Options) -> list[str]:
     if name.casefold().removesuffix(".txt") != options.labels_file.casefold():
         told.append(f"labels from {name}, the only table with an image and a label")
     if table.western:
-        told.append(f"{name} is not UTF-8. {WESTERN}, such as {table.western!r}: check it")
+        told.append(western_words(table.path, table.western))
     if table.taken:
         told.append(f"columns of {name} under other names: {', '.join(table.taken)}")
     if table.unread:

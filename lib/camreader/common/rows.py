@@ -35,7 +35,6 @@ NO = frozenset(
     ("", "false", "f", "no", "n", "0", "0.0", "nein", "non", "falsch", "faux", "falso", "recorded")
 )
 BLANKS = " \t\r\n\f\v\u00a0\u2007\u202f\u200b\ufeff"  # also those that look like nothing
-WESTERN = "It was read as Windows-1252 (western Europe)"
 WESTERN_SIGNS = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜßàáâãäåæçèéêëìíîïñòóôõöøùúûüÿŒœŸ’°µ§«»\u00a0")
 _MARKS = (  # byte order marks; UTF-32 first, whose mark begins as that of UTF-16
     (b"\xff\xfe\0\0", "utf-32"),
@@ -157,8 +156,7 @@ def read_rows(
     path = Path(path)
     text, western = _western(read_text(path, what))
     if western:
-        words = f"{path.name} is not UTF-8. {WESTERN}, such as {western!r}: check it"
-        warnings.warn(words, stacklevel=2)
+        warnings.warn(western_words(path, western), stacklevel=2)
     separator, records, notes = _records(text, path, what, columns, synonyms or {})
     while records and not any(cell.strip(BLANKS) for cell in records[-1][1]):
         del records[-1]
@@ -221,6 +219,12 @@ def read_text(path: str | Path, what: str) -> str:
         row = text[: text.index("\0")].count("\n") + 1
         raise DataError(f"{what} holds bytes that are no text", file=path, row=row)
     return text
+
+
+def western_words(path: Path, word: str) -> str:
+    """What is said of a table that was read as Windows-1252, `word` being the first that was."""
+    read = "It was read as Windows-1252 (western Europe)"
+    return f"{path.name} is not UTF-8. {read}, such as {word!r}: check it"
 
 
 def _western(text: str) -> tuple[str, str]:

@@ -24,7 +24,6 @@ from camreader.common.storage import atomic_path, digest, read_table, write_tabl
 from camreader.common.study import Study
 from camreader.heatmaps import gradcam, methods, tables
 from camreader.heatmaps.cases import Explained, load
-from camreader.training.compute import keep_buffers
 
 CHUNK = 256  # slices explained before their maps are written
 FACTS = ("explained_class", "score", "blank", "relative")
@@ -162,7 +161,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Make the maps of one method, or compare maps while weights are randomised."""
-    keep_buffers()
     study = Study(str(Path(options.data)), options.cohort)
     explained = load(study, options.protocol, options.trained_seed)
     if options.method == methods.RANDOMISED:

@@ -14,17 +14,10 @@ import pandas as pd
 from camreader.session.log import Refused
 
 KIND = "display"  # of the log's events
-PATCHES = {
-    "dark: 5 % in 0 %": [0, 13],
-    "bright: 95 % in 100 %": [255, 242],
-}  # grey of 255: round, in it
+# Greys of 255: of the square, and of the smaller one in it.
+PATCHES = {"dark: 5 % in 0 %": [0, 13], "bright: 95 % in 100 %": [255, 242]}
 LETTERS = {"10 % grey": [26, 1], "50 % grey": [128, 1], "90 % grey": [230, -1]}  # grey, sign
-STEPS = (
-    16,
-    8,
-    4,
-    2,
-)  # greys of 255 between letters and ground: TG18-QC goes below, screens often not
+STEPS = (16, 8, 4, 2)  # greys between letters and ground: TG18-QC goes below, screens often not
 ALPHABET = "CDHKNORSVZ"  # Sloan's letters: about equally hard to read
 ASKED = {
     "ambient": ("Light in the room", ("dark reading room", "dimmed", "office light", "daylight")),
